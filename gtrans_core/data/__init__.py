@@ -1,0 +1,1 @@
+"""Categories in, validated manifests out."""

@@ -1,0 +1,199 @@
+"""The only place that decodes an image: limits, orientation, modes, full load.
+
+What the modes become (all uint8 RGB):
+
+- 1, L, P, RGB, CMYK, YCbCr: as Pillow converts them to RGB;
+- transparency of any kind (alpha, a transparent palette entry or colour key): laid onto black, so
+  that what lies hidden under it never reaches the network; an opaque alpha changes nothing;
+- 16 bits a channel: the high byte (0..65535 to 0..255), whatever range the values use;
+- floating point, Lab: refused, since their range is anyone's guess.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from gtrans_core.config import ImageConfig
+from gtrans_core.errors import DataError
+
+DECODER_VERSION = 1
+"""Part of the feature cache's key: raise it when decoded or preprocessed pixels change."""
+
+MAX_PIXELS = 50_000_000
+MIN_SIDE = 8
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+
+ImageArray = npt.NDArray[np.uint8]
+MaskArray = npt.NDArray[np.bool_]
+
+_TOO_LARGE = f"too large, at most {MAX_PIXELS:,} pixels"
+_SAVE_AS = "save it with 8 or 16 bits a channel"
+_INTEGER_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+_COLOUR_MODES = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr")
+_FILTERS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+
+
+def decode_image(data: bytes, name: str) -> ImageArray:
+    """Decode a whole file into RGB, upright as its EXIF orientation says.
+
+    Args:
+        data: the file's bytes.
+        name: what to call it in an error.
+
+    Returns:
+        uint8 [H, W, 3], 0..255.
+
+    Raises:
+        DataError: ``NAME: reason``, for bytes that are no image, are damaged or cut short, or
+            show more than one frame, too many or too few pixels, or an unsupported mode.
+    """
+    with _reported_as(name):
+        return _rgb(_upright(data))
+
+
+def decode_mask(data: bytes, name: str) -> MaskArray:
+    """Decode a ground-truth mask: 0 (black) is good, one other value (or colour) is defective.
+
+    Returns:
+        bool [H, W], True where defective.
+
+    Raises:
+        DataError: as ``decode_image``, and when there is more than one value besides 0.
+    """
+    with _reported_as(name):
+        codes = _codes(_upright(data))
+        defective: MaskArray = np.not_equal(codes, 0)
+        marks = codes[defective]
+        if marks.size and np.any(marks != marks[0]):
+            raise _RefusedError(f"not a two-valued mask: {_values_seen(codes)}")
+    return defective
+
+
+def preprocess(image: ImageArray, config: ImageConfig) -> ImageArray:
+    """An image as the network takes it: plain antialiased resize, then the centre crop, if any.
+
+    Args:
+        image: uint8 [H, W, 3].
+        config: gives the size S = ``config.input_size`` and the filter.
+
+    Returns:
+        uint8 [3, S, S], C-contiguous.
+    """
+    side = (config.size, config.size)
+    resized = Image.fromarray(image).resize(side, _FILTERS[config.interpolation])
+    return np.ascontiguousarray(np.asarray(_centre_crop(resized, config)).transpose(2, 0, 1))
+
+
+def preprocess_mask(mask: MaskArray, config: ImageConfig) -> MaskArray:
+    """A mask in the network's geometry, by nearest neighbour (it stays two-valued).
+
+    Args:
+        mask: bool [H, W].
+        config: gives the size S = ``config.input_size``.
+
+    Returns:
+        bool [S, S].
+    """
+    side = (config.size, config.size)
+    resized = Image.fromarray(mask.astype(np.uint8)).resize(side, Image.Resampling.NEAREST)
+    return np.asarray(_centre_crop(resized, config)).astype(np.bool_)
+
+
+class _RefusedError(Exception):
+    """Why an image is not taken; becomes a DataError with the file's name."""
+
+
+@contextmanager
+def _reported_as(name: str) -> Iterator[None]:
+    try:
+        yield
+    except _RefusedError as refused:
+        raise DataError(f"{name}: {refused}") from None
+    except UnidentifiedImageError:
+        raise DataError(f"{name}: not a {_format_list()} image") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(f"{name}: {_TOO_LARGE} ({error})") from None
+    except Exception as error:  # noqa: BLE001 - Pillow raises nearly anything on damaged bytes
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{name}: damaged or cut short, cannot be decoded ({reason})") from None
+
+
+def _upright(data: bytes) -> Image.Image:
+    """Open, check what the header says, then decode every pixel."""
+    if not data:
+        raise _RefusedError("empty file (0 bytes)")
+    image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+    _check_header(image)
+    image.load()
+    ImageOps.exif_transpose(image, in_place=True)
+    return image
+
+
+def _check_header(image: Image.Image) -> None:
+    """Everything that can be refused before memory is spent on pixels."""
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise _RefusedError(f"{_TOO_LARGE} ({width} x {height} = {width * height:,})")
+    if min(width, height) < MIN_SIDE:
+        raise _RefusedError(f"too small: {width} x {height} pixels, at least {MIN_SIDE} a side")
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        raise _RefusedError(f"animated or multi-page: {frames} frames, expected one")
+    if not (image.mode in (*_COLOUR_MODES, *_INTEGER_MODES) or image.has_transparency_data):
+        raise _RefusedError(f"unsupported pixel mode {image.mode}, {_SAVE_AS}")
+
+
+def _rgb(image: Image.Image) -> ImageArray:
+    if image.mode in _INTEGER_MODES:
+        high_byte = (_integers(image) >> 8).astype(np.uint8)
+        return np.repeat(high_byte[:, :, np.newaxis], 3, axis=2)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        image = Image.alpha_composite(black, image)
+    return np.array(image.convert("RGB"))
+
+
+def _codes(image: Image.Image) -> npt.NDArray[np.integer]:
+    """One number a pixel: its own value when grey, 0xRRGGBB when coloured."""
+    if image.mode in _INTEGER_MODES:
+        return _integers(image)
+    rgb = _rgb(image)
+    red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
+    if np.array_equal(red, green) and np.array_equal(red, blue):
+        return red
+    high = red.astype(np.int32) << 16
+    return high | (green.astype(np.int32) << 8) | blue
+
+
+def _values_seen(codes: npt.NDArray[np.integer]) -> str:
+    values = np.unique(codes)
+    shown = ", ".join(str(value) for value in values[:6]) + (", ..." if values.size > 6 else "")
+    return f"it has {values.size} values ({shown}), expected 0 and one other (255, say)"
+
+
+def _integers(image: Image.Image) -> npt.NDArray[np.integer]:
+    values = np.asarray(image)
+    if values.min() < 0 or values.max() > 0xFFFF:
+        raise _RefusedError(f"integer pixels outside 0..65535, {_SAVE_AS}")
+    return values
+
+
+def _centre_crop(image: Image.Image, config: ImageConfig) -> Image.Image:
+    if config.crop is None:
+        return image
+    low = (config.size - config.crop) // 2
+    return image.crop((low, low, low + config.crop, low + config.crop))
+
+
+def _format_list() -> str:
+    return ", ".join(FORMATS[:-1]) + f" or {FORMATS[-1]}"

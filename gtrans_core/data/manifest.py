@@ -1,0 +1,99 @@
+"""The contract between ingest and every later step: what images there are, by content."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gtrans_core.config import describe_validation, digest_of
+from gtrans_core.errors import DataError
+
+GOOD = "good"
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Sample(BaseModel):
+    """One image: where it is, what it is, and its digest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    """Relative to the manifest's root, with forward slashes."""
+    sha256: Sha256
+    defect: str
+    """``good``, or the kind of defect (the folder's name)."""
+    width: Annotated[int, Field(ge=1)]
+    height: Annotated[int, Field(ge=1)]
+    mask: str | None = None
+    """Relative path of the ground-truth mask (0 or 255, same size), for defective images."""
+    mask_sha256: Sha256 | None = None
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the image shows a good part."""
+        return self.defect == GOOD
+
+
+class Manifest(BaseModel):
+    """One split of one category. ``root`` is a folder or an ``s3://`` prefix."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    category: str
+    source: str
+    split: Literal["train", "test"]
+    root: str
+    samples: tuple[Sample, ...]
+
+    @property
+    def digest(self) -> str:
+        """sha256 over contents and labels, not over names: a renamed or copied set is the same."""
+        return digest_of(
+            [[s.sha256, s.defect, s.mask_sha256] for s in sorted(self.samples, key=_by_content)]
+        )
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether every defective image has a mask (and there is one): pixel metrics need that."""
+        defective = [s for s in self.samples if not s.is_good]
+        return bool(defective) and all(s.mask is not None for s in defective)
+
+    def counts(self) -> dict[str, int]:
+        """Images of each kind, e.g. ``{"good": 20, "scratch": 12}``."""
+        return dict(sorted(Counter(s.defect for s in self.samples).items()))
+
+    def in_content_order(self) -> tuple[Sample, ...]:
+        """Samples ordered by digest: the order every later step uses, whatever the file names."""
+        return tuple(sorted(self.samples, key=_by_content))
+
+    def write(self, path: Path) -> None:
+        """Write as JSON."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.model_dump_json(indent=1), encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest:
+        """Read from JSON.
+
+        Raises:
+            DataError: when the file is missing or is no manifest, naming the field.
+        """
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise DataError(f"{path}: manifest cannot be read ({error.strerror})") from None
+        except ValidationError as error:
+            raise DataError(f"{path}: not a manifest: {describe_validation(error)}") from None
+
+
+def data_digest(train: Manifest, test: Manifest) -> str:
+    """The identity of a whole category: both splits, by content."""
+    return digest_of({"train": train.digest, "test": test.digest})
+
+
+def _by_content(sample: Sample) -> tuple[str, str]:
+    return (sample.sha256, sample.path)

@@ -1,0 +1,176 @@
+"""The packaged detector: AGN, Trans, preprocessing and threshold in one folder of plain files.
+
+``detector.json`` holds the facts and the sha256 of each weights file; loading checks all of it and
+refuses anything else in the folder. No pickle, no code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from gtrans_core.config import GTransConfig, describe_validation
+from gtrans_core.data.images import decode_image, preprocess
+from gtrans_core.errors import ModelError
+from gtrans_core.network.agn import Agn, build_backbone
+from gtrans_core.network.build import build_trans
+from gtrans_core.network.scorer import Scorer
+from gtrans_core.storage import write_atomic
+
+INFO_NAME = "detector.json"
+WEIGHT_NAMES = ("agn.safetensors", "trans.safetensors")
+
+
+class DetectorInfo(BaseModel):
+    """``detector.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    category: str
+    config: GTransConfig
+    threshold: float
+    """An image is anomalous when its score is greater."""
+    held_out_scores: tuple[float, ...]
+    """Raw scores of the held-out good images that the threshold comes from."""
+    data_digest: str
+    training_key: str
+    weights_sha256: str
+    files: dict[str, str] = {}
+    """sha256 (hex) of each weights file; filled in by ``Detector.save``."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One image's verdict. ``heat_map`` is fp32 [S, S], S the network's input size."""
+
+    score: float
+    is_anomalous: bool
+    heat_map: npt.NDArray[np.float32]
+
+
+class Detector:
+    """Scores encoded images of one category."""
+
+    def __init__(self, scorer: Scorer, info: DetectorInfo) -> None:
+        self.scorer = scorer
+        self.info = info
+
+    @property
+    def map_range(self) -> tuple[float, float]:
+        """The heat map's drawing range: the threshold sits in its middle."""
+        return (0.0, 2.0 * self.info.threshold)
+
+    def predict_bytes(self, images: Sequence[bytes]) -> list[Prediction]:
+        """Predictions of encoded images (PNG, JPEG, ...), in order.
+
+        Raises:
+            DataError: when an image cannot be decoded; it is named by its position.
+        """
+        views = (self.view(data, f"image {i}") for i, data in enumerate(images, start=1))
+        return [self._predict(view) for view in views]
+
+    def view(self, data: bytes, name: str) -> npt.NDArray[np.uint8]:
+        """What the network sees of an encoded image: uint8 [3, S, S].
+
+        Raises:
+            DataError: when the image cannot be decoded, naming it.
+        """
+        return preprocess(decode_image(data, name), self.info.config.image)
+
+    def _predict(self, view: npt.NDArray[np.uint8]) -> Prediction:
+        heat_map, score = self.scorer.score_view(view)
+        return Prediction(score, score > self.info.threshold, heat_map)
+
+    def save(self, folder: Path) -> DetectorInfo:
+        """Write the folder: weights first, ``detector.json`` last.
+
+        Returns:
+            The facts as written, with the sha256 of each file.
+
+        Raises:
+            StorageError: when the folder is not writable or has no room.
+        """
+        modules: tuple[nn.Module, ...] = (self.scorer.agn.backbone, self.scorer.trans)
+        files = {}
+        for name, module in zip(WEIGHT_NAMES, modules, strict=True):
+            data = save({k: v.cpu().contiguous() for k, v in module.state_dict().items()})
+            write_atomic(folder / name, data)
+            files[name] = hashlib.sha256(data).hexdigest()
+        info = self.info.model_copy(update={"files": files})
+        write_atomic(folder / INFO_NAME, info.model_dump_json(indent=1).encode())
+        return info
+
+    @classmethod
+    def load(cls, folder: Path) -> Detector:
+        """Read and verify a detector folder.
+
+        Raises:
+            ModelError: naming the file that is missing, damaged, changed or does not belong.
+        """
+        info = read_info(folder)
+        _refuse_strangers(folder)
+        agn_state, trans_state = (_read_weights(folder / n, info) for n in WEIGHT_NAMES)
+        config = info.config
+        backbone, spec = build_backbone(config.agn.backbone, config.agn.taps)
+        trans = build_trans(spec, config)
+        for module, state, name in zip(
+            (backbone, trans), (agn_state, trans_state), WEIGHT_NAMES, strict=True
+        ):
+            try:
+                module.load_state_dict(state)
+            except RuntimeError as error:
+                raise ModelError(
+                    f"{folder / name}: does not fit its config ({str(error).splitlines()[0]})"
+                ) from None
+        return cls(Scorer(Agn(backbone, spec), trans, config.scoring), info)
+
+
+def read_info(folder: Path) -> DetectorInfo:
+    """The facts of a detector folder, without its weights.
+
+    Raises:
+        ModelError: when ``detector.json`` is missing or not one.
+    """
+    path = folder / INFO_NAME
+    try:
+        return DetectorInfo.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); not a detector") from None
+    except ValidationError as error:
+        raise ModelError(f"{path}: {describe_validation(error)}") from None
+
+
+def detector_digest(folder: Path) -> str:
+    """sha256 (hex) of ``detector.json``, which names the sha256 of every other file."""
+    return hashlib.sha256((folder / INFO_NAME).read_bytes()).hexdigest()
+
+
+def _refuse_strangers(folder: Path) -> None:
+    known = {INFO_NAME, *WEIGHT_NAMES}
+    for path in sorted(folder.rglob("*")):
+        if path.relative_to(folder).as_posix() not in known:
+            raise ModelError(f"{path}: does not belong to a detector; refused")
+
+
+def _read_weights(path: Path, info: DetectorInfo) -> dict[str, Tensor]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
+    if hashlib.sha256(data).hexdigest() != info.files.get(path.name):
+        raise ModelError(f"{path}: its sha256 is not the one in {INFO_NAME}; refused")
+    try:
+        return load(data)
+    except SafetensorError as error:
+        raise ModelError(f"{path}: not a safetensors file ({error})") from None

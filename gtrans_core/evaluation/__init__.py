@@ -1,0 +1,1 @@
+"""Metrics, thresholds, figures and the report."""

@@ -1,0 +1,115 @@
+"""Scoring a test split and what follows from it: metrics, and what each kind of defect costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gtrans_core.config import ImageConfig
+from gtrans_core.data.images import decode_image, decode_mask, preprocess, preprocess_mask
+from gtrans_core.data.manifest import GOOD, Manifest, Sample
+from gtrans_core.data.reading import read_image, read_mask
+from gtrans_core.evaluation.metrics import au_pro, image_metrics, pixel_metrics, roc_auc
+from gtrans_core.network.scorer import Scorer
+
+PIXEL_METRICS = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "au_pro_30", "au_pro_05")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A scored test split, in content order.
+
+    ``views`` uint8 [N, 3, S, S]; ``maps`` fp32 [N, S, S]; ``scores`` [N]; ``masks`` bool
+    [N, S, S], or None for a data set without masks.
+    """
+
+    samples: tuple[Sample, ...]
+    views: npt.NDArray[np.uint8]
+    maps: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float64]
+    masks: npt.NDArray[np.bool_] | None
+
+    @property
+    def labels(self) -> npt.NDArray[np.bool_]:
+        """True where the image is defective, [N]."""
+        return np.array([not s.is_good for s in self.samples])
+
+    @property
+    def defects(self) -> list[str]:
+        """The kinds of defect in the split."""
+        return sorted({s.defect for s in self.samples} - {GOOD})
+
+    def positions(self, defect: str) -> npt.NDArray[np.intp]:
+        """Where the images of one kind are (``good`` is a kind)."""
+        return np.flatnonzero([s.defect == defect for s in self.samples])
+
+
+@dataclass(frozen=True)
+class DefectResult:
+    """One kind of defect against all good images. ``au_pro_30`` is None without masks."""
+
+    defect: str
+    images: int
+    caught: int
+    image_auroc: float
+    au_pro_30: float | None
+
+
+def score_split(
+    scorer: Scorer,
+    manifest: Manifest,
+    config: ImageConfig,
+    on_progress: Callable[[int, int], None],
+) -> Evaluation:
+    """Decode, verify and score every image of a split; each score depends on its image alone.
+
+    Raises:
+        DataError: when an image or mask is gone, changed or damaged.
+    """
+    samples = manifest.in_content_order()
+    count, size = len(samples), config.input_size
+    views = np.empty((count, 3, size, size), np.uint8)
+    maps = np.empty((count, size, size), np.float32)
+    scores = np.empty(count, np.float64)
+    masks = np.zeros((count, size, size), np.bool_) if manifest.has_masks else None
+    for i, sample in enumerate(samples):
+        views[i] = preprocess(decode_image(read_image(manifest, sample), sample.path), config)
+        maps[i], scores[i] = scorer.score_view(views[i])
+        encoded = read_mask(manifest, sample)
+        if masks is not None and encoded is not None:
+            masks[i] = preprocess_mask(decode_mask(encoded, str(sample.mask)), config)
+        on_progress(i + 1, count)
+    return Evaluation(samples, views, maps, scores, masks)
+
+
+def split_metrics(evaluation: Evaluation) -> dict[str, float | None]:
+    """All metrics of a split, on raw scores; pixel metrics are None without masks."""
+    metrics: dict[str, float | None] = {**image_metrics(evaluation.labels, evaluation.scores)}
+    if evaluation.masks is None:
+        return metrics | dict.fromkeys(PIXEL_METRICS)
+    return metrics | pixel_metrics(evaluation.masks, evaluation.maps)
+
+
+def defect_results(evaluation: Evaluation, threshold: float) -> list[DefectResult]:
+    """What each kind of defect costs, the hardest first."""
+    good = evaluation.positions(GOOD)
+    results = [_defect_result(evaluation, d, good, threshold) for d in evaluation.defects]
+    return sorted(results, key=lambda result: (result.image_auroc, result.defect))
+
+
+def _defect_result(
+    evaluation: Evaluation, defect: str, good: npt.NDArray[np.intp], threshold: float
+) -> DefectResult:
+    own = evaluation.positions(defect)
+    both = np.concatenate([good, own])
+    masks = evaluation.masks
+    return DefectResult(
+        defect=defect,
+        images=len(own),
+        caught=int((evaluation.scores[own] > threshold).sum()),
+        image_auroc=roc_auc(evaluation.labels[both], evaluation.scores[both]),
+        au_pro_30=None if masks is None else au_pro(masks[both], evaluation.maps[both]),
+    )

@@ -1,0 +1,184 @@
+"""Exact detection and localisation metrics on raw scores: AUROC, AP, F1-max, AU-PRO.
+
+Scores are compared with each other and nothing else: never clamped, never normalised, so any
+strictly increasing transform of them gives the same numbers. Ties are exact: equal scores cross a
+threshold together. Every function takes numpy arrays (or what becomes one) and returns Python
+floats; higher scores mean more anomalous, label 1 means anomalous.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from gtrans_core.evaluation.ranking import (
+    BoolArray,
+    Curve,
+    FloatArray,
+    Ranking,
+    checked,
+    rank,
+    thinned,
+    up_to,
+)
+
+_SAMPLES = ("labels", "scores", "sample")
+_PIXELS = ("masks", "maps", "pixel")
+
+
+def roc_auc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
+    """Area under the ROC curve: P(anomalous > normal) + P(equal) / 2, in [0, 1].
+
+    Args:
+        labels: 0 or 1 (or booleans), any shape; both must occur.
+        scores: finite, the same shape.
+
+    Raises:
+        ValueError: naming what is missing or wrong.
+    """
+    return _roc_auc(rank(*checked(labels, scores, _SAMPLES)))
+
+
+def average_precision(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
+    """Average precision, in (0, 1]: the mean of precision over recall steps, not interpolated.
+
+    Arguments and errors are those of ``roc_auc``.
+    """
+    return _average_precision(rank(*checked(labels, scores, _SAMPLES)))
+
+
+def f1_max(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[float, float]:
+    """The best F1 over all thresholds, in (0, 1], and the threshold that reaches it.
+
+    The threshold is one of the scores, and ``score >= threshold`` predicts anomalous. Where
+    several reach the best F1 it is the highest of them, which flags the fewest.
+    Arguments and errors are those of ``roc_auc``.
+    """
+    return _f1_max(rank(*checked(labels, scores, _SAMPLES)))
+
+
+def au_pro(masks: npt.ArrayLike, maps: npt.ArrayLike, fpr_limit: float = 0.3) -> float:
+    """Area under the per-region-overlap curve up to a false-positive rate, over it: in [0, 1].
+
+    PRO is the mean, over all regions of the split, of the fraction of a region that is at or
+    above a threshold; a region is an 8-connected component of one image's mask. The
+    false-positive rate is over all mask-0 pixels, those of normal images included. The curve has
+    a point for every distinct score, starts at (0, 0) and is interpolated linearly at the limit.
+    (Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 2021, with exact ties.)
+
+    A constant map gives the diagonal, hence fpr_limit / 2.
+
+    Args:
+        masks: ground truth, 0 or 1 (or booleans) [N, H, W]; both must occur.
+        maps: heat maps, finite [N, H, W].
+        fpr_limit: in (0, 1].
+
+    Raises:
+        ValueError: naming what is missing or wrong.
+    """
+    limit = _checked_limit(fpr_limit)
+    (area,) = _areas_up_to(_rank_regions(masks, maps).curve(), limit)
+    return area
+
+
+def pixel_metrics(masks: npt.ArrayLike, maps: npt.ArrayLike) -> dict[str, float]:
+    """All pixel metrics from one sort; arguments and errors are those of ``au_pro``.
+
+    Returns:
+        pixel_auroc, pixel_ap, pixel_f1_max, au_pro_30 and au_pro_05 (limits 0.3 and 0.05).
+    """
+    ranking = _rank_regions(masks, maps)
+    au_pro_30, au_pro_05 = _areas_up_to(ranking.curve(), 0.3, 0.05)
+    return {
+        "pixel_auroc": _roc_auc(ranking),
+        "pixel_ap": _average_precision(ranking),
+        "pixel_f1_max": _f1_max(ranking)[0],
+        "au_pro_30": au_pro_30,
+        "au_pro_05": au_pro_05,
+    }
+
+
+def image_metrics(labels: npt.ArrayLike, scores: npt.ArrayLike) -> dict[str, float]:
+    """image_auroc, image_ap and image_f1_max; arguments and errors are those of ``roc_auc``."""
+    ranking = rank(*checked(labels, scores, _SAMPLES))
+    return {
+        "image_auroc": _roc_auc(ranking),
+        "image_ap": _average_precision(ranking),
+        "image_f1_max": _f1_max(ranking)[0],
+    }
+
+
+def roc_curve(labels: npt.ArrayLike, scores: npt.ArrayLike, max_points: int = 1000) -> Curve:
+    """The ROC curve for drawing: false- and true-positive rates from (0, 0) to (1, 1).
+
+    A longer curve is thinned to ``max_points`` (at least 2), so an area computed from it is not
+    exact: take ``roc_auc``. Other arguments and errors are those of ``roc_auc``.
+    """
+    return thinned(rank(*checked(labels, scores, _SAMPLES)).curve(), max_points)
+
+
+def pro_curve(
+    masks: npt.ArrayLike, maps: npt.ArrayLike, fpr_limit: float = 0.3, max_points: int = 1000
+) -> Curve:
+    """The PRO curve for drawing: false-positive rate from 0 to ``fpr_limit``, and PRO.
+
+    A longer curve is thinned to ``max_points`` (at least 2), so an area computed from it is not
+    exact: take ``au_pro``. Other arguments and errors are those of ``au_pro``.
+    """
+    limit = _checked_limit(fpr_limit)
+    return thinned(up_to(_rank_regions(masks, maps).curve(), limit), max_points)
+
+
+def _roc_auc(ranking: Ranking) -> float:
+    """Mann-Whitney's U over all pairs, in exact integers: a tie counts half."""
+    positives = np.diff(ranking.true_positives, prepend=0)
+    lost_twice = ranking.false_positives + ranking.false_positives_above
+    pairs_twice = 2 * ranking.positives * ranking.negatives
+    return 1 - int(positives @ lost_twice) / pairs_twice
+
+
+def _average_precision(ranking: Ranking) -> float:
+    positives = np.diff(ranking.true_positives, prepend=0)
+    precision = ranking.true_positives / (ranking.true_positives + ranking.false_positives)
+    return min(float(positives @ precision) / ranking.positives, 1.0)  # rounding may exceed 1
+
+
+def _f1_max(ranking: Ranking) -> tuple[float, float]:
+    flagged = ranking.true_positives + ranking.false_positives
+    f1 = 2 * ranking.true_positives / (ranking.positives + flagged)
+    best = int(np.argmax(f1))  # the first of equals, and scores descend
+    return float(f1[best]), float(ranking.scores[best])
+
+
+def _areas_up_to(curve: Curve, *fpr_limits: float) -> list[float]:
+    """Area under the curve from 0 to each limit, over the limit."""
+    areas = []
+    for limit in fpr_limits:
+        fpr, covered = up_to(curve, limit)
+        areas.append(min(float(np.trapezoid(covered, fpr)) / limit, 1.0))  # rounding may exceed 1
+    return areas
+
+
+def _rank_regions(masks: npt.ArrayLike, maps: npt.ArrayLike) -> Ranking:
+    """Rank pixels so that the covered share is PRO: each region weighs 1, spread on its pixels."""
+    anomalous, scores = checked(masks, maps, _PIXELS)
+    if anomalous.ndim != 3:
+        raise ValueError(f"masks and maps have shape {anomalous.shape}: expected [N, H, W]")
+    return rank(anomalous, scores, _region_weights(anomalous))
+
+
+def _region_weights(anomalous: BoolArray) -> FloatArray:
+    """1 / (pixels of its region) for each anomalous pixel, in the order of ``maps[anomalous]``."""
+    within_image = np.zeros((3, 3, 3), dtype=np.bool_)
+    within_image[1] = True  # 8 neighbours in the same image, none in the images beside it
+    defective = anomalous[anomalous.any(axis=(1, 2))]
+    regions, _ = ndimage.label(defective, structure=within_image)
+    region = regions[defective]
+    return 1.0 / np.bincount(region)[region]
+
+
+def _checked_limit(fpr_limit: float) -> float:
+    if not 0 < fpr_limit <= 1:
+        raise ValueError(f"fpr_limit is {fpr_limit}: expected more than 0 and at most 1")
+    return float(fpr_limit)

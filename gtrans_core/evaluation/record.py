@@ -1,0 +1,78 @@
+"""All that one evaluation found, as plain files in one folder: what register logs to MLflow.
+
+``record.json`` (numbers and lineage), ``train.json`` and ``test.json`` (manifests),
+``history.jsonl`` (the training journal), ``report.html`` and ``figures/*.png``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from gtrans_core.config import describe_validation
+from gtrans_core.errors import ModelError
+from gtrans_core.evaluation.evaluation import DefectResult
+from gtrans_core.storage import write_atomic
+
+RECORD = "record.json"
+REPORT = "report.html"
+HISTORY = "history.jsonl"
+TRAIN_MANIFEST, TEST_MANIFEST = "train.json", "test.json"
+FIGURES = "figures"
+
+
+class EvaluationRecord(BaseModel):
+    """``record.json``. A metric that is not available is None, never 0."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    category: str
+    data_digest: str
+    metrics: dict[str, float | None]
+    per_defect: tuple[DefectResult, ...]
+    threshold: float
+    false_alarm_rate: float
+    held_out: int
+    good_images: int
+    good_flagged: int
+    training_seconds: float
+    config: dict[str, Any]
+    lineage: dict[str, str]
+
+    def numbers(self) -> dict[str, float]:
+        """Everything numeric that is available, under the names MLflow shows."""
+        row = {name: value for name, value in self.metrics.items() if value is not None}
+        row["threshold"] = self.threshold
+        row["false_alarms_observed"] = self.good_flagged / self.good_images
+        row["training_seconds"] = self.training_seconds
+        for result in self.per_defect:
+            row[f"defect/{result.defect}/caught"] = result.caught / result.images
+            row[f"defect/{result.defect}/image_auroc"] = result.image_auroc
+            if result.au_pro_30 is not None:
+                row[f"defect/{result.defect}/au_pro_30"] = result.au_pro_30
+        return row
+
+    def write(self, folder: Path) -> None:
+        """Write ``record.json``.
+
+        Raises:
+            StorageError: when the folder is not writable or has no room.
+        """
+        write_atomic(folder / RECORD, self.model_dump_json(indent=1).encode())
+
+    @classmethod
+    def read(cls, folder: Path) -> EvaluationRecord:
+        """Read ``record.json``.
+
+        Raises:
+            ModelError: when it is missing or not one.
+        """
+        path = folder / RECORD
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
+        except ValidationError as error:
+            raise ModelError(f"{path}: {describe_validation(error)}") from None

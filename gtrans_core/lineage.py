@@ -1,0 +1,79 @@
+"""Where a result comes from: code, packages, machine, image. Light: imports nothing heavy."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from gtrans_core import __version__
+
+UNKNOWN = "unknown"
+PACKAGES = (
+    "kfp",
+    "mlflow",
+    "numpy",
+    "safetensors",
+    "scikit-learn",
+    "timm",
+    "torch",
+)
+_GIT_TIMEOUT_S = 10
+
+
+def collect_lineage() -> dict[str, str]:
+    """Facts of this process that decide a result or help to find out why it differs.
+
+    Returns:
+        ``git_sha`` (of ``GTRANS_GIT_SHA``, else of the checkout this code runs from, with
+        ``-dirty`` where tracked files were changed; ``unknown`` for an installed package),
+        ``python``, ``platform``, ``cpus``, ``package.NAME`` of gtrans and ``PACKAGES``, and, where
+        the environment gives them, ``image_digest`` (``GTRANS_IMAGE_DIGEST``) and ``kfp_run_id``
+        (``KFP_RUN_ID``).
+    """
+    facts = {
+        "git_sha": os.environ.get("GTRANS_GIT_SHA") or _checkout_sha(Path(__file__)),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": str(os.cpu_count() or UNKNOWN),
+        "image_digest": os.environ.get("GTRANS_IMAGE_DIGEST", ""),
+        "kfp_run_id": os.environ.get("KFP_RUN_ID", ""),
+    }
+    packages = {f"package.{name}": _package_version(name) for name in PACKAGES}
+    known = {name: value for name, value in facts.items() if value}
+    return known | {"package.gtrans": __version__} | packages
+
+
+def _package_version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _checkout_sha(source: Path) -> str:
+    """The commit of the checkout that tracks ``source``; some other checkout around it is none."""
+    if not _git(source.parent, "ls-files", "--error-unmatch", source.name):
+        return UNKNOWN
+    return _git(source.parent, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    """What git prints, or ``""`` where there is no git, no checkout or no answer."""
+    git = shutil.which("git")
+    if git is None:
+        return ""
+    try:
+        result = subprocess.run(  # noqa: S603  (fixed arguments, no shell)
+            [git, "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=_GIT_TIMEOUT_S,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return result.stdout.strip()

@@ -1,0 +1,1 @@
+"""The frozen guide, the student, its loss and its score."""

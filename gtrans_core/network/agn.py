@@ -1,0 +1,183 @@
+"""The frozen guide (AGN): any timm backbone, three maps, no gradient, no drift."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import timm
+import torch
+from timm.models import FeatureInfo
+from timm.models.efficientnet import EfficientNetFeatures
+from torch import Tensor, nn
+
+from gtrans_core.errors import ConfigError, WeightsError
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """What a backbone's three taps give, finest first."""
+
+    name: str
+    strides: tuple[int, int, int]
+    channels: tuple[int, int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def normalise(self, views_B3HW: Tensor) -> Tensor:
+        """uint8 RGB [B, 3, H, W] to the backbone's fp32 input, channels last."""
+        pixels = views_B3HW.contiguous(memory_format=torch.channels_last).float() / 255.0
+        mean = torch.tensor(self.mean, device=pixels.device).view(1, 3, 1, 1)
+        std = torch.tensor(self.std, device=pixels.device).view(1, 3, 1, 1)
+        return (pixels - mean) / std
+
+
+class Agn(nn.Module):
+    """A backbone in eval mode for good: ``train()`` does not reach it, no parameter has a gradient.
+
+    Otherwise one ``train()`` call lets its BatchNorm drift (method.md, trap 2).
+    """
+
+    def __init__(self, backbone: nn.Module, spec: BackboneSpec) -> None:
+        super().__init__()
+        self.backbone = backbone.requires_grad_(False).to(memory_format=torch.channels_last)
+        self.spec = spec
+        self.eval()
+
+    def train(self, mode: bool = True) -> Agn:
+        """Stay in eval mode, whatever ``mode`` is."""
+        del mode
+        super().train(False)
+        return self
+
+    @torch.no_grad()
+    def forward(self, inputs_B3HW: Tensor) -> list[Tensor]:
+        """Three maps [B, C_i, H_i, W_i], finest first, of normalised inputs."""
+        maps: list[Tensor] = self.backbone(inputs_B3HW)
+        return maps
+
+
+def backbone_spec(name: str, taps: Sequence[int]) -> BackboneSpec:
+    """The channels a timm backbone has at three strides, without allocating its weights.
+
+    Raises:
+        ConfigError: when timm has no such backbone, or no map at one of the strides.
+    """
+    spec, _ = _resolve_taps(name, taps)
+    return spec
+
+
+def build_backbone(
+    name: str, taps: Sequence[int], state: Mapping[str, Tensor] | None = None
+) -> tuple[nn.Module, BackboneSpec]:
+    """A timm backbone that returns the maps at ``taps`` and computes nothing behind the last one.
+
+    Args:
+        name: any timm model with ``features_only`` support.
+        taps: three strides in pixels, finest first.
+        state: weights under timm's names for the *whole* model; None: random initialisation
+            from torch's global generator.
+
+    Raises:
+        ConfigError: unknown backbone or stride.
+        WeightsError: a key is missing or unexpected, or a shape differs; all are named.
+    """
+    spec, indices = _resolve_taps(name, taps)
+    if state is not None:
+        check_weights(name, state)
+    # check_weights is stricter than timm, which would warn of the unused classifier.
+    logging.getLogger("timm.models._builder").setLevel(logging.ERROR)
+    backbone = timm.create_model(
+        name,
+        pretrained=state is not None,
+        features_only=True,
+        out_indices=indices,
+        # timm renames and wraps for feature extraction; it loads its own names correctly.
+        pretrained_cfg_overlay={"state_dict": dict(state)} if state is not None else None,
+    )
+    return _trim(backbone), spec
+
+
+def check_weights(name: str, state: Mapping[str, Tensor]) -> None:
+    """Compare weights with a timm model key by key and shape by shape (the classifier included).
+
+    Raises:
+        WeightsError: naming up to five keys of each kind of difference.
+    """
+    with torch.device("meta"):
+        expected = timm.create_model(name, pretrained=False).state_dict()
+    missing = sorted(expected.keys() - state.keys())
+    unexpected = sorted(state.keys() - expected.keys())
+    shapes = [
+        f"{key} {tuple(state[key].shape)} instead of {tuple(expected[key].shape)}"
+        for key in sorted(expected.keys() & state.keys())
+        if state[key].shape != expected[key].shape
+    ]
+    problems = [
+        f"{len(keys)} {what} ({', '.join(keys[:5])}{', ...' if len(keys) > 5 else ''})"
+        for what, keys in (
+            ("keys missing", missing),
+            ("keys unexpected", unexpected),
+            ("shapes differ", shapes),
+        )
+        if keys
+    ]
+    if problems:
+        raise WeightsError(
+            f"weights do not fit backbone {name}: {'; '.join(problems)}; "
+            "set agn.weights to weights of this backbone (hub: takes timm's own)"
+        )
+
+
+def state_sha256(state: Mapping[str, Tensor]) -> str:
+    """sha256 (hex) over names, shapes, types and bytes of a state dict, in name order."""
+    digest = hashlib.sha256()
+    for key in sorted(state):
+        tensor = state[key].detach().cpu().contiguous()
+        digest.update(f"{key}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _resolve_taps(name: str, taps: Sequence[int]) -> tuple[BackboneSpec, tuple[int, ...]]:
+    try:
+        with torch.device("meta"):
+            probe = timm.create_model(name, pretrained=False, features_only=True)
+    except RuntimeError as error:
+        raise ConfigError(f"agn.backbone {name}: {_first_line(error)}") from None
+    info = cast(FeatureInfo, probe.feature_info)
+    # out_indices are positions in the list of maps, which ``reduction`` follows.
+    strides = list(info.reduction())
+    missing = [tap for tap in taps if strides.count(tap) != 1]
+    if missing:
+        raise ConfigError(
+            f"agn.taps {tuple(taps)}: backbone {name} has no single map at stride "
+            f"{', '.join(map(str, missing))}; its maps have strides {strides}"
+        )
+    indices = tuple(strides.index(tap) for tap in taps)
+    if indices != tuple(sorted(set(indices))):
+        raise ConfigError(f"agn.taps {tuple(taps)}: expected three strides, finest first")
+    channels = info.channels()
+    data = timm.get_pretrained_cfg(name)
+    if data is None:
+        raise ConfigError(f"agn.backbone {name}: timm has no preprocessing for it")
+    c1, c2, c3 = (int(channels[index]) for index in indices)
+    s1, s2, s3 = taps
+    m1, m2, m3 = data.mean
+    d1, d2, d3 = data.std
+    return BackboneSpec(name, (s1, s2, s3), (c1, c2, c3), (m1, m2, m3), (d1, d2, d3)), indices
+
+
+def _trim(backbone: nn.Module) -> nn.Module:
+    """Drop EfficientNet stages behind the last tap, which timm would run for nothing."""
+    if isinstance(backbone, EfficientNetFeatures):
+        # Stage numbers count the stem as 0, so stage k is blocks[k - 1].
+        backbone.blocks = backbone.blocks[: max(backbone._stage_out_idx)]
+    return backbone
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,42 @@
+"""AGN, Trans and the score formulas as one module: from pixels to a heat map and a score."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from gtrans_core.config import ScoringConfig
+from gtrans_core.network.agn import Agn
+from gtrans_core.network.score import heat_map, image_score
+from gtrans_core.network.trans import Trans
+
+
+class Scorer(nn.Module):
+    """Scores images, each on its own, in fp32."""
+
+    def __init__(self, agn: Agn, trans: Trans, config: ScoringConfig) -> None:
+        super().__init__()
+        self.agn = agn
+        self.trans = trans.to(memory_format=torch.channels_last)
+        self.config = config
+        self.eval()
+
+    @torch.inference_mode()
+    def forward(self, views_B3HW: Tensor) -> tuple[Tensor, Tensor]:
+        """Heat maps [B, H, W] and scores [B] of uint8 RGB views [B, 3, H, W]."""
+        inputs = self.agn.spec.normalise(views_B3HW)
+        agn_maps = self.agn(inputs)
+        trans_maps = self.trans(inputs, agn_maps)
+        height, width = views_B3HW.shape[2:]
+        map_BHW = heat_map(agn_maps, trans_maps, (height, width), self.config)
+        return map_BHW, image_score(map_BHW, self.config)
+
+    def score_view(self, view_3HW: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], float]:
+        """Heat map [H, W] and score of one view [3, H, W].
+
+        Alone in its batch, so that a score cannot depend on other images, not even in the last bit.
+        """
+        map_1HW, score_1 = self(torch.from_numpy(view_3HW)[None])
+        return map_1HW[0].numpy(), float(score_1[0])

@@ -1,0 +1,1 @@
+"""One function a pipeline step: what a component calls."""

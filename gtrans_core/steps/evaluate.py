@@ -1,0 +1,230 @@
+"""Evaluate: a threshold from held-out good images, then the test split, then all that is shown."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gtrans_core.cache import load_cache
+from gtrans_core.config import GTransConfig, digest_of, flatten
+from gtrans_core.data.manifest import Manifest
+from gtrans_core.detector import Detector, DetectorInfo
+from gtrans_core.errors import DataError, WeightsError
+from gtrans_core.evaluation import record as files
+from gtrans_core.evaluation.evaluation import (
+    Evaluation,
+    defect_results,
+    score_split,
+    split_metrics,
+)
+from gtrans_core.evaluation.gallery import draw_gallery
+from gtrans_core.evaluation.record import EvaluationRecord
+from gtrans_core.evaluation.report import DefectRow, Picture, ReportData, Training, render_report
+from gtrans_core.evaluation.thresholds import conformal_threshold
+from gtrans_core.lineage import collect_lineage
+from gtrans_core.network.scorer import Scorer
+from gtrans_core.progress import Progress
+from gtrans_core.steps.cache_features import FeatureCacheRef
+from gtrans_core.steps.settings import RunSettings
+from gtrans_core.storage import write_atomic
+from gtrans_core.trained_model import TrainingInfo, load_trained
+from gtrans_core.weights import load_guide
+
+
+def evaluate(
+    settings: RunSettings,
+    config_json: str,
+    data_digest: str,
+    model: Path,
+    feature_cache: Path,
+    train_manifest: Path,
+    test_manifest: Path,
+    detector: Path,
+    report: Path,
+    evaluation: Path,
+) -> dict[str, float]:
+    """Calibrate, package the detector, and judge it on the test split.
+
+    Args:
+        settings: the run.
+        config_json: the config.
+        data_digest: identity of both splits.
+        model: folder that ``train`` wrote.
+        feature_cache: file that ``cache_features`` wrote.
+        train_manifest: the training split.
+        test_manifest: the test split; read here for the first time.
+        detector: folder to write the packaged detector to.
+        report: HTML file to write.
+        evaluation: folder to write the record and the figures to.
+
+    Returns:
+        The metrics that are available.
+
+    Raises:
+        ModelError, DataError, WeightsError, StorageError: when something handed over is damaged.
+    """
+    progress = Progress("evaluate")
+    progress.started()
+    config = GTransConfig.from_json(config_json)
+    scorer, info = _load_scorer(settings, config, model)
+    held_out_scores = _held_out_scores(scorer, FeatureCacheRef.read(feature_cache), info)
+    threshold = conformal_threshold(held_out_scores, config.evaluation.false_alarm_rate)
+    package = Detector(
+        scorer,
+        DetectorInfo(
+            category=settings.category,
+            config=config,
+            threshold=threshold,
+            held_out_scores=tuple(held_out_scores.tolist()),
+            data_digest=data_digest,
+            training_key=info.key,
+            weights_sha256=info.weights_sha256,
+        ),
+    )
+    package.save(detector)
+    scored = score_split(
+        scorer,
+        Manifest.read(test_manifest),
+        config.image,
+        lambda done, total: progress.advanced("images scored", done, total),
+    )
+    progress.said("computing exact metrics and drawing figures")
+    outcome = _record(settings, config, package.info, info, scored)
+    pictures = draw_gallery(
+        scored,
+        outcome.metrics,
+        threshold,
+        held_out_scores.tolist(),
+        [{"step": r["step"], **r["values"]} for r in info.history],
+        config.evaluation.examples_per_defect,
+    )
+    html = render_report(_report_data(settings, outcome, info, pictures)).encode()
+    write_atomic(report, html)
+    write_atomic(evaluation / files.REPORT, html)
+    for name, picture in pictures.items():
+        write_atomic(evaluation / files.FIGURES / f"{name}.png", picture.png)
+    lines = (json.dumps(record) + "\n" for record in info.history)
+    write_atomic(evaluation / files.HISTORY, "".join(lines).encode())
+    write_atomic(evaluation / files.TRAIN_MANIFEST, train_manifest.read_bytes())
+    write_atomic(evaluation / files.TEST_MANIFEST, test_manifest.read_bytes())
+    outcome.write(evaluation)
+    progress.finished(metrics=outcome.metrics, report=str(report))
+    return {name: value for name, value in outcome.metrics.items() if value is not None}
+
+
+def _load_scorer(
+    settings: RunSettings, config: GTransConfig, model: Path
+) -> tuple[Scorer, TrainingInfo]:
+    trans, info, _ = load_trained(model)
+    guide = load_guide(config.agn, settings.weights_folder)
+    if guide.weights_sha256 != info.weights_sha256:
+        raise WeightsError(
+            f"agn.weights {config.agn.weights}: sha256 {guide.weights_sha256} now, but "
+            f"{info.weights_sha256} when the features were cached; run the pipeline again"
+        )
+    return Scorer(guide.agn, trans, config.scoring), info
+
+
+def _held_out_scores(
+    scorer: Scorer, reference: FeatureCacheRef, info: TrainingInfo
+) -> npt.NDArray[np.float64]:
+    """Raw scores of the good images that were never trained on, by the detector as packaged."""
+    features = load_cache(Path(reference.folder))
+    positions = {digest: i for i, digest in enumerate(features.digests)}
+    if not all(digest in positions for digest in info.held_out):
+        raise DataError(f"{reference.folder}: not the cache that this model was trained from")
+    views = features.views.numpy()
+    return np.array([scorer.score_view(views[positions[d]])[1] for d in info.held_out])
+
+
+def _record(
+    settings: RunSettings,
+    config: GTransConfig,
+    detector: DetectorInfo,
+    training: TrainingInfo,
+    scored: Evaluation,
+) -> EvaluationRecord:
+    good = scored.scores[~scored.labels]
+    return EvaluationRecord(
+        category=settings.category,
+        data_digest=detector.data_digest,
+        metrics=split_metrics(scored),
+        per_defect=tuple(defect_results(scored, detector.threshold)),
+        threshold=detector.threshold,
+        false_alarm_rate=config.evaluation.false_alarm_rate,
+        held_out=len(detector.held_out_scores),
+        good_images=len(good),
+        good_flagged=int((good > detector.threshold).sum()),
+        training_seconds=training.seconds,
+        config=flatten(config),
+        lineage={
+            "run_key": settings.run_key,
+            "seed": str(config.seed),
+            "data_digest": detector.data_digest,
+            "agn_weights_sha256": detector.weights_sha256,
+            "cache_key": training.cache_key,
+            "training_key": training.key,
+            "config_digest": digest_of(config.model_dump(mode="json")),
+            **collect_lineage(),
+        },
+    )
+
+
+def _report_data(
+    settings: RunSettings,
+    outcome: EvaluationRecord,
+    training: TrainingInfo,
+    pictures: dict[str, Picture],
+) -> ReportData:
+    reused = training.resumed_at == training.steps
+    return ReportData(
+        category=outcome.category,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        metrics=outcome.metrics,
+        per_defect=tuple(
+            DefectRow(
+                defect=r.defect,
+                images=r.images,
+                caught=r.caught,
+                image_auroc=r.image_auroc,
+                au_pro=r.au_pro_30,
+            )
+            for r in outcome.per_defect
+        ),
+        good_images=outcome.good_images,
+        good_flagged=outcome.good_flagged,
+        threshold=outcome.threshold,
+        false_alarm_rate=outcome.false_alarm_rate,
+        held_out=outcome.held_out,
+        training=Training(
+            epochs=training.config.training.epochs,
+            images=training.trained_on,
+            seconds=None if reused else training.seconds,
+        ),
+        figures=pictures,
+        lineage=outcome.lineage,
+        config=outcome.config,
+        commands={
+            "Score an image with the registered model": (
+                f"gtrans predict IMAGE --model models:/gtrans-{outcome.category}@challenger"
+            ),
+            "Open the MLflow UI": f"mlflow ui --backend-store-uri {settings.public_tracking_uri}",
+        },
+        notes=_notes(outcome, training),
+    )
+
+
+def _notes(outcome: EvaluationRecord, training: TrainingInfo) -> tuple[str, ...]:
+    kept = (
+        "The last epoch was kept."
+        if training.config.training.selection == "last"
+        else "The epoch with the lowest loss on held-out good images was kept."
+    )
+    return (
+        f"The threshold comes from {outcome.held_out} good images that were held out of training.",
+        f"{kept} No test image was used to train, to select or to calibrate.",
+    )

@@ -1,0 +1,68 @@
+"""Ingest: from a source to two validated manifests, before anything expensive starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gtrans_core.config import GTransConfig
+from gtrans_core.data.layout import scan_category
+from gtrans_core.data.manifest import data_digest
+from gtrans_core.data.sources import fetch_category
+from gtrans_core.errors import DataError
+from gtrans_core.evaluation.thresholds import needed_images
+from gtrans_core.progress import Progress
+from gtrans_core.steps.settings import RunSettings
+
+
+def ingest(
+    settings: RunSettings,
+    source: str,
+    config_json: str,
+    train_manifest: Path,
+    test_manifest: Path,
+) -> str:
+    """Fetch and check a category; write one manifest a split.
+
+    Returns:
+        The data digest: the identity of both splits by content.
+
+    Raises:
+        DataError: with every bad file, or when the category cannot serve this config.
+        ConfigError, StorageError: for a bad config or an unreachable source.
+    """
+    progress = Progress("ingest")
+    progress.started()
+    config = GTransConfig.from_json(config_json)
+    folder = fetch_category(
+        source, settings.category, settings.root, say=progress.said, on_progress=progress.advanced
+    )
+    train, test = scan_category(
+        folder,
+        settings.category,
+        source,
+        lambda done, total: progress.advanced("images checked", done, total),
+    )
+    unique = len({sample.sha256 for sample in train.samples})
+    _require_calibration(unique, config, folder)
+    train.write(train_manifest)
+    test.write(test_manifest)
+    digest = data_digest(train, test)
+    kinds = ", ".join(f"{count} {kind}" for kind, count in test.counts().items())
+    progress.said(f"{len(train.samples)} good training images; test: {kinds}")
+    progress.finished(data_digest=digest, train=len(train.samples), test=len(test.samples))
+    return digest
+
+
+def _require_calibration(images: int, config: GTransConfig, folder: Path) -> None:
+    """Say now, and not after training, that too few images are held out for the threshold."""
+    share = config.training.held_out_fraction
+    alpha = config.evaluation.false_alarm_rate
+    needed = needed_images(alpha)
+    held_out = round(share * images)
+    if held_out < needed:
+        raise DataError(
+            f"{folder}/train/good: {images} different images, of which {held_out} would be held "
+            f"out (training.held_out_fraction {share}); a false-alarm rate of {alpha} needs "
+            f"{needed} held out: add images, or raise evaluation.false_alarm_rate or "
+            "training.held_out_fraction"
+        )

@@ -1,0 +1,101 @@
+"""Register: everything into MLflow, and the detector into the registry as challenger.
+
+The only step that needs MLflow: training and evaluation end well without it, and their files wait.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from gtrans_core.data.manifest import Manifest
+from gtrans_core.data.reading import read_image
+from gtrans_core.errors import DataError
+from gtrans_core.evaluation import record as files
+from gtrans_core.evaluation.record import EvaluationRecord
+from gtrans_core.progress import Progress
+from gtrans_core.steps.settings import RunSettings
+from gtrans_core.tracking.journal import replay
+from gtrans_core.tracking.model import log_model
+from gtrans_core.tracking.registry import CHALLENGER
+from gtrans_core.tracking.registry import register as register_version
+from gtrans_core.tracking.runs import RunLogger, open_run
+
+
+def register(settings: RunSettings, detector: Path, evaluation: Path) -> str:
+    """Log the run and register its detector; the same detector never makes a second version.
+
+    Args:
+        settings: the run.
+        detector: folder that ``evaluate`` packaged.
+        evaluation: folder with the record, manifests, journal, figures and report.
+
+    Returns:
+        The registered version's number.
+
+    Raises:
+        TrackingError: when MLflow refuses or stays unreachable; nothing is lost, run it again.
+        ModelError: when the folders are damaged.
+    """
+    progress = Progress("register")
+    progress.started()
+    record = EvaluationRecord.read(evaluation)
+    run = open_run(settings.tracking, settings.run_key, settings.category)
+    _log_evaluation(run, record, evaluation, progress)
+    test = Manifest.read(evaluation / files.TEST_MANIFEST)
+    model_uri = log_model(run.client, run.run_id, detector, _input_example(test))
+    version = register_version(
+        run.client, run.run_id, model_uri, settings.category, detector, _version_tags(record)
+    )
+    run.log_lineage({"registered_version": str(version.version)})
+    run.finish()
+    if not version.created:
+        progress.said(f"this very detector is {version.name} version {version.version} already")
+    progress.said(f"{version.name} version {version.version} is the {CHALLENGER}")
+    progress.finished(
+        reused=not version.created,
+        version=version.version,
+        model_uri=f"models:/{version.name}@{CHALLENGER}",
+        run_id=run.run_id,
+        run_page=run.page(),
+    )
+    return str(version.version)
+
+
+def _log_evaluation(
+    run: RunLogger, record: EvaluationRecord, evaluation: Path, progress: Progress
+) -> None:
+    run.log_params(record.config)
+    run.log_lineage(record.lineage)
+    run.log_dataset(
+        Manifest.read(evaluation / files.TRAIN_MANIFEST),
+        Manifest.read(evaluation / files.TEST_MANIFEST),
+    )
+    replay(evaluation / files.HISTORY, run.run_id, run.client)
+    run.log_metrics(record.numbers())
+    paths = [
+        evaluation / files.REPORT,
+        evaluation / files.RECORD,
+        *sorted((evaluation / files.FIGURES).glob("*.png")),
+    ]
+    for done, path in enumerate(paths, start=1):
+        name = path.relative_to(evaluation).as_posix()
+        run.log_artifact_bytes(name, path.read_bytes())
+        progress.advanced("files logged", done, len(paths))
+
+
+def _input_example(test: Manifest) -> bytes:
+    """The first good test image, as PNG: what a request to the served model looks like."""
+    for sample in test.in_content_order():
+        if sample.is_good:
+            buffer = io.BytesIO()
+            Image.open(io.BytesIO(read_image(test, sample))).convert("RGB").save(buffer, "PNG")
+            return buffer.getvalue()
+    raise DataError(f"{test.root}: no good test image")
+
+
+def _version_tags(record: EvaluationRecord) -> dict[str, str]:
+    metrics = {f"metric.{name}": f"{value:.6f}" for name, value in record.numbers().items()}
+    return {**record.lineage, **metrics}

@@ -1,0 +1,48 @@
+"""What every step of one pipeline run shares: who it is and where it keeps and records things."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gtrans_core.storage import without_secrets
+from gtrans_core.tracking.client import TrackingSettings
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """One pipeline run on one category.
+
+    Attributes:
+        run_key: identifies the pipeline run (the KFP job id).
+        category: what is trained.
+        store: folder of everything that is kept by content: data sets, caches, trainings.
+        tracking_uri: MLflow, ``sqlite:///...`` or a server.
+        experiment: MLflow experiment.
+    """
+
+    run_key: str
+    category: str
+    store: str
+    tracking_uri: str
+    experiment: str
+
+    @property
+    def root(self) -> Path:
+        """The store as a path."""
+        return Path(self.store)
+
+    @property
+    def tracking(self) -> TrackingSettings:
+        """Where runs are recorded."""
+        return TrackingSettings(self.tracking_uri, self.experiment)
+
+    @property
+    def public_tracking_uri(self) -> str:
+        """The tracking address as it may be shown: without credentials."""
+        return without_secrets(self.tracking_uri)
+
+    @property
+    def weights_folder(self) -> Path:
+        """Where backbone weights from S3 are kept."""
+        return self.root / "weights"

@@ -1,0 +1,108 @@
+"""Train: from the feature cache, and nothing else, to a Trans."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+
+from gtrans_core.cache import CachedFeatures, load_cache
+from gtrans_core.config import GTransConfig
+from gtrans_core.network.agn import backbone_spec
+from gtrans_core.progress import Progress
+from gtrans_core.steps.cache_features import FeatureCacheRef
+from gtrans_core.steps.settings import RunSettings
+from gtrans_core.tracking.journal import JournalFlusher
+from gtrans_core.tracking.runs import open_run
+from gtrans_core.trained_model import TrainingInfo, save_trained
+from gtrans_core.training import TrainingResult, hold_out, train_trans, training_key
+
+FLUSH_SECONDS = 5.0
+"""How long a finished training waits for MLflow; what is not sent by then, register sends."""
+
+
+def train(settings: RunSettings, config_json: str, feature_cache: Path, model: Path) -> str:
+    """Train, go on with, or reuse the training that this cache and config decide.
+
+    Returns:
+        The training key.
+
+    Raises:
+        DataError: when the cache is damaged.
+        TrainingError: when the loss is no longer finite or the device is not there.
+        PreemptedError: after SIGTERM; the same step goes on later.
+    """
+    progress = Progress("train")
+    progress.started()
+    config = GTransConfig.from_json(config_json)
+    reference = FeatureCacheRef.read(feature_cache)
+    features = load_cache(Path(reference.folder))
+    key = training_key(reference.key, config)
+    folder = settings.root / "training" / key
+    started = time.monotonic()
+    flusher = JournalFlusher(
+        folder / "history.jsonl",
+        lambda: open_run(settings.tracking, settings.run_key, settings.category),
+    )
+    try:
+        result = train_trans(
+            features,
+            backbone_spec(config.agn.backbone, config.agn.taps),
+            config,
+            folder,
+            on_progress=lambda done, total, note: progress.advanced("steps", done, total, note),
+            say=progress.said,
+            stop_requested=_TerminationSignal(),
+        )
+    finally:
+        flusher.close(FLUSH_SECONDS)
+    info = _info(key, reference, config, features, result, time.monotonic() - started)
+    save_trained(model, result.trans, info)
+    last = result.history[-1]["values"] if result.history else {}
+    if result.reused:
+        progress.said(f"training reused: all {result.steps} steps were done before")
+    progress.said(
+        f"loss {last.get('train_loss', float('nan')):.4f} on the last batch, "
+        f"{last.get('held_out_loss', float('nan')):.4f} on held-out good images"
+    )
+    progress.finished(reused=result.reused, steps=result.steps, seconds=round(info.seconds, 1))
+    return key
+
+
+def _info(
+    key: str,
+    reference: FeatureCacheRef,
+    config: GTransConfig,
+    features: CachedFeatures,
+    result: TrainingResult,
+    seconds: float,
+) -> TrainingInfo:
+    training, held_out = hold_out(features.digests, config.training.held_out_fraction, config.seed)
+    return TrainingInfo(
+        key=key,
+        cache_key=reference.key,
+        config=config,
+        weights_sha256=reference.weights_sha256,
+        held_out=tuple(features.digests[i] for i in held_out),
+        trained_on=len(training),
+        steps=result.steps,
+        seconds=seconds,
+        resumed_at=result.resumed_at,
+        history=result.history,
+    )
+
+
+class _TerminationSignal:
+    """Whether the process was asked to end (SIGTERM): false, until it was."""
+
+    def __init__(self) -> None:
+        self._seen = False
+        signal.signal(signal.SIGTERM, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._seen = True
+
+    def __call__(self) -> bool:
+        return self._seen

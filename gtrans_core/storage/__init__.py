@@ -1,0 +1,46 @@
+"""A local folder or an S3 bucket behind the same few verbs, and files that are whole or not there.
+
+=============  =====================================================================
+``store``      the verbs, and ``open_store``, which picks the kind of store by its URI
+``local``      a folder as a store
+``s3``         a bucket's prefix as a store (the only module that imports boto3)
+``atomic``     writing, publishing and checking single local files
+``folders``    preparing a whole local folder once
+``retry``      the one retry policy of everything that talks to a server
+=============  =====================================================================
+"""
+
+from gtrans_core.storage.atomic import (
+    publish,
+    replacing,
+    require_free_space,
+    require_writable,
+    sha256_file,
+    storage_error,
+    write_atomic,
+)
+from gtrans_core.storage.folders import exclusive, prepare_folder
+from gtrans_core.storage.local import LocalStore
+from gtrans_core.storage.retry import RetryPolicy, TransientError, retrying
+from gtrans_core.storage.store import Entry, Store, checked_name, open_store, without_secrets
+
+__all__ = [
+    "Entry",
+    "LocalStore",
+    "RetryPolicy",
+    "Store",
+    "TransientError",
+    "checked_name",
+    "exclusive",
+    "open_store",
+    "prepare_folder",
+    "publish",
+    "replacing",
+    "require_free_space",
+    "require_writable",
+    "retrying",
+    "sha256_file",
+    "storage_error",
+    "without_secrets",
+    "write_atomic",
+]

@@ -1,0 +1,97 @@
+"""The few verbs of a store, and which kind of store a URI names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from gtrans_core.errors import StorageError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file in a store: its name below the store's root, bytes, and a tag that changes with it."""
+
+    name: str
+    size: int
+    etag: str
+
+
+class Store(Protocol):
+    """Files by name. A name is relative, with forward slashes, and never leads out of the store.
+
+    Every verb raises StorageError, naming the file, when the store cannot do it.
+    """
+
+    def read(self, name: str) -> bytes:
+        """All of a file."""
+
+    def write(self, name: str, data: bytes, *, overwrite: bool = True) -> bool:
+        """Write a file, whole or not at all.
+
+        Returns:
+            False when ``overwrite`` is off and the file was there already (and stays as it is).
+        """
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file."""
+
+    def list(self, prefix: str = "") -> Sequence[Entry]:
+        """Every file whose name starts with ``prefix``, by name."""
+
+    def folders(self) -> Sequence[str]:
+        """Names of the folders right below the root."""
+
+    def download(self, name: str, path: Path) -> None:
+        """Copy a file to a local path, where it appears complete or not at all."""
+
+
+def open_store(uri: str) -> Store:
+    """The store that ``s3://bucket/prefix``, ``file:///path`` or a plain path names.
+
+    Raises:
+        StorageError: for another kind of URI.
+    """
+    scheme, separator, _ = uri.partition("://")
+    if not separator:
+        return _local(Path(uri))
+    if scheme == "s3":
+        # Imported on use: boto3 takes half a second.
+        from gtrans_core.storage.s3 import S3Store
+
+        return S3Store(uri)
+    if scheme == "file":
+        return _local(Path(unquote(urlsplit(uri).path)))
+    raise StorageError(
+        f"{without_secrets(uri)}: no such kind of store; expected a folder or s3://bucket/prefix"
+    )
+
+
+def checked_name(name: str) -> str:
+    """The name itself.
+
+    Raises:
+        StorageError: for an empty or absolute name, or one that leads out of the store.
+    """
+    path = PurePosixPath(name)
+    if not path.parts or path.is_absolute() or ".." in path.parts or not name.isprintable():
+        raise StorageError(f"{name!r}: not a name inside a store (relative, without '..')")
+    return name
+
+
+def without_secrets(url: str) -> str:
+    """A URL fit for a log: no user, password, query or fragment."""
+    parts = urlsplit(url)
+    if not parts.scheme:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}"
+
+
+def _local(root: Path) -> Store:
+    from gtrans_core.storage.local import LocalStore
+
+    return LocalStore(root)

@@ -1,0 +1,121 @@
+"""How this project talks to MLflow: which server, how patiently, and how a failure is told."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gtrans_core.errors import TrackingError
+from gtrans_core.storage import exclusive, without_secrets
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+SQLITE_SCHEME = "sqlite:///"
+
+_ALWAYS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # A `uv.lock` of whatever folder we run in does not belong into a model.
+    "MLFLOW_UV_AUTO_DETECT": "false",
+}
+_UNLESS_SET = {
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+    # MLflow's own values block 4 minutes on a dead server. These: half a minute when the
+    # connection is refused, two minutes when nothing answers at all.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+}
+_REASON_LENGTH = 500
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+
+
+@dataclass(frozen=True)
+class TrackingSettings:
+    """Where runs are recorded.
+
+    Attributes:
+        uri: ``sqlite:///PATH/mlflow.db``, or the address of an MLflow server.
+        experiment: the experiment's name; made when it is not there.
+        artifact_root: folder of the artifacts of an experiment made on ``sqlite:///``; None:
+            ``artifacts`` beside the database. A server has its own.
+    """
+
+    uri: str
+    experiment: str
+    artifact_root: Path | None = None
+
+    @property
+    def server_uri(self) -> str:
+        """``uri``, unless this process was given an MLflow run to write to: then that run's."""
+        if injected_run_id():
+            return os.environ.get("MLFLOW_TRACKING_URI") or self.uri
+        return self.uri
+
+
+def injected_run_id() -> str | None:
+    """The run that an orchestrator made for this process (``MLFLOW_RUN_ID``), if any."""
+    return os.environ.get("MLFLOW_RUN_ID") or None
+
+
+def connect(uri: str) -> MlflowClient:
+    """A client of one tracking server and registry; no global state is read or set.
+
+    Raises:
+        TrackingError: for an address that MLflow cannot use.
+        StorageError: when the folder of a ``sqlite:///`` database cannot be written.
+    """
+    os.environ.update(_ALWAYS)
+    for name, value in _UNLESS_SET.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    with contextlib.ExitStack() as stack:
+        if uri.startswith(SQLITE_SCHEME):
+            # MLflow's own set-up of a new database breaks when two processes begin together.
+            stack.enter_context(exclusive(database_path(uri)))
+        stack.enter_context(reported(uri, "connect"))
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def database_path(uri: str) -> Path:
+    """The file of a ``sqlite:///`` address."""
+    return Path(uri.removeprefix(SQLITE_SCHEME))
+
+
+@contextlib.contextmanager
+def reported(uri: str, doing: str) -> Iterator[None]:
+    """Turn whatever MLflow raises within into one clear line.
+
+    Raises:
+        TrackingError: ``MLflow at URI: cannot DOING: reason``, without any credentials.
+    """
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        reason = _CREDENTIALS.sub("", _reason(error))
+        raise TrackingError(f"MLflow at {without_secrets(uri)}: cannot {doing}: {reason}") from None
+
+
+def error_code(error: Exception) -> str:
+    """MLflow's code of an exception, e.g. ``RESOURCE_DOES_NOT_EXIST``; ``""`` where it has none."""
+    return str(getattr(error, "error_code", ""))
+
+
+def _reason(error: Exception) -> str:
+    for fault in (error, error.__cause__, error.__context__):
+        if isinstance(fault, OSError) and fault.errno is None:  # that is how requests reports
+            return f"no good answer from the server; is it running? ({type(fault).__name__})"
+    text = " ".join(str(error).split())
+    return text[:_REASON_LENGTH] or type(error).__name__

@@ -1,0 +1,229 @@
+"""One MLflow run for each pipeline run, found again by every step through its tags."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from gtrans_core.data.manifest import Manifest, data_digest
+from gtrans_core.errors import TrackingError
+from gtrans_core.tracking.client import (
+    SQLITE_SCHEME,
+    TrackingSettings,
+    connect,
+    database_path,
+    error_code,
+    injected_run_id,
+    reported,
+)
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput, Run
+
+PREFIX = "gtrans."
+CATEGORY_TAG = PREFIX + "category"
+RUN_KEY_TAG = PREFIX + "run_key"
+DATA_DIGEST_TAG = PREFIX + "data_digest"
+
+# What MLflow takes.
+_BATCH = 100
+_VALUE_LENGTH = 6000
+_DATASET_DIGEST_LENGTH = 36
+
+_SHORT_KEY = 8
+
+
+def find_or_create_run(
+    settings: TrackingSettings, run_key: str, category: str, name: str = ""
+) -> str:
+    """The run of this pipeline run and category: adopted, found by its tags, or made.
+
+    A run that an orchestrator injected (``MLFLOW_RUN_ID``) is adopted by its id. Of two steps that
+    make the run at the same time, both end up with the earlier one.
+
+    Args:
+        settings: where.
+        run_key: identifies the pipeline run (the KFP job id).
+        category: what is trained; runs of several categories may share one key.
+        name: shown in lists; by default ``CATEGORY-`` and the start of the key.
+
+    Returns:
+        The run's id.
+
+    Raises:
+        TrackingError: when MLflow cannot be reached, or has no such injected run.
+    """
+    client = connect(settings.server_uri)
+    tags = {CATEGORY_TAG: category, RUN_KEY_TAG: run_key}
+    injected = injected_run_id()
+    with reported(client.tracking_uri, f"open the run of {category}"):
+        if injected:
+            return _adopt(client, injected, tags)
+        experiment = _experiment_id(client, settings)
+        found = _earliest(client, experiment, tags)
+        if found:
+            return found
+        name = name or f"{category}-{run_key[:_SHORT_KEY]}"
+        return _create(client, experiment, tags, name)
+
+
+def open_run(settings: TrackingSettings, run_key: str, category: str, name: str = "") -> RunLogger:
+    """``find_or_create_run``, ready to be written to."""
+    run_id = find_or_create_run(settings, run_key, category, name)
+    return RunLogger(connect(settings.server_uri), run_id)
+
+
+class RunLogger:
+    """Writes to one run by its id. Every method may be called again with the same values.
+
+    Every method raises TrackingError, in one line, when MLflow refuses or stays unreachable.
+    """
+
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
+        self.client = client
+        self.run_id = run_id
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Log a flat dict as parameters. MLflow never lets a parameter change its value."""
+        from mlflow.entities import Param
+
+        entities = [Param(name, str(value)[:_VALUE_LENGTH]) for name, value in params.items()]
+        with self._reported("log parameters"):
+            for start in range(0, len(entities), _BATCH):
+                self.client.log_batch(self.run_id, params=entities[start : start + _BATCH])
+
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Log final metrics: one value each; one that is there already is not logged again."""
+        with self._reported("log metrics"):
+            logged = self._run().data.metrics
+            for name, value in metrics.items():
+                if logged.get(name) != value:
+                    self.client.log_metric(self.run_id, name, value)
+
+    def log_lineage(self, facts: Mapping[str, str]) -> None:
+        """Log facts as tags ``gtrans.NAME``."""
+        from mlflow.entities import RunTag
+
+        tags = [RunTag(tag, value) for tag, value in prefixed(facts).items()]
+        with self._reported("log lineage"):
+            for start in range(0, len(tags), _BATCH):
+                self.client.log_batch(self.run_id, tags=tags[start : start + _BATCH])
+
+    def log_artifact_bytes(self, name: str, data: bytes) -> None:
+        """Store a file, e.g. ``figures/roc.png``, among the run's artifacts."""
+        folder, _, leaf = name.rpartition("/")
+        with tempfile.TemporaryDirectory() as scratch, self._reported(f"store {name}"):
+            file = Path(scratch) / leaf
+            file.write_bytes(data)
+            self.client.log_artifact(self.run_id, str(file), folder or None)
+
+    def log_dataset(self, train: Manifest, test: Manifest) -> None:
+        """Log both splits as the run's data sets, and the category's data digest as a tag."""
+        with self._reported("log the data sets"):
+            inputs = [_dataset_input(train, "training"), _dataset_input(test, "testing")]
+            self.client.log_inputs(self.run_id, datasets=inputs)
+            self.client.set_tag(self.run_id, DATA_DIGEST_TAG, data_digest(train, test))
+
+    def finish(self, status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED") -> None:
+        """End the run. An adopted run is left to the orchestrator that made it."""
+        if self.run_id == injected_run_id():
+            return
+        with self._reported(f"set the run {status}"):
+            self.client.set_terminated(self.run_id, status)
+
+    def page(self) -> str:
+        """The run's page, relative to the MLflow UI's address."""
+        with self._reported("read the run"):
+            return f"#/experiments/{self._run().info.experiment_id}/runs/{self.run_id}"
+
+    def _run(self) -> Run:
+        return self.client.get_run(self.run_id)
+
+    def _reported(self, doing: str) -> Any:
+        return reported(self.client.tracking_uri, doing)
+
+
+def prefixed(facts: Mapping[str, str]) -> dict[str, str]:
+    """Facts as tags: names start with ``gtrans.``, values fit into MLflow."""
+    return {
+        PREFIX + name.removeprefix(PREFIX): str(value)[:_VALUE_LENGTH]
+        for name, value in facts.items()
+    }
+
+
+def quoted(value: str) -> str:
+    """A string as MLflow's filter language writes it, which knows no escapes.
+
+    Raises:
+        TrackingError: for a value with a quote.
+    """
+    if "'" in value:
+        raise TrackingError(f"{value}: a name with a quote cannot be searched for in MLflow")
+    return f"'{value}'"
+
+
+def _adopt(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> str:
+    run = client.get_run(run_id)
+    for tag, value in tags.items():
+        client.set_tag(run.info.run_id, tag, value)
+    return str(run.info.run_id)
+
+
+def _experiment_id(client: MlflowClient, settings: TrackingSettings) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(settings.experiment)
+    if found is None:
+        try:
+            return client.create_experiment(settings.experiment, _artifact_location(settings))
+        except MlflowException as error:
+            if error_code(error) != "RESOURCE_ALREADY_EXISTS":
+                raise
+        found = client.get_experiment_by_name(settings.experiment)
+    if found is None or found.lifecycle_stage != "active":
+        raise TrackingError(
+            f"MLflow experiment {settings.experiment} was deleted: restore it or name another"
+        )
+    return str(found.experiment_id)
+
+
+def _artifact_location(settings: TrackingSettings) -> str | None:
+    if not settings.server_uri.startswith(SQLITE_SCHEME):
+        return None
+    beside = database_path(settings.server_uri).parent / "artifacts"
+    return (settings.artifact_root or beside).resolve().as_uri()
+
+
+def _earliest(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> str | None:
+    runs = client.search_runs(
+        [experiment],
+        " and ".join(f"tags.`{tag}` = {quoted(value)}" for tag, value in tags.items()),
+    )
+    earliest = min(runs, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
+    return None if earliest is None else str(earliest.info.run_id)
+
+
+def _create(client: MlflowClient, experiment: str, tags: Mapping[str, str], name: str) -> str:
+    """Make the run, and withdraw it where another step (or a repeated request) was earlier."""
+    created = client.create_run(experiment, tags=dict(tags), run_name=name).info.run_id
+    earliest = _earliest(client, experiment, tags) or created
+    if earliest != created:
+        client.delete_run(created)
+    return str(earliest)
+
+
+def _dataset_input(manifest: Manifest, context: str) -> DatasetInput:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    dataset = Dataset(
+        name=f"{manifest.category}-{manifest.split}",
+        digest=manifest.digest[:_DATASET_DIGEST_LENGTH],
+        source_type="s3" if manifest.root.startswith("s3://") else "local",
+        source=json.dumps({"uri": manifest.root, "origin": manifest.source}),
+        profile=json.dumps({"images": len(manifest.samples), **manifest.counts()}),
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", context)])

@@ -1,0 +1,324 @@
+"""The training loop: from a feature cache to a Trans that predicts the AGN's maps.
+
+Resumable at any step and bit-equal when resumed (CPU, same threads): the order of images is a
+function of seed and epoch, the learning rate of the step; all else is in the checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gtrans_core import __version__
+from gtrans_core.cache import CachedFeatures
+from gtrans_core.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
+from gtrans_core.config import GTransConfig, TrainingConfig, digest_of
+from gtrans_core.errors import PreemptedError, TrainingError
+from gtrans_core.history import History
+from gtrans_core.network.agn import BackboneSpec
+from gtrans_core.network.build import build_trans
+from gtrans_core.network.loss import guidance_loss
+from gtrans_core.network.trans import Trans
+
+BETAS = (0.9, 0.99)
+WARM_UP = 0.3
+"""Share of a one-cycle schedule in which the learning rate rises."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training ended with. ``resumed_at`` is None for a fresh start."""
+
+    trans: Trans
+    history: list[dict[str, Any]]
+    steps: int
+    resumed_at: int | None
+
+    @property
+    def reused(self) -> bool:
+        """Whether nothing was left to do."""
+        return self.resumed_at == self.steps
+
+
+def training_key(cache_key: str, config: GTransConfig) -> str:
+    """sha256 (hex) of all that decides the trained weights; equal keys may share them."""
+    device = choose_device(config.training)
+    return digest_of(
+        {
+            "cache": cache_key,
+            "seed": config.seed,
+            "trans": config.trans.model_dump(mode="json"),
+            "training": config.training.model_dump(mode="json", exclude={"checkpoint_every"}),
+            "device": device.type,
+            "threads": thread_count(config.training) if device.type == "cpu" else None,
+            "code": __version__,
+            "torch": torch.__version__,
+        }
+    )
+
+
+def hold_out(digests: Sequence[str], fraction: float, seed: int) -> tuple[list[int], list[int]]:
+    """Positions to train on and positions held out, a pseudo-random choice by content and seed.
+
+    Raises:
+        TrainingError: when no image would be left on one side.
+    """
+    held_out_count = round(fraction * len(digests))
+    if not 0 < held_out_count < len(digests):
+        raise TrainingError(
+            f"{len(digests)} good training images cannot be split: holding out a share of "
+            f"{fraction} leaves one side empty; add images or change training.held_out_fraction"
+        )
+    ranked = sorted(
+        range(len(digests)),
+        key=lambda i: hashlib.sha256(f"{seed}:{digests[i]}".encode()).digest(),
+    )
+    return sorted(ranked[held_out_count:]), sorted(ranked[:held_out_count])
+
+
+def choose_device(config: TrainingConfig) -> torch.device:
+    """The device to train on.
+
+    Raises:
+        TrainingError: when CUDA is asked for and there is none.
+    """
+    available = torch.cuda.is_available()
+    if config.device == "cuda" and not available:
+        raise TrainingError("training.device is cuda, but no CUDA device is visible; use auto")
+    return torch.device("cuda" if available and config.device != "cpu" else "cpu")
+
+
+def thread_count(config: TrainingConfig) -> int:
+    """CPU threads to use."""
+    return config.threads or len(os.sched_getaffinity(0))
+
+
+def train_trans(
+    features: CachedFeatures,
+    spec: BackboneSpec,
+    config: GTransConfig,
+    folder: Path,
+    *,
+    on_progress: Callable[[int, int, str], None],
+    say: Callable[[str], None],
+    stop_requested: Callable[[], bool],
+) -> TrainingResult:
+    """Train, or go on where the newest intact checkpoint in ``folder`` ends.
+
+    Args:
+        features: the whole cache; a share of it is held out by ``config``.
+        folder: checkpoints and ``history.jsonl``; belongs to one ``training_key``.
+        on_progress: called with (steps done, steps in all, note) after each step.
+        say: called with lines a person should read.
+        stop_requested: asked after each step; when true, a checkpoint is written.
+
+    Raises:
+        TrainingError: when the loss is no longer finite, or the split leaves a side empty.
+        PreemptedError: after ``stop_requested`` said so; the same call goes on later.
+        StorageError: when a checkpoint cannot be written.
+    """
+    torch.set_num_threads(thread_count(config.training))
+    loop = _Loop(features, spec, config, choose_device(config.training))
+    history = History(folder / "history.jsonl")
+    checkpoint = newest_checkpoint(folder, say)
+    if checkpoint is not None:
+        loop.restore(checkpoint)
+        say(f"going on from the checkpoint at step {checkpoint.step} of {loop.steps}")
+    while loop.step < loop.steps:
+        note = loop.advance()
+        on_progress(loop.step, loop.steps, note)
+        stopping = stop_requested()
+        if stopping or loop.checkpoint_is_due():
+            loop.journal(history)
+            save_checkpoint(folder, loop.checkpoint())
+        if stopping and loop.step < loop.steps:
+            raise PreemptedError(f"stopped at step {loop.step} of {loop.steps}; state is saved")
+    return TrainingResult(
+        trans=loop.selected(),
+        history=history.records(),
+        steps=loop.steps,
+        resumed_at=checkpoint.step if checkpoint else None,
+    )
+
+
+class _Loop:
+    """The state of a training between two steps."""
+
+    def __init__(
+        self,
+        features: CachedFeatures,
+        spec: BackboneSpec,
+        config: GTransConfig,
+        device: torch.device,
+    ) -> None:
+        training, held_out = hold_out(
+            features.digests, config.training.held_out_fraction, config.seed
+        )
+        self.config = config.training
+        self.seed = config.seed
+        self.device = device
+        self.images = _Resident(features.subset(training), spec, device)
+        self.held_out = _Resident(features.subset(held_out), spec, device)
+        self.trans = build_trans(spec, config).to(device).train()
+        self.optimizer = _optimizer(self.trans, self.config)
+        self.batch_size = min(self.config.batch_size, len(training))
+        # A short last batch is left out: each epoch shuffles, so no image is left out for good.
+        self.steps_per_epoch = len(training) // self.batch_size
+        self.steps = self.steps_per_epoch * self.config.epochs
+        self.step = 0
+        self.pending: list[tuple[int, dict[str, Tensor | float]]] = []
+        self.best_loss = math.inf
+        self.best_state: dict[str, Tensor] = {}
+
+    def advance(self) -> str:
+        """One optimiser step; at the end of an epoch also the loss on held-out good images."""
+        epoch, position = divmod(self.step, self.steps_per_epoch)
+        rate = learning_rate(self.step, self.steps, self.steps_per_epoch, self.config)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        inputs, agn_maps = self.images.batch(self._order(epoch, position))
+        loss = guidance_loss(agn_maps, self.trans(inputs, agn_maps))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        self.optimizer.step()
+        self.step += 1
+        values: dict[str, Tensor | float] = {"train_loss": loss.detach(), "learning_rate": rate}
+        if self.step % self.steps_per_epoch == 0:
+            values["held_out_loss"] = self._held_out_loss()
+        self.pending.append((self.step, values))
+        return f"epoch {epoch + 1} of {self.config.epochs}"
+
+    def checkpoint_is_due(self) -> bool:
+        """At the end of every few epochs, and at the end of all."""
+        every = self.steps_per_epoch * self.config.checkpoint_every
+        return self.step % every == 0 or self.step == self.steps
+
+    def journal(self, history: History) -> None:
+        """Write pending records; reading losses here, not each step, keeps a GPU busy.
+
+        Raises:
+            TrainingError: when a loss is not finite.
+        """
+        for step, values in self.pending:
+            numbers = {name: float(value) for name, value in values.items()}
+            if not all(math.isfinite(number) for number in numbers.values()):
+                raise TrainingError(
+                    f"the loss is not finite at step {step}; lower training.learning_rate"
+                )
+            history.append(step, numbers)
+        self.pending.clear()
+
+    def checkpoint(self) -> Checkpoint:
+        """All that a later process needs to go on."""
+        tensors = {f"trans.{name}": tensor for name, tensor in self.trans.state_dict().items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in self.best_state.items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
+        best = self.best_loss if self.best_state else None
+        return Checkpoint(self.step, tensors, {"best_loss": best})
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint of the same training."""
+        self.step = checkpoint.step
+        self.trans.load_state_dict(_with_prefix(checkpoint.tensors, "trans."))
+        self.best_state = _with_prefix(checkpoint.tensors, "best.")
+        if self.best_state:
+            self.best_loss = checkpoint.values["best_loss"]
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in _with_prefix(checkpoint.tensors, "optimizer.").items():
+            index, name = key.split(".")
+            state.setdefault(int(index), {})[name] = tensor
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+    def selected(self) -> Trans:
+        """The Trans to keep: the last state, or the best on held-out good images; in eval mode."""
+        if self.best_state:
+            self.trans.load_state_dict(self.best_state)
+        return self.trans.eval()
+
+    def _order(self, epoch: int, position: int) -> Tensor:
+        """Images of one batch: a slice of the epoch's permutation."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        permutation = torch.randperm(len(self.images), generator=generator)
+        return permutation[position * self.batch_size : (position + 1) * self.batch_size]
+
+    @torch.no_grad()
+    def _held_out_loss(self) -> float:
+        self.trans.eval()
+        total = 0.0
+        for batch in _batches(len(self.held_out), self.batch_size):
+            inputs, agn_maps = self.held_out.batch(batch)
+            loss = guidance_loss(agn_maps, self.trans(inputs, agn_maps))
+            total += float(loss) * len(batch)
+        self.trans.train()
+        mean = total / len(self.held_out)
+        if self.config.selection == "best_held_out" and mean < self.best_loss:
+            self.best_loss = mean
+            self.best_state = {k: v.clone() for k, v in self.trans.state_dict().items()}
+        return mean
+
+
+class _Resident:
+    """Cached images on the training device, handed out as normalised batches."""
+
+    def __init__(self, features: CachedFeatures, spec: BackboneSpec, device: torch.device) -> None:
+        self.views = features.views.to(device)
+        self.maps = [m.to(device) for m in features.maps]
+        self.spec = spec
+
+    def __len__(self) -> int:
+        return len(self.views)
+
+    def batch(self, positions: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Inputs [B, 3, H, W] and the AGN's three maps, in fp32."""
+        index = positions.to(self.views.device)
+        return self.spec.normalise(self.views[index]), [m[index].float() for m in self.maps]
+
+
+def learning_rate(step: int, steps: int, steps_per_epoch: int, config: TrainingConfig) -> float:
+    """The learning rate of a step: a pure function, so that a resumed run needs no other state.
+
+    ``one_cycle``: cosine from peak/25 up in the first 30 %, then down to peak/250,000 (Smith,
+    arXiv 1708.07120; torch's OneCycleLR). ``power``: peak · 0.9^(epoch / epochs), as released.
+    """
+    if config.schedule == "power":
+        epoch = step // steps_per_epoch
+        return float(config.learning_rate * 0.9 ** (epoch / config.epochs))
+    start, peak, end = (config.learning_rate * f for f in (1 / 25, 1.0, 1 / 250_000))
+    turn = max(1.0, WARM_UP * steps - 1)
+    if step <= turn:
+        return _cosine(start, peak, step / turn)
+    return _cosine(peak, end, (step - turn) / max(1.0, steps - 1 - turn))
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+
+
+def _optimizer(trans: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+    return kind(
+        trans.parameters(),
+        lr=config.learning_rate,
+        betas=BETAS,
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
+
+
+def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _batches(count: int, size: int) -> Iterator[Tensor]:
+    for start in range(0, count, size):
+        yield torch.arange(start, min(start + size, count))

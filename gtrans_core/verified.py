@@ -1,0 +1,53 @@
+"""Files that carry their own sha256 in their name: written whole or not at all, checked when read.
+
+Feature-cache shards and checkpoints are such files: a truncated or flipped one is noticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+from gtrans_core.storage import write_atomic
+
+_NAME = re.compile(r".+-(?P<sha256>[0-9a-f]{64})\.[a-z]+")
+
+
+class DamagedFileError(Exception):
+    """A file whose bytes are not those its name promises."""
+
+
+def write_verified(folder: Path, stem: str, suffix: str, data: bytes) -> Path:
+    """Write ``STEM-SHA256.SUFFIX`` atomically; writing the same bytes again mends a damaged file.
+
+    Raises:
+        StorageError: when the folder cannot be written or has no room.
+    """
+    path = folder / f"{stem}-{hashlib.sha256(data).hexdigest()}.{suffix}"
+    write_atomic(path, data)
+    return path
+
+
+def read_verified(path: Path) -> bytes:
+    """The file's bytes, read once and compared with the digest in its name.
+
+    Raises:
+        DamagedFileError: when the file is missing, misnamed, truncated or changed.
+    """
+    promised = _NAME.fullmatch(path.name)
+    if promised is None:
+        raise DamagedFileError(f"{path}: its name has no sha256")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DamagedFileError(f"{path}: cannot be read ({error.strerror})") from None
+    if hashlib.sha256(data).hexdigest() != promised["sha256"]:
+        raise DamagedFileError(f"{path}: {len(data)} bytes that do not match its sha256")
+    return data
+
+
+def quarantine(path: Path) -> None:
+    """Set a damaged file aside as ``NAME.damaged``, so that it is kept but never read again."""
+    if path.exists():
+        path.replace(path.with_name(path.name + ".damaged"))

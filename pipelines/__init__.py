@@ -1,0 +1,1 @@
+"""The pipeline: how steps are wired, compiled and run."""

@@ -1,0 +1,67 @@
+"""The pipeline of one category: ingest, cache_features, train, evaluate, register.
+
+The test split goes from ingest to evaluate and nowhere else, so nothing that is learned or chosen
+can have seen it.
+"""
+
+from kfp import dsl
+
+from components.cache_features.component import cache_features
+from components.evaluate.component import evaluate
+from components.ingest.component import ingest
+from components.register.component import register
+from components.train.component import train
+from gtrans_core.config import GTransConfig
+
+
+@dsl.pipeline(
+    name="gtrans-category",
+    description="Source images of one category in; a registered anomaly detector and a report out.",
+)
+def category_pipeline(
+    category: str,
+    source: str,
+    store: str,
+    tracking_uri: str,
+    config: str = GTransConfig().to_json(),
+    experiment: str = "gtrans",
+) -> None:
+    """Train, evaluate and register a detector for one category.
+
+    Args:
+        category: name of the category; the registered model is gtrans-<category>.
+        source: a folder, an s3:// prefix, or mvtec, elpv, demo.
+        store: where caches, runs and reports are kept.
+        tracking_uri: the MLflow server or database that holds the record.
+        config: every knob, as JSON; absent keys take the product's defaults.
+        experiment: the MLflow experiment of the run.
+    """
+    run = {
+        "run_key": dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        "category": category,
+        "store": store,
+        "tracking_uri": tracking_uri,
+        "experiment": experiment,
+    }
+    data = ingest(**run, source=source, config=config)
+    train_data = data.outputs["train_data"]
+    features = cache_features(**run, config=config, train_data=train_data)
+    model = train(**run, config=config, features=features.outputs["features"])
+    verdict = evaluate(
+        **run,
+        config=config,
+        data_digest=data.outputs["Output"],
+        model=model.outputs["model"],
+        features=features.outputs["features"],
+        train_data=train_data,
+        test_data=data.outputs["test_data"],
+    )
+    version = register(
+        **run,
+        detector=verdict.outputs["detector"],
+        evaluation=verdict.outputs["evaluation"],
+    )
+    for task in (data, features, model, verdict, version):
+        # Kubeflow's cache key is an artifact's address, not its content: a changed file at the
+        # same address would be a false hit. Our stores are keyed by content and do the reuse.
+        task.set_caching_options(False)

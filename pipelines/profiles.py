@@ -1,0 +1,112 @@
+"""A profile says where a run keeps its files and its record; the config says what it computes."""
+
+from __future__ import annotations
+
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from gtrans_core.config import describe_validation
+from gtrans_core.errors import ConfigError, StorageError
+
+_FOLDER = Path(__file__).parent / "profiles"
+
+
+class Profile(BaseModel):
+    """One place to run at."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    store: Annotated[str, Field(min_length=1)]
+    """Folder of caches, runs, reports and models; absolute once read."""
+    tracking_uri: str = ""
+    """MLflow server or database; empty: the database ``mlflow.db`` in the store."""
+    experiment: Annotated[str, Field(min_length=1)] = "gtrans"
+    """MLflow experiment that runs are filed under."""
+
+    @field_validator("store")
+    @classmethod
+    def _absolute_folder(cls, store: str) -> str:
+        if "://" in store:
+            raise ValueError("must be a folder of this machine")
+        return str(Path(store).expanduser().resolve())
+
+
+def load_profile(name: str, *, store: str | None = None, experiment: str | None = None) -> Profile:
+    """Read a profile by name (``local``) or by path, with the caller's own store or experiment.
+
+    Raises:
+        ConfigError: naming the file, the key and what was expected.
+    """
+    path = _find(name)
+    values = _read(path)
+    values |= {
+        key: value
+        for key, value in {"store": store, "experiment": experiment}.items()
+        if value is not None
+    }
+    _refuse_unknown_keys(values, path)
+    _refuse_password(str(values.get("tracking_uri", "")), path)
+    try:
+        profile = Profile.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {describe_validation(error)}") from None
+    if not profile.tracking_uri:
+        return profile.model_copy(update={"tracking_uri": f"sqlite:///{profile.store}/mlflow.db"})
+    return profile
+
+
+def require_writable(store: Path) -> None:
+    """Create the store and write to it once, so that a run does not find out at its end.
+
+    Raises:
+        StorageError: naming the folder and the reason.
+    """
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=store) as probe:
+            probe.write(b"gtrans")
+    except OSError as error:
+        raise StorageError(
+            f"{store}: the store cannot be written ({error.strerror}); "
+            "choose another folder with --store"
+        ) from None
+
+
+def _find(name: str) -> Path:
+    if name.endswith(".toml") or "/" in name:
+        return Path(name)
+    path = _FOLDER / f"{name}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in _FOLDER.glob("*.toml")))
+        raise ConfigError(f"profile '{name}' is not known: use one of {known}, or a .toml file")
+    return path
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: profile cannot be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+
+
+def _refuse_unknown_keys(values: dict[str, Any], path: Path) -> None:
+    unknown = sorted(values.keys() - Profile.model_fields.keys())
+    if unknown:
+        known = ", ".join(Profile.model_fields)
+        raise ConfigError(f"{path}: unknown key '{unknown[0]}'; a profile has {known}")
+
+
+def _refuse_password(uri: str, path: Path) -> None:
+    # The address is a pipeline parameter: Kubeflow stores it and shows it to every user.
+    if urlsplit(uri).password is not None:
+        raise ConfigError(
+            f"{path}: tracking_uri must not hold a password; set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD in the environment"
+        )

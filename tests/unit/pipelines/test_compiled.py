@@ -1,0 +1,168 @@
+"""The compiled pipeline, read back: what a Kubeflow server would be given."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.image import IMAGE
+from gtrans_core.config import GTransConfig
+from pipelines.compile import COMPILED_CATEGORY, compile_category, compiled_category
+from pipelines.local import STEPS
+
+RUN = {"run_key", "category", "store", "tracking_uri", "experiment"}
+PARAMETERS = {
+    "ingest": RUN | {"source", "config"},
+    "cache-features": RUN | {"config"},
+    "train": RUN | {"config"},
+    "evaluate": RUN | {"config", "data_digest"},
+    "register": RUN,
+}
+ARTIFACTS = {
+    "ingest": {},
+    "cache-features": {"train_data": ("ingest", "train_data")},
+    "train": {"features": ("cache-features", "features")},
+    "evaluate": {
+        "model": ("train", "model"),
+        "features": ("cache-features", "features"),
+        "train_data": ("ingest", "train_data"),
+        "test_data": ("ingest", "test_data"),
+    },
+    "register": {
+        "detector": ("evaluate", "detector"),
+        "evaluation": ("evaluate", "evaluation"),
+    },
+}
+OUTPUTS = {
+    "ingest": {"train_data": "system.Dataset", "test_data": "system.Dataset"},
+    "cache-features": {"features": "system.Artifact"},
+    "train": {"model": "system.Model"},
+    "evaluate": {
+        "metrics": "system.Metrics",
+        "report": "system.HTML",
+        "detector": "system.Model",
+        "evaluation": "system.Artifact",
+    },
+    "register": {},
+}
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return compiled_category()
+
+
+@pytest.fixture(scope="module")
+def spec(text: str) -> dict[str, Any]:
+    return yaml.safe_load(text)
+
+
+@pytest.fixture(scope="module")
+def tasks(spec: dict[str, Any]) -> dict[str, Any]:
+    return spec["root"]["dag"]["tasks"]
+
+
+def test_the_committed_yaml_is_fresh(text: str):
+    assert COMPILED_CATEGORY.read_text() == text, "stale: run `make compile` and commit"
+
+
+def test_compiling_again_gives_the_same_bytes(text: str, tmp_path: Path):
+    compile_category(tmp_path / "again.yaml")
+    assert (tmp_path / "again.yaml").read_text() == text
+
+
+def test_it_is_ascii_and_names_no_machine(text: str):
+    assert text.isascii()
+    checkout = Path(__file__).resolve().parents[3]
+    for place in (str(checkout), str(Path.home()), "/tmp", "http://", "https://", "localhost"):  # noqa: S108
+        assert place not in text
+
+
+def test_the_steps_are_the_five_and_the_local_runner_knows_them(tasks: dict[str, Any]):
+    assert set(tasks) == {step.replace("_", "-") for step in STEPS}
+
+
+def test_parameters_and_defaults(spec: dict[str, Any]):
+    parameters = spec["root"]["inputDefinitions"]["parameters"]
+    assert set(parameters) == {
+        "category",
+        "source",
+        "config",
+        "store",
+        "tracking_uri",
+        "experiment",
+    }
+    assert all(value["parameterType"] == "STRING" for value in parameters.values())
+    assert all(value["description"] for value in parameters.values())
+    defaults = {k: v["defaultValue"] for k, v in parameters.items() if "defaultValue" in v}
+    assert defaults == {"config": GTransConfig().to_json(), "experiment": "gtrans"}
+    assert GTransConfig.from_json(defaults["config"]) == GTransConfig()
+
+
+@pytest.mark.parametrize("task", PARAMETERS)
+def test_wiring_of_artifacts(tasks: dict[str, Any], task: str):
+    wired = {
+        name: (
+            source["taskOutputArtifact"]["producerTask"],
+            source["taskOutputArtifact"]["outputArtifactKey"],
+        )
+        for name, source in tasks[task]["inputs"].get("artifacts", {}).items()
+    }
+    assert wired == ARTIFACTS[task]
+    producers = {producer for producer, _ in wired.values()}
+    assert producers <= set(tasks[task].get("dependentTasks", []))
+
+
+@pytest.mark.parametrize("task", PARAMETERS)
+def test_wiring_of_parameters(tasks: dict[str, Any], task: str):
+    inputs = tasks[task]["inputs"]["parameters"]
+    assert set(inputs) == PARAMETERS[task]
+    assert inputs["run_key"] == {"runtimeValue": {"constant": "{{$.pipeline_job_uuid}}"}}
+    for name in inputs.keys() - {"run_key", "data_digest"}:
+        assert inputs[name] == {"componentInputParameter": name}
+    if "data_digest" in inputs:
+        output = {"producerTask": "ingest", "outputParameterKey": "Output"}
+        assert inputs["data_digest"] == {"taskOutputParameter": output}
+
+
+@pytest.mark.parametrize("task", PARAMETERS)
+def test_types_of_output_artifacts(spec: dict[str, Any], task: str):
+    outputs = spec["components"][f"comp-{task}"]["outputDefinitions"].get("artifacts", {})
+    types = {name: output["artifactType"]["schemaTitle"] for name, output in outputs.items()}
+    assert types == OUTPUTS[task]
+
+
+def test_only_evaluate_is_given_the_test_split(tasks: dict[str, Any]):
+    """Nothing that is learned, cached or chosen can have seen it."""
+    assert readers_of(tasks, "ingest", "test_data") == {"evaluate"}
+
+
+def test_nothing_that_saw_the_test_split_flows_back(tasks: dict[str, Any]):
+    after_test = {
+        task for task, content in tasks.items() if "evaluate" in content.get("dependentTasks", [])
+    }
+    assert after_test == {"register"}
+
+
+@pytest.mark.parametrize("task", PARAMETERS)
+def test_every_executor_is_our_image_and_installs_nothing(spec: dict[str, Any], task: str):
+    container = spec["deploymentSpec"]["executors"][f"exec-{task}"]["container"]
+    assert container["image"] == IMAGE
+    assert "pip install" not in json.dumps(container["command"])
+
+
+@pytest.mark.parametrize("task", PARAMETERS)
+def test_kubeflow_never_answers_from_its_own_cache(tasks: dict[str, Any], task: str):
+    assert tasks[task]["cachingOptions"] == {}
+
+
+def readers_of(tasks: dict[str, Any], producer: str, key: str) -> set[str]:
+    wanted = {"producerTask": producer, "outputArtifactKey": key}
+    return {
+        task
+        for task, content in tasks.items()
+        for source in content["inputs"].get("artifacts", {}).values()
+        if source.get("taskOutputArtifact") == wanted
+    }

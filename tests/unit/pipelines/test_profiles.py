@@ -1,0 +1,81 @@
+"""Profiles: where a run is kept, and what is refused before it starts."""
+
+from pathlib import Path
+
+import pytest
+
+from gtrans_core.errors import ConfigError, StorageError
+from pipelines.profiles import load_profile, require_writable
+
+
+def write(folder: Path, text: str) -> str:
+    path = folder / "mine.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_the_local_profile_derives_its_database_from_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    profile = load_profile("local")
+    assert profile.store == str(tmp_path / "gtrans-store")
+    assert profile.tracking_uri == f"sqlite:///{tmp_path}/gtrans-store/mlflow.db"
+    assert profile.experiment == "gtrans"
+
+
+def test_store_and_experiment_of_the_caller_win(tmp_path: Path):
+    profile = load_profile("local", store=str(tmp_path), experiment="trial")
+    assert (profile.store, profile.experiment) == (str(tmp_path), "trial")
+    assert profile.tracking_uri == f"sqlite:///{tmp_path}/mlflow.db"
+
+
+def test_a_profile_may_be_a_file_with_a_server(tmp_path: Path):
+    path = write(tmp_path, 'store = "/srv/gtrans"\ntracking_uri = "http://mlflow.plant:5000"')
+    profile = load_profile(path)
+    assert (profile.store, profile.tracking_uri) == ("/srv/gtrans", "http://mlflow.plant:5000")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('store = "a"\nstroe = "b"', "unknown key 'stroe'; a profile has store, "),
+        ('experiment = "a"', "store: Field required"),
+        ('store = ""', "store: "),
+        ('store = "s3://bucket"', "must be a folder of this machine"),
+        ("store = ", "not valid TOML"),
+    ],
+)
+def test_a_wrong_profile_is_refused_with_its_file_and_key(tmp_path: Path, text: str, message: str):
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError, match=r"mine\.toml: ") as error:
+        load_profile(path)
+    assert message in str(error.value)
+
+
+def test_a_password_in_the_address_is_refused_and_not_repeated(tmp_path: Path):
+    path = write(tmp_path, 'tracking_uri = "postgresql://gtrans:CANARY@db/mlflow"')
+    with pytest.raises(ConfigError, match="MLFLOW_TRACKING_PASSWORD") as error:
+        load_profile(path)
+    assert "CANARY" not in str(error.value)
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(ConfigError, match="'lokal' is not known: use one of local"):
+        load_profile("lokal")
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"none\.toml: profile cannot be read \(No such file"):
+        load_profile(str(tmp_path / "none.toml"))
+
+
+def test_a_store_is_created_and_left_empty(tmp_path: Path):
+    require_writable(tmp_path / "new" / "store")
+    assert not list((tmp_path / "new" / "store").iterdir())
+
+
+def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match=r"file/store: the store cannot be written"):
+        require_writable(tmp_path / "file" / "store")

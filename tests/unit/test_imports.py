@@ -1,0 +1,43 @@
+"""Imports run one way, and each outside library has one home (.importlinter)."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LINT = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()"]
+
+
+def test_the_contracts_hold():
+    result = lint(ROOT)
+    assert result.returncode == 0, result.stdout
+
+
+def test_a_broken_contract_would_be_seen(tmp_path: Path):
+    for package in ("gtrans_core", "components", "pipelines"):
+        copy_sources(ROOT / package, tmp_path / package)
+    (tmp_path / ".importlinter").write_text((ROOT / ".importlinter").read_text())
+    with (tmp_path / "gtrans_core" / "errors.py").open("a") as file:
+        file.write("\nimport kfp\nimport mlflow\nimport gtrans_core.training\n")
+    result = lint(tmp_path)
+    assert result.returncode == 1
+    for broken in ("Imports run one way", "Only tracking talks", "The core does not know"):
+        assert any(broken in line and "BROKEN" in line for line in result.stdout.splitlines())
+
+
+def copy_sources(source: Path, target: Path) -> None:
+    for path in source.rglob("*.py"):
+        copy = target / path.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+
+
+def lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*LINT, "--no-cache"],
+        cwd=folder,
+        env={"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin", "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
