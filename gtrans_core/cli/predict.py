@@ -46,29 +46,30 @@ def predict(
 ) -> None:
     """Score images and write a heat map of each.
 
-    An image whose score is above the detector's threshold is flagged as anomalous.
+    An image whose score is above the detector's threshold is flagged.
     """
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
     detector = _load(model, profile, store)
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("image", "score", "threshold", "verdict", "heat map"):
-        table.add_column(column, overflow="fold")
+    console = Console()
+    console.print(_row("verdict", "score", "threshold", "image -> heat map"), markup=False)
     refused: list[str] = []
     for image, drawing in zip(images, heat_map_files(images, out), strict=True):
         try:
             verdict = score_image(detector, image, drawing)
         except DataError as error:
             refused.append(str(error))
-        else:
-            table.add_row(Text(str(image)), *verdict.cells, Text(str(drawing)))
-    if table.rows:
-        Console().print(table)
+            continue
+        line = _row(*verdict.words, f"{image} -> {drawing}")
+        style = "red" if verdict.is_anomalous else "green"
+        console.print(line, style=style, soft_wrap=True, markup=False, highlight=False)
     if refused:
         lines = [f"{len(refused)} of {len(images)} images could not be scored", *refused]
         raise DataError("\n".join(lines))
+
+
+def _row(verdict: str, score: str, threshold: str, files: str) -> str:
+    return f"{verdict:8}  {score:>9}  {threshold:>9}  {files}"
 
 
 @dataclass(frozen=True)
@@ -80,10 +81,10 @@ class Verdict:
     is_anomalous: bool
 
     @property
-    def cells(self) -> tuple[str, str, str]:
-        """As a table shows it."""
-        word = "[red]anomalous[/]" if self.is_anomalous else "[green]good[/]"
-        return f"{self.score:.4g}", f"{self.threshold:.4g}", word
+    def words(self) -> tuple[str, str, str]:
+        """Verdict, score and threshold as they are printed."""
+        word = "flagged" if self.is_anomalous else "ok"
+        return word, f"{self.score:.4g}", f"{self.threshold:.4g}"
 
 
 def score_image(detector: Detector, image: Path, drawing: Path) -> Verdict:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from gtrans_core.data.demo_defects import DEFECTS, defect_mask
@@ -35,15 +36,11 @@ def generate_demo(
         per_defect: test images of each kind of defect, each with its mask.
         size: side of the images in pixels; a thread is always 11 pixels wide.
     """
-    for index in range(train):
-        surface = good_surface(_rng(seed, "train", GOOD, index), size)
-        _write(folder / "train" / GOOD / f"{index:03}.png", render(surface))
-    for index in range(test_good):
-        surface = good_surface(_rng(seed, "test", GOOD, index), size)
-        _write(folder / "test" / GOOD / f"{index:03}.png", render(surface))
+    _write_good(folder, "train", train, seed, size)
+    _write_good(folder, "test", test_good, seed, size)
     for name, defect in DEFECTS.items():
         for index in range(per_defect):
-            rng = _rng(seed, "test", name, index)
+            rng = _rng(f"test/{name}", index, seed)
             good = good_surface(rng, size)
             image = render(defect(good, rng))
             mask = defect_mask(render(good), image)
@@ -51,12 +48,18 @@ def generate_demo(
             _write(folder / "ground_truth" / name / f"{index:03}_mask.png", mask * np.uint8(255))
 
 
-def _rng(seed: int, *place: str | int) -> np.random.Generator:
+def _write_good(folder: Path, split: str, count: int, seed: int, size: int) -> None:
+    for index in range(count):
+        surface = good_surface(_rng(f"{split}/{GOOD}", index, seed), size)
+        _write(folder / split / GOOD / f"{index:03}.png", render(surface))
+
+
+def _rng(place: str, index: int, seed: int) -> np.random.Generator:
     """A stream of its own for every image."""
-    key = [int.from_bytes(str(part).encode()) % 2**32 for part in place]
+    key = (int.from_bytes(place.encode("ascii")), index)
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
-def _write(path: Path, pixels: np.ndarray) -> None:
+def _write(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path, compress_level=1)
+    Image.fromarray(pixels).save(path, compress_level=1)  # noise hardly compresses

@@ -31,8 +31,7 @@ Defect = Callable[[Surface, np.random.Generator], Surface]
 
 def crack(surface: Surface, rng: np.random.Generator) -> Surface:
     """A jagged dark line, widest in the middle."""
-    length = rng.uniform(40, 80)
-    path = _path(surface, rng, length, turn=0.35)
+    path = _path(surface, rng, rng.uniform(40, 80), turn=0.35)
     along = np.linspace(0, 1, len(path))
     distance, nearest, _ = _from_path(surface, path)
     width = 0.4 + 1.1 * np.sin(np.pi * along[nearest])
@@ -49,10 +48,10 @@ def dent(surface: Surface, rng: np.random.Generator) -> Surface:
     slope = (np.cos(lamp) * dx + np.sin(lamp) * dy) / radius * pit
     pulled = replace(
         surface,
-        warp=surface.warp + 0.5 * dx / radius * pit,
-        weft=surface.weft + 0.5 * dy / radius * pit,
+        warp=surface.warp + 0.8 * dx / radius * pit,
+        weft=surface.weft + 0.8 * dy / radius * pit,
     )
-    return _times(pulled, 1 + 0.9 * slope)
+    return _times(pulled, 1 + 1.5 * slope)
 
 
 def fibre(surface: Surface, rng: np.random.Generator) -> Surface:
@@ -68,7 +67,7 @@ def misweave(surface: Surface, rng: np.random.Generator) -> Surface:
     """A few threads woven the wrong way round: the same brightness, another pattern."""
     y, x = (int(value) for value in _centre(surface, rng))
     warp, weft = np.floor(surface.warp), np.floor(surface.weft)
-    half_width, half_height = rng.uniform(1, 3, 2)
+    half_width, half_height = rng.uniform(1.5, 3, 2)
     inside = np.abs(warp - warp[y, x]) <= half_width
     inside &= np.abs(weft - weft[y, x]) <= half_height
     return replace(surface, diagonal=np.where(inside, -surface.diagonal, surface.diagonal))
@@ -79,8 +78,8 @@ def scratch(surface: Surface, rng: np.random.Generator) -> Surface:
     path = _path(surface, rng, rng.uniform(50, 110), turn=0.02)
     distance, nearest, side = _from_path(surface, path)
     depth = rng.uniform(0.6, 1.0, len(path) // 8 + 2).repeat(8)[nearest]
-    profile = side * np.clip(2.4 - distance, 0, 1) * np.clip(distance + 0.3, 0, 1)
-    return _times(surface, 1 + 0.6 * depth * profile)
+    profile = side * np.clip(2.8 - distance, 0, 1) * np.clip(distance + 0.3, 0, 1)
+    return _times(surface, 1 + 0.9 * depth * profile)
 
 
 def stain(surface: Surface, rng: np.random.Generator) -> Surface:
@@ -89,7 +88,7 @@ def stain(surface: Surface, rng: np.random.Generator) -> Surface:
     dy, dx = _offsets(surface, *_centre(surface, rng))
     outline = np.hypot(dx, dy) / rng.uniform(14, 24) + smooth_noise(rng, size, 12.0, 0.18)
     amount = np.clip((1.15 - outline) / 0.3, 0, 1)
-    return _times(surface, 1 - amount[:, :, np.newaxis] * np.array([0.18, 0.26, 0.38]))
+    return _times(surface, 1 - amount[:, :, np.newaxis] * np.array([0.22, 0.31, 0.44]))
 
 
 DEFECTS: dict[str, Defect] = {
@@ -130,8 +129,8 @@ def _centre(surface: Surface, rng: np.random.Generator) -> tuple[float, float]:
 
 
 def _offsets(surface: Surface, y: float, x: float) -> tuple[Field, Field]:
-    rows, columns = np.indices(surface.cover.shape)
-    return rows - y, columns - x
+    pixels: Field = np.indices(surface.cover.shape, dtype=np.float64)
+    return pixels[0] - y, pixels[1] - x
 
 
 def _path(surface: Surface, rng: np.random.Generator, length: float, turn: float) -> Field:
@@ -143,7 +142,8 @@ def _path(surface: Surface, rng: np.random.Generator, length: float, turn: float
     turns = rng.normal(0.0, turn, steps // 8 + 1).repeat(8)[:steps]
     headings = rng.uniform(0, 2 * np.pi) + np.cumsum(turns) / 8
     line = 0.5 * np.cumsum(np.stack([np.sin(headings), np.cos(headings)], axis=1), axis=0)
-    return line - line.mean(axis=0) + _centre(surface, rng)
+    centred: Field = line - line.mean(axis=0) + _centre(surface, rng)
+    return centred
 
 
 def _from_path(surface: Surface, path: Field) -> tuple[Field, Steps, Field]:
@@ -153,8 +153,9 @@ def _from_path(surface: Surface, path: Field) -> tuple[Field, Steps, Field]:
     """
     shape = surface.cover.shape
     pixels = np.indices(shape).reshape(2, -1).T
-    distance, nearest = KDTree(path).query(pixels, distance_upper_bound=_REACH)
-    nearest = np.minimum(nearest, len(path) - 1)
+    found = KDTree(path).query(pixels, distance_upper_bound=_REACH)
+    distance = np.asarray(found[0])
+    nearest = np.minimum(found[1], len(path) - 1)
     offset = pixels - path[nearest]
     heading = np.gradient(path, axis=0)[nearest]
     side = np.sign(heading[:, 0] * offset[:, 1] - heading[:, 1] * offset[:, 0])

@@ -57,15 +57,15 @@ def good_surface(rng: np.random.Generator, size: int) -> Surface:
     angle = np.deg2rad(rng.normal(0.0, 2.5))
     scale = THREAD_PIXELS * np.exp(rng.normal(0.0, 0.03))
     y, x = np.mgrid[:size, :size] - size / 2
-    x, y = x + smooth_noise(rng, size, 40.0, 1.5), y + smooth_noise(rng, size, 40.0, 1.5)
+    x, y = x + smooth_noise(rng, size, 40.0, 1.2), y + smooth_noise(rng, size, 40.0, 1.2)
     warp = (np.cos(angle) * x - np.sin(angle) * y) / scale + rng.uniform(0, 4)
     weft = (np.sin(angle) * x + np.cos(angle) * y) / scale + rng.uniform(0, 4)
     return Surface(
         warp=warp,
         weft=weft,
         diagonal=np.ones((size, size)),
-        warp_brightness=rng.normal(1.0, 0.06, _THREADS),
-        weft_brightness=rng.normal(1.0, 0.06, _THREADS),
+        warp_brightness=rng.normal(1.0, 0.045, _THREADS),
+        weft_brightness=rng.normal(1.0, 0.045, _THREADS),
         warp_streaks=1 + _streaks(rng, size, (5.0, 0.6)),
         weft_streaks=1 + _streaks(rng, size, (0.6, 5.0)),
         light=_light(rng, size),
@@ -92,7 +92,8 @@ def smooth_noise(rng: np.random.Generator, size: int, scale: float, amplitude: f
     kernel /= np.linalg.norm(kernel, axis=1, keepdims=True)  # so that the variance is that of white
     coarse = rng.normal(0.0, amplitude, (cells.size, cells.size))
     # Not BLAS, whose sums depend on the number of threads: the same seed gives the same bytes.
-    return np.einsum("ia,aj->ij", kernel, np.einsum("ab,jb->aj", coarse, kernel))
+    field: Field = np.einsum("ia,aj->ij", kernel, np.einsum("ab,jb->aj", coarse, kernel))
+    return field
 
 
 def _fabric(surface: Surface) -> Field:
@@ -100,17 +101,17 @@ def _fabric(surface: Surface) -> Field:
     i, j = np.floor(surface.warp), np.floor(surface.weft)
     across_warp, across_weft = surface.warp - i, surface.weft - j
     phase = np.mod(surface.diagonal * i + j, 4)
-    warp_on_top = phase < 2
     weft_phase = np.where(surface.diagonal > 0, phase - 2, 3 - phase)
     warp_shade = _float_shade(across_warp, (phase + across_weft) / 2, 0.10)
     weft_shade = _float_shade(across_weft, (weft_phase + across_warp) / 2, -0.06)
     warp_shade *= surface.warp_streaks * surface.warp_brightness[i.astype(int) % _THREADS]
     weft_shade *= surface.weft_streaks * surface.weft_brightness[j.astype(int) % _THREADS]
-    return np.where(
-        warp_on_top[:, :, np.newaxis],
+    fabric: Field = np.where(
+        (phase < 2)[:, :, np.newaxis],
         warp_shade[:, :, np.newaxis] * _WARP_COLOUR,
         weft_shade[:, :, np.newaxis] * _WEFT_COLOUR,
     )
+    return fabric
 
 
 def _float_shade(across: Field, along: Field, tilt: float) -> Field:
@@ -121,14 +122,15 @@ def _float_shade(across: Field, along: Field, tilt: float) -> Field:
         along: 0..1 over the length that lies on top.
         tilt: how much brighter the side that faces the lamp is.
     """
-    round_profile = np.sqrt(np.clip(1 - (1.9 * (across - 0.5)) ** 2, 0.04, 1))
-    arch = 0.6 + 0.4 * np.sin(np.pi * along)
-    return round_profile * arch + tilt * np.cos(np.pi * along)
+    profile: Field = np.sqrt(np.clip(1 - (1.9 * (across - 0.5)) ** 2, 0.04, 1))
+    arch: Field = 0.6 + 0.4 * np.sin(np.pi * along)
+    slope: Field = np.cos(np.pi * along)
+    return profile * arch + tilt * slope
 
 
 def _streaks(rng: np.random.Generator, size: int, sigma: tuple[float, float]) -> Field:
-    noise = ndimage.gaussian_filter(rng.normal(size=(size, size)), sigma, mode="wrap")
-    return 0.08 * noise / noise.std()
+    noise: Field = ndimage.gaussian_filter(rng.normal(size=(size, size)), sigma, mode="wrap")
+    return 0.07 * noise / float(noise.std())
 
 
 def _light(rng: np.random.Generator, size: int) -> Field:
@@ -136,5 +138,6 @@ def _light(rng: np.random.Generator, size: int) -> Field:
     gradient = rng.normal(0.0, 0.12) * x + rng.normal(0.0, 0.12) * y
     vignette = -rng.uniform(0.0, 0.25) * (x**2 + y**2)
     cloud = smooth_noise(rng, size, size / 2.5, 0.03)
-    colour = np.exp(rng.normal(0.0, 0.05) + rng.normal(0.0, 0.02, 3))
-    return (1 + gradient + vignette + cloud)[:, :, np.newaxis] * colour
+    colour: Field = np.exp(rng.normal(0.0, 0.05) + rng.normal(0.0, 0.02, 3))
+    brightness: Field = 1 + gradient + vignette + cloud
+    return brightness[:, :, np.newaxis] * colour

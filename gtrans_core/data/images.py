@@ -108,6 +108,13 @@ def preprocess_mask(mask: MaskArray, config: ImageConfig) -> MaskArray:
     return np.asarray(_centre_crop(resized, config)).astype(np.bool_)
 
 
+def encode_png(image: ImageArray) -> bytes:
+    """A lossless PNG file of an image, uint8 [H, W, 3]."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 class _RefusedError(Exception):
     """Why an image is not taken; becomes a DataError with the file's name."""
 

@@ -115,7 +115,8 @@ def _find_folder(source: str, category: str) -> Path:
             return root
         there = sorted(p.parent.parent.name for p in root.glob("*/train/good") if p.is_dir())
     except (OSError, RuntimeError) as error:  # RuntimeError: "~" of an unknown user
-        raise DataError(f"{source}: cannot be read ({error}); {_expected()}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{source}: cannot be read ({reason}); {_expected()}") from None
     raise DataError(
         f"{source}: has no category '{category}'; categories there (folders with train/good): "
         f"{', '.join(there) or 'none'}"

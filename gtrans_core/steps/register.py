@@ -5,11 +5,9 @@ The only step that needs MLflow: training and evaluation end well without it, an
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
-from PIL import Image
-
+from gtrans_core.data.images import decode_image, encode_png
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.data.reading import read_image
 from gtrans_core.errors import DataError
@@ -90,9 +88,7 @@ def _input_example(test: Manifest) -> bytes:
     """The first good test image, as PNG: what a request to the served model looks like."""
     for sample in test.in_content_order():
         if sample.is_good:
-            buffer = io.BytesIO()
-            Image.open(io.BytesIO(read_image(test, sample))).convert("RGB").save(buffer, "PNG")
-            return buffer.getvalue()
+            return encode_png(decode_image(read_image(test, sample), sample.path))
     raise DataError(f"{test.root}: no good test image")
 
 

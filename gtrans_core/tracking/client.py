@@ -67,7 +67,7 @@ def injected_run_id() -> str | None:
 
 
 def connect(uri: str) -> MlflowClient:
-    """A client of one tracking server and registry; no global state is read or set.
+    """A client of one tracking server and registry; MLflow's global addresses play no part.
 
     Raises:
         TrackingError: for an address that MLflow cannot use.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,8 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
-from PIL import Image
 
+from gtrans_core.data.images import encode_png
 from gtrans_core.detector import Detector, Prediction
 from gtrans_core.errors import GTransError
 
@@ -75,10 +74,7 @@ class ServedDetector(PythonModel):
         from gtrans_core.evaluation.heat_maps import overlay
 
         view = np.moveaxis(self._detector.view(data, "image"), 0, -1)
-        drawn = overlay(view, prediction.heat_map, self._detector.map_range)
-        buffer = io.BytesIO()
-        Image.fromarray(drawn).save(buffer, "PNG")
-        return buffer.getvalue()
+        return encode_png(overlay(view, prediction.heat_map, self._detector.map_range))
 
 
 def _images(table: pd.DataFrame) -> list[bytes]:

@@ -31,6 +31,7 @@ class FileServer:
     faults: list[Fault] = field(default_factory=list)
     """Used up one a request; afterwards all is well."""
     ranges: bool = True
+    heeds_if_range: bool = True
     etags: bool = True
     lengths: bool = True
     requests: list[dict[str, str]] = field(default_factory=list)
@@ -70,7 +71,8 @@ def file_server() -> Iterator[FileServer]:
         def _send(self, data: bytes, fault: Fault) -> None:
             etag = f'"{hashlib.sha256(data).hexdigest()[:16]}"' if state.etags else None
             wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-            resumes = wanted and state.ranges and self.headers.get("If-Range") == etag
+            unchanged = self.headers.get("If-Range") == etag or not state.heeds_if_range
+            resumes = wanted and state.ranges and unchanged
             start = int(wanted[1]) if wanted and resumes else 0
             if start >= len(data) > 0:
                 self.send_error(416)

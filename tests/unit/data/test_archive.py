@@ -288,6 +288,22 @@ def test_truncated(room: Path, suffix: str, share: float) -> None:
     assert_refused(archive, "damaged archive", "fetch it again")
 
 
+@pytest.mark.parametrize("members", [1, 2])
+def test_truncated_between_two_members(room: Path, members: int) -> None:
+    """A plain tar has no checksum: only the missing end tells."""
+    archive = make_tar(room / "cut.tar", GOOD)
+    archive.write_bytes(archive.read_bytes()[: members * (512 + 20_480)])
+    assert_refused(archive, "damaged archive", "the end is missing")
+
+
+@pytest.mark.parametrize("suffix", [".tar.xz", ".tar.gz"])
+def test_truncated_within_the_checksum(room: Path, suffix: str) -> None:
+    """All members are there; what would tell whether they are right is not."""
+    archive = make_tar(room / f"cut{suffix}", GOOD)
+    archive.write_bytes(archive.read_bytes()[:-6])
+    assert_refused(archive, "damaged archive", "fetch it again")
+
+
 @pytest.mark.parametrize("suffix", [".tar.xz", ".tar.gz", ".zip"])
 def test_flipped_bit(room: Path, suffix: str) -> None:
     make = make_zip if suffix == ".zip" else make_tar

@@ -130,14 +130,18 @@ def test_server_without_a_validator_is_not_trusted_to_resume(file_server, path: 
     assert file_server.ranges_asked() == [None, None]
 
 
+@pytest.mark.parametrize("heeds_if_range", [True, False])
 @pytest.mark.parametrize("size", [3_000_000, 1_000_000, 10_000])
-def test_file_that_changed_meanwhile_is_fetched_whole(file_server, path: Path, size: int) -> None:
+def test_file_that_changed_meanwhile_is_fetched_whole(
+    file_server, path: Path, size: int, heeds_if_range: bool
+) -> None:
     url = file_server.serve("f", DATA)
     file_server.cut(2_000_000)
     file_server.refuse(403)
     with pytest.raises(StorageError):
         download(url, path, on_progress=silent, policy=QUICK)
     file_server.serve("f", DATA[::-1][:size])
+    file_server.heeds_if_range = heeds_if_range
     download(url, path, on_progress=silent, policy=QUICK)
     assert path.read_bytes() == DATA[::-1][:size]
 

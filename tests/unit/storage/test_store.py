@@ -40,6 +40,7 @@ def test_write_read_exists(store: Store) -> None:
 def test_write_without_overwriting(store: Store) -> None:
     assert store.write("lock", b"mine", overwrite=False) is True
     assert store.write("lock", b"yours", overwrite=False) is False
+    assert store.write("lock", b"mine", overwrite=False) is False
     assert store.read("lock") == b"mine"
 
 

@@ -1,0 +1,128 @@
+"""Loss and score formulas against independent references."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
+from torch.nn.functional import cosine_similarity, interpolate
+
+from gtrans_core.config import ScoringConfig
+from gtrans_core.network.loss import guidance_loss
+from gtrans_core.network.score import (
+    distance_map,
+    gaussian_blur,
+    heat_map,
+    image_score,
+    image_weight,
+)
+
+SHAPES = ((6, 16, 16), (10, 8, 8), (12, 4, 4))
+
+
+def random_maps(batch: int, seed: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(batch, *shape, generator=generator) for shape in SHAPES]
+
+
+@given(seed=st.integers(0, 1000), batch=st.integers(1, 4))
+@settings(max_examples=20, deadline=None)
+def test_loss_is_half_the_squared_distance_of_directions(seed: int, batch: int):
+    agn, trans = random_maps(batch, seed), random_maps(batch, seed + 1)
+    expected = 0.0
+    for a, f in zip(agn, trans, strict=True):
+        a, f = a.double().numpy(), f.double().numpy()
+        a = a / np.maximum(np.linalg.norm(a, axis=1, keepdims=True), 1e-12)
+        f = f / np.maximum(np.linalg.norm(f, axis=1, keepdims=True), 1e-12)
+        expected += (0.5 * ((a - f) ** 2).sum(axis=1)).mean() / 3
+    assert float(guidance_loss(agn, trans)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_loss_is_the_mean_of_one_minus_cosine_and_does_not_depend_on_the_batch_size():
+    agn, trans = random_maps(4, 0), random_maps(4, 1)
+    cosines = [1 - cosine_similarity(a, f, dim=1).mean() for a, f in zip(agn, trans, strict=True)]
+    assert float(guidance_loss(agn, trans)) == pytest.approx(float(sum(cosines)) / 3, abs=1e-6)
+    twice = guidance_loss([torch.cat([a, a]) for a in agn], [torch.cat([f, f]) for f in trans])
+    assert float(twice) == pytest.approx(float(guidance_loss(agn, trans)), abs=1e-6)
+
+
+def test_loss_of_equal_maps_is_zero_and_of_opposite_maps_two():
+    agn = random_maps(2, 0)
+    assert float(guidance_loss(agn, [3 * a for a in agn])) == pytest.approx(0, abs=1e-6)
+    assert float(guidance_loss(agn, [-a for a in agn])) == pytest.approx(2, abs=1e-6)
+
+
+def test_distance_map_is_twice_one_minus_cosine():
+    a, f = random_maps(2, 0)[0], random_maps(2, 1)[0]
+    expected = 2 * (1 - cosine_similarity(a, f, dim=1))
+    torch.testing.assert_close(distance_map(a, f)[:, 0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_image_weight_follows_the_formula():
+    """r = 100 mean (n(f)-n(a))^2; c = 10 mean_ch (1 - cos over pixels); w = 2rc/(r+c)."""
+    a, f = random_maps(3, 0)[1], random_maps(3, 1)[1]
+    weights = image_weight(a, f)
+    for b in range(3):
+        x, y = a[b].double().numpy(), f[b].double().numpy()
+        nx, ny = x / np.linalg.norm(x, axis=0), y / np.linalg.norm(y, axis=0)
+        r = 100 * ((ny - nx) ** 2).mean()
+        flat_x, flat_y = x.reshape(len(x), -1), y.reshape(len(y), -1)
+        cosine = (flat_x * flat_y).sum(1) / (
+            np.linalg.norm(flat_x, axis=1) * np.linalg.norm(flat_y, axis=1)
+        )
+        c = 10 * (1 - cosine).mean()
+        assert float(weights[b]) == pytest.approx(2 * r * c / (r + c), rel=1e-5)
+
+
+@pytest.mark.parametrize("fusion", ["product", "sum"])
+@pytest.mark.parametrize("map_weights", ["none", "image"])
+def test_heat_map_fuses_upsampled_scales(fusion: str, map_weights: str):
+    agn, trans = random_maps(2, 0), random_maps(2, 1)
+    config = ScoringConfig(fusion=fusion, map_weights=map_weights, smoothing_sigma=0)
+    scaled = []
+    for a, f in zip(agn, trans, strict=True):
+        weight = image_weight(a, f).view(-1, 1, 1, 1) if map_weights == "image" else 1.0
+        up = interpolate(weight * distance_map(a, f), (64, 64), mode="bilinear")
+        scaled.append(up[:, 0])
+    m1, m2, m3 = scaled
+    expected = m1 * m2 * m3 * m3 if fusion == "product" else m1 + m2 + m3
+    torch.testing.assert_close(heat_map(agn, trans, (64, 64), config), expected)
+
+
+@pytest.mark.parametrize("map_weights", ["none", "image"])
+def test_an_image_scores_the_same_in_any_company(map_weights: str):
+    """The released code's weights are batch scalars; ours belong to the image (trap 1)."""
+    config = ScoringConfig(map_weights=map_weights)
+    agn, trans = random_maps(5, 0), random_maps(5, 1)
+    together = image_score(heat_map(agn, trans, (64, 64), config), config)
+    for i in range(5):
+        alone = heat_map(
+            [a[i : i + 1] for a in agn], [f[i : i + 1] for f in trans], (64, 64), config
+        )
+        assert float(image_score(alone, config)) == pytest.approx(float(together[i]), rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (40, 72), (8, 8), (5, 33)])
+@pytest.mark.parametrize("sigma", [0.8, 4.0])
+def test_blur_equals_scipy(size: tuple[int, int], sigma: float):
+    plane = torch.rand(2, 1, *size, generator=torch.Generator().manual_seed(0))
+    expected = [gaussian_filter(p.double().numpy(), sigma, mode="reflect") for p in plane[:, 0]]
+    np.testing.assert_allclose(gaussian_blur(plane, sigma)[:, 0].numpy(), expected, atol=1e-6)
+
+
+def test_image_score_takes_the_maximum_or_the_mean_of_the_top_share():
+    pixels = torch.arange(200.0).view(1, 10, 20)
+    assert float(image_score(pixels, ScoringConfig())) == 199
+    top = ScoringConfig(image_score="top_percent", top_percent=1.0)
+    assert float(image_score(pixels, top)) == 198.5
+    tiny = ScoringConfig(image_score="top_percent", top_percent=0.01)
+    assert float(image_score(pixels, tiny)) == 199
+
+
+def test_scores_are_computed_in_fp32_even_from_half_maps():
+    agn = [a.half() for a in random_maps(1, 0)]
+    close = [(a.float() + 1e-2 * torch.randn(a.shape)).half() for a in agn]
+    scores = heat_map(agn, close, (64, 64), ScoringConfig())
+    assert scores.dtype == torch.float32
+    assert float(scores.max()) > 0

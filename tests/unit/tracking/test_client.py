@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from gtrans_core.errors import TrackingError
+from gtrans_core.tracking.client import TrackingSettings, connect, reported
+
+
+def test_tracking_modules_are_light_to_import():
+    code = (
+        "import sys, gtrans_core.lineage\n"
+        "import gtrans_core.tracking.runs, gtrans_core.tracking.journal\n"
+        "import gtrans_core.tracking.registry, gtrans_core.tracking.model\n"
+        "assert not {'mlflow', 'torch', 'pandas', 'boto3'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_telemetry_is_off(settings):
+    from mlflow.environment_variables import MLFLOW_DISABLE_TELEMETRY
+
+    connect(settings.uri)
+    assert MLFLOW_DISABLE_TELEMETRY.get() is True
+
+
+def test_dead_server_is_one_line_without_credentials(monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))  # bound and not listening: every connection is refused
+        uri = f"http://user:CANARY@127.0.0.1:{reserved.getsockname()[1]}"
+        client = connect(uri)
+        with pytest.raises(TrackingError) as caught, reported(uri, "look"):
+            client.get_experiment_by_name("any")
+    message = str(caught.value)
+    assert "127.0.0.1" in message
+    assert "cannot look: no good answer from the server; is it running?" in message
+    assert "CANARY" not in message
+    assert "\n" not in message
+
+
+def test_credentials_in_mlflows_own_words_are_removed(settings):
+    with pytest.raises(TrackingError) as caught, reported(settings.uri, "look"):
+        raise OSError(5, "postgresql://user:CANARY@host/db is gone")
+    assert "CANARY" not in str(caught.value)
+    assert "postgresql://host/db is gone" in str(caught.value)
+
+
+def test_unusable_address_is_refused():
+    with pytest.raises(TrackingError, match="MLflow at carrier-pigeon://x: cannot connect"):
+        connect("carrier-pigeon://x")
+
+
+def test_injected_run_brings_its_server(monkeypatch):
+    settings = TrackingSettings("sqlite:///ours.db", "tests")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://theirs")
+    assert settings.server_uri == "sqlite:///ours.db"
+    monkeypatch.setenv("MLFLOW_RUN_ID", "abc")
+    assert settings.server_uri == "http://theirs"
