@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,11 +79,9 @@ def connect(uri: str) -> MlflowClient:
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
-    with contextlib.ExitStack() as stack:
+    with reported(uri, "connect"):
         if uri.startswith(SQLITE_SCHEME):
-            # MLflow's own set-up of a new database breaks when two processes begin together.
-            stack.enter_context(exclusive(database_path(uri)))
-        stack.enter_context(reported(uri, "connect"))
+            _set_up_database(database_path(uri))
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
@@ -111,6 +110,23 @@ def reported(uri: str, doing: str) -> Iterator[None]:
 def error_code(error: Exception) -> str:
     """MLflow's code of an exception, e.g. ``RESOURCE_DOES_NOT_EXIST``; ``""`` where it has none."""
     return str(getattr(error, "error_code", ""))
+
+
+def _set_up_database(path: Path) -> None:
+    """Let MLflow make its tables, once and whole.
+
+    Its own set-up breaks when two processes begin together, and cannot be taken up again after a
+    kill. Hence one at a time, in a temporary folder.
+    """
+    from mlflow import MlflowClient
+
+    with exclusive(path):
+        if path.exists():
+            return
+        with tempfile.TemporaryDirectory(prefix=".setting-up-", dir=path.parent) as scratch:
+            new = Path(scratch) / path.name
+            MlflowClient(f"{SQLITE_SCHEME}{new}")
+            new.replace(path)
 
 
 def _reason(error: Exception) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gtrans_core.config import describe_validation
-from gtrans_core.errors import TrackingError
+from gtrans_core.errors import GTransError, TrackingError
 from gtrans_core.tracking.client import reported
 from gtrans_core.tracking.runs import RunLogger
 
@@ -93,7 +93,7 @@ class JournalFlusher:
             if self._run is None:
                 self._run = self._open_run()
             self._sender.send_new(self._run)
-        except TrackingError as error:
+        except GTransError as error:
             _log.warning("%s (kept in the journal, will be sent later)", error)
             return False
         return True

@@ -1,0 +1,69 @@
+"""The command as a whole: help, version, how it ends on an error, and how fast it starts."""
+
+import re
+import resource
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from gtrans_core import __version__
+from gtrans_core.cli.main import app, main
+
+HEAVY = {"torch", "timm", "kfp", "mlflow", "numpy", "pandas", "pydantic", "matplotlib", "boto3"}
+
+
+def test_help_lists_every_verb_with_a_line():
+    result = CliRunner().invoke(app, ["--help"])
+    assert result.exit_code == 0
+    for verb in ("run", "predict", "config", "compile", "doctor"):
+        assert re.search(rf"^│ {verb}\s+[A-Z]", result.output, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("verb", ["run", "predict", "config", "compile", "doctor"])
+def test_help_of_a_verb_describes_every_option(verb: str):
+    result = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    options = re.findall(r"^│ +\*? *(--[\w-]+)(.*)│$", result.output, flags=re.MULTILINE)
+    assert options
+    for option, rest in options:
+        assert re.search(r"[A-Z][a-z]+ ", rest), f"{verb} {option} says nothing"
+
+
+def test_version():
+    assert CliRunner().invoke(app, ["--version"]).output == f"gtrans {__version__}\n"
+
+
+def test_a_user_error_is_one_line_and_its_own_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(sys, "argv", ["gtrans", "run", "--category", "demo", "--set", "sede=3"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 3
+    error = capsys.readouterr().err
+    assert error.startswith("error: config: unknown key 'sede'")
+    assert error.count("\n") == 1
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys, gtrans_core.cli.main; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not HEAVY & set(loaded)
+
+
+def test_help_takes_less_than_half_a_second_of_cpu():
+    """CPU time, so that a busy machine does not decide; the best of three."""
+    assert min(cpu_seconds_of_help() for _ in range(3)) < 0.5
+
+
+def cpu_seconds_of_help() -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(
+        [sys.executable, "-m", "gtrans_core.cli.main", "--help"], check=True, capture_output=True
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -1,0 +1,180 @@
+"""``gtrans run``: what is checked before it starts, what it starts, and how it ends."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from gtrans_core.cli.main import app
+from gtrans_core.config import GTransConfig
+from gtrans_core.errors import ConfigError, GTransError, StorageError
+from pipelines import local
+from pipelines.compile import COMPILED_CATEGORY
+from pipelines.local import LocalRun, Outcome, StopRequested
+
+GOOD_RESULTS: dict[str, dict[str, Any]] = {
+    "ingest": {},
+    "cache_features": {},
+    "train": {},
+    "evaluate": {"metrics": {"image_auroc": 0.99}},
+    "register": {"version": 1, "run_page": "#/experiments/1/runs/abc"},
+}
+
+
+class Pipeline:
+    """Stands in for the embedded pipeline and remembers what it was asked to run."""
+
+    def __init__(self) -> None:
+        self.jobs: list[LocalRun] = []
+        self.ending: Callable[[LocalRun], Outcome] = self.succeed
+
+    def execute(self, job: LocalRun, on_event: Callable[[dict[str, Any]], None]) -> Outcome:
+        self.jobs.append(job)
+        job.folder.mkdir(parents=True)
+        on_event({"time": 0.0, "step": "ingest", "kind": "started"})
+        return self.ending(job)
+
+    @staticmethod
+    def succeed(job: LocalRun) -> Outcome:
+        report = job.folder / "evaluate-report"
+        report.write_text("<html>")
+        evaluated = {**GOOD_RESULTS["evaluate"], "report": str(report)}
+        return Outcome(0, "", {**GOOD_RESULTS, "evaluate": evaluated})
+
+
+@pytest.fixture
+def pipeline(monkeypatch: pytest.MonkeyPatch) -> Pipeline:
+    stand_in = Pipeline()
+    monkeypatch.setattr(local, "execute", stand_in.execute)
+    monkeypatch.delenv("GTRANS_STORE", raising=False)
+    return stand_in
+
+
+def gtrans_run(store: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(app, ["run", "--store", str(store), *arguments])
+
+
+def test_it_runs_the_committed_pipeline_with_its_parameters(pipeline: Pipeline, tmp_path: Path):
+    result = gtrans_run(tmp_path, "-c", "demo", "--set", "training.epochs=2", "--experiment", "lab")
+    assert result.exit_code == 0, result.output
+    (job,) = pipeline.jobs
+    assert job.compiled == COMPILED_CATEGORY
+    assert job.folder.parent == tmp_path / "runs"
+    config = GTransConfig.from_json(job.parameters["config"])
+    assert config.training.epochs == 2
+    assert job.parameters["config"] == config.to_json()
+    assert {key: job.parameters[key] for key in job.parameters if key != "config"} == {
+        "category": "demo",
+        "source": "demo",
+        "store": str(tmp_path),
+        "tracking_uri": f"sqlite:///{tmp_path}/mlflow.db",
+        "experiment": "lab",
+    }
+
+
+def test_a_good_run_ends_with_its_report_under_a_name_a_browser_knows(
+    pipeline: Pipeline, tmp_path: Path
+):
+    result = gtrans_run(tmp_path, "-c", "demo")
+    report = pipeline.jobs[0].folder / "report.html"
+    assert report.read_text() == "<html>"
+    assert f"Report   {report}" in result.output
+    assert f"--model models:/gtrans-demo@challenger --store {tmp_path}" in result.output
+
+
+@pytest.mark.parametrize(
+    ("data", "source"),
+    [
+        ("mvtec", "mvtec"),
+        ("s3://bucket/sets", "s3://bucket/sets"),
+        ("sets", "{cwd}/sets"),
+        ("./demo", "{cwd}/demo"),
+    ],
+)
+def test_a_folder_is_made_absolute_and_other_sources_are_not(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: str, source: str
+):
+    monkeypatch.chdir(tmp_path)
+    assert gtrans_run(tmp_path, "-c", "bottle", "-d", data).exit_code == 0
+    assert pipeline.jobs[0].parameters["source"] == source.format(cwd=tmp_path)
+
+
+def test_the_store_may_come_from_the_environment(pipeline: Pipeline, tmp_path: Path):
+    CliRunner().invoke(app, ["run", "-c", "demo"], env={"GTRANS_STORE": str(tmp_path / "s")})
+    assert pipeline.jobs[0].parameters["store"] == str(tmp_path / "s")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (["-c", "bottle"], ConfigError, "--data is missing"),
+        (["-c", "../bottle", "-d", "demo"], ConfigError, "--category '../bottle'"),
+        (["-c", "demo", "--set", "training.epoch=3"], ConfigError, "unknown key 'training.epoch'"),
+        (["-c", "demo", "--set", "training.epochs=0"], ConfigError, "training.epochs"),
+        (["-c", "demo", "--config", "none.toml"], ConfigError, "none.toml: cannot be read"),
+        (["-c", "demo", "--profile", "moon"], ConfigError, "profile 'moon' is not known"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_starts(
+    pipeline: Pipeline,
+    tmp_path: Path,
+    arguments: list[str],
+    error: type[GTransError],
+    message: str,
+):
+    result = gtrans_run(tmp_path / "store", *arguments)
+    assert isinstance(result.exception, error)
+    assert message in str(result.exception)
+    assert not pipeline.jobs
+    assert not (tmp_path / "store").exists()
+
+
+def test_an_unwritable_store_is_told_before_anything_starts(pipeline: Pipeline, tmp_path: Path):
+    (tmp_path / "file").write_text("in the way")
+    result = gtrans_run(tmp_path / "file", "-c", "demo")
+    assert isinstance(result.exception, StorageError)
+    assert not pipeline.jobs
+
+
+def test_a_failed_step_ends_with_its_line_its_code_and_the_log(pipeline: Pipeline, tmp_path: Path):
+    pipeline.ending = lambda _: Outcome(4, "a.png: truncated", {})
+    result = gtrans_run(tmp_path, "-c", "demo")
+    assert result.exit_code == 4
+    log = pipeline.jobs[0].log
+    assert result.stderr == f"error: a.png: truncated\nlog: {log}\n"
+
+
+def test_a_crash_shows_the_end_of_the_log(pipeline: Pipeline, tmp_path: Path):
+    def crash(job: LocalRun) -> Outcome:
+        job.log.write_text("".join(f"line {i}\n" for i in range(100)))
+        return Outcome(local.CRASHED, "train ended without finishing", {})
+
+    pipeline.ending = crash
+    result = gtrans_run(tmp_path, "-c", "demo")
+    assert result.exit_code == local.CRASHED
+    lines = result.stderr.splitlines()
+    assert lines[:20] == [f"line {i}" for i in range(80, 100)]
+    assert lines[20:] == [
+        "error: train ended without finishing",
+        f"log: {pipeline.jobs[0].log}",
+    ]
+
+
+def test_a_stopped_run_says_so(pipeline: Pipeline, tmp_path: Path):
+    def stop(_: LocalRun) -> Outcome:
+        raise StopRequested(15)
+
+    pipeline.ending = stop
+    result = gtrans_run(tmp_path, "-c", "demo")
+    assert result.exit_code == 143
+    assert result.stderr.startswith("stopped by SIGTERM; ")
+
+
+def test_a_profile_of_ones_own_leads_the_printed_commands(pipeline: Pipeline, tmp_path: Path):
+    profile = tmp_path / "line 3.toml"
+    profile.write_text(f"store = {json.dumps(str(tmp_path / 's'))}")
+    result = CliRunner().invoke(app, ["run", "-c", "demo", "--profile", str(profile)])
+    assert f"@challenger --profile '{profile}'\n" in result.output

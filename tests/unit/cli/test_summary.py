@@ -1,0 +1,76 @@
+"""What a finished run ends with."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gtrans_core.cli.summary import show_summary
+from pipelines.profiles import Profile
+
+REPORT = Path("/a very long folder name/that must not be broken/into two lines/runs/1/report.html")
+RESULTS: dict[str, dict[str, Any]] = {
+    "ingest": {},
+    "cache_features": {"reused": True},
+    "train": {"reused": True},
+    "evaluate": {
+        "metrics": {
+            "image_auroc": 0.98765,
+            "image_ap": 1.0,
+            "image_f1_max": float("nan"),
+            "pixel_auroc": None,
+        }
+    },
+    "register": {"version": 3, "run_page": "#/experiments/1/runs/abc", "reused": False},
+}
+
+
+def summary(
+    capsys: pytest.CaptureFixture[str], uri: str = "sqlite:////s p/mlflow.db", **changes: Any
+) -> str:
+    profile = Profile(store="/s p", tracking_uri=uri)
+    show_summary({**RESULTS, **changes}, "bottle", REPORT, profile, ["--store", "/s p"])
+    return capsys.readouterr().out
+
+
+def test_metrics_are_a_table_and_what_is_missing_is_not_zero(capsys: pytest.CaptureFixture[str]):
+    rows = {
+        line.rsplit(None, 1)[0].strip(): line.split()[-1]
+        for line in summary(capsys).splitlines()[2:10]
+    }
+    assert rows == {
+        "image AUROC": "0.9877",
+        "image average precision": "1.0000",
+        "image F1-max": "n/a",
+        "pixel AUROC": "n/a",
+        "pixel average precision": "n/a",
+        "pixel F1-max": "n/a",
+        "AU-PRO@0.3": "n/a",
+        "AU-PRO@0.05": "n/a",
+    }
+
+
+def test_what_was_reused_is_said_and_only_that(capsys: pytest.CaptureFixture[str]):
+    assert "Reused   cache_features, train (nothing changed)" in summary(capsys)
+    assert "Reused" not in summary(capsys, cache_features={}, train={})
+
+
+def test_paths_and_commands_are_whole_lines_that_a_shell_reads_back(
+    capsys: pytest.CaptureFixture[str],
+):
+    lines = summary(capsys).splitlines()
+    assert f"Report   {REPORT}" in lines
+    mlflow = next(shlex.split(line) for line in lines if " ui " in line)
+    assert mlflow[1:] == ["ui", "--backend-store-uri", "sqlite:////s p/mlflow.db"]
+    assert mlflow[0].endswith("mlflow")
+    assert "  then http://127.0.0.1:5000/#/experiments/1/runs/abc" in lines
+    score = next(shlex.split(line) for line in lines if "predict" in line)
+    model = "models:/gtrans-bottle@challenger"
+    assert score[1:] == ["predict", "IMAGE", "--model", model, "--store", "/s p"]
+
+
+def test_a_server_needs_no_command(capsys: pytest.CaptureFixture[str]):
+    output = summary(capsys, uri="http://mlflow.plant:5000/")
+    assert "  http://mlflow.plant:5000/#/experiments/1/runs/abc" in output.splitlines()
+    assert "backend-store-uri" not in output
