@@ -46,7 +46,7 @@ class CacheIdentity(BaseModel):
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     image: ImageConfig
-    decoder_version: int = DECODER_VERSION
+    decoder_version: str = DECODER_VERSION
     dtype: Literal["float16, bfloat16 where it overflows"] = "float16, bfloat16 where it overflows"
 
     @property
@@ -140,7 +140,7 @@ def build_cache(
         StorageError: when there is no room (checked beforehand) or the folder is not writable.
     """
     folder = root / identity.key
-    existing, damaged = _intact_shards(folder)
+    existing, damaged = _intact_shards(folder, identity, agn.spec)
     require_free_space(folder, _missing_bytes(identity, existing), "feature cache")
     samples = {s.sha256: s for s in manifest.samples}
     shards: list[Shard] = []
@@ -231,13 +231,15 @@ def _halved(map_BCHW: Tensor) -> Tensor:
     return half.contiguous()
 
 
-def _intact_shards(folder: Path) -> tuple[dict[tuple[str, ...], Shard], int]:
+def _intact_shards(
+    folder: Path, identity: CacheIdentity, spec: BackboneSpec
+) -> tuple[dict[tuple[str, ...], Shard], int]:
     """Shards that verify, by their images, finished cache or not; damaged ones are set aside."""
     intact: dict[tuple[str, ...], Shard] = {}
     damaged = 0
     for path in sorted(folder.glob("shard-*.safetensors")):
         try:
-            images = _shard_images(read_verified(path))
+            images = _shard_images(path, identity, spec)
         except DamagedFileError:
             quarantine(path)
             damaged += 1
@@ -246,11 +248,29 @@ def _intact_shards(folder: Path) -> tuple[dict[tuple[str, ...], Shard], int]:
     return intact, damaged
 
 
-def _shard_images(data: bytes) -> tuple[str, ...]:
-    """The images' digests from the metadata of a safetensors file (length, JSON header, data)."""
-    length = int.from_bytes(data[:8], "little")
-    metadata = json.loads(data[8 : 8 + length])["__metadata__"]
-    return tuple(metadata["images"].split())
+def _shard_images(path: Path, identity: CacheIdentity, spec: BackboneSpec) -> tuple[str, ...]:
+    """The images' digests from the header of a shard (its length, 8 bytes; JSON; then data).
+
+    Raises:
+        DamagedFileError: when its bytes changed, or it does not hold what this cache needs.
+    """
+    data = read_verified(path)
+    try:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        images = tuple(header["__metadata__"]["images"].split())
+        types = [header[name]["dtype"] for name in _MAP_NAMES]
+        shapes = [header[name]["shape"] for name in ("views", *_MAP_NAMES)]
+        fits = header["views"]["dtype"] == "U8" and set(types) <= {"F16", "BF16"}
+    except (ValueError, KeyError, TypeError):
+        raise DamagedFileError(f"{path}: not a shard") from None
+    side = identity.image.input_size
+    maps = [
+        [len(images), c, side // s, side // s]
+        for c, s in zip(spec.channels, spec.strides, strict=True)
+    ]
+    if not fits or shapes != [[len(images), 3, side, side], *maps]:
+        raise DamagedFileError(f"{path}: holds other types or shapes than this cache") from None
+    return images
 
 
 def _read_index(folder: Path) -> CacheIndex | None:
@@ -259,7 +279,9 @@ def _read_index(folder: Path) -> CacheIndex | None:
         index = CacheIndex.model_validate_json((folder / INDEX_NAME).read_bytes())
     except (OSError, ValidationError):
         return None
-    return index if index.identity.key == folder.name else None
+    listed = tuple(digest for shard in index.shards for digest in shard.images)
+    trusted = index.identity.key == folder.name and listed == index.identity.images
+    return index if trusted else None
 
 
 def _missing_bytes(identity: CacheIdentity, existing: dict[tuple[str, ...], Shard]) -> int:

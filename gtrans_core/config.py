@@ -21,7 +21,9 @@ from gtrans_core.errors import ConfigError
 class Section(BaseModel):
     """A frozen group of knobs that refuses unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class ImageConfig(Section):
@@ -108,8 +110,8 @@ class ScoringConfig(Section):
     """Fuse the scales: m_1 m_2 m_3^2, or m_1 + m_2 + m_3."""
     smoothing_sigma: Annotated[float, Field(ge=0, le=64)] = 4.0
     """Gaussian smoothing of the heat map, in input pixels; 0: none."""
-    image_score: Literal["max", "top_percent"] = "max"
-    """An image's score: the map's maximum, or the mean of its top pixels."""
+    image_score: Literal["max", "top_percent"] = "top_percent"
+    """An image's score: the map's maximum, or the mean of its top ``top_percent`` pixels."""
     top_percent: Annotated[float, Field(gt=0, le=100)] = 1.0
     """Share of pixels, in percent, that ``top_percent`` averages."""
 

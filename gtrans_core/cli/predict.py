@@ -40,7 +40,10 @@ def predict(
     store: Annotated[
         str | None,
         typer.Option(
-            "--store", metavar="DIR", envvar="GTRANS_STORE", help="Default: the profile's."
+            "--store",
+            metavar="DIR",
+            envvar="GTRANS_STORE",
+            help="Folder the run kept things in; default: the profile's.",
         ),
     ] = None,
 ) -> None:

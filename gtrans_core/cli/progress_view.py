@@ -54,7 +54,7 @@ class _OnceStarted(ProgressColumn):
 
 
 class _LiveView:
-    """One line a step: waiting, running with a bar, done or reused with its seconds."""
+    """One line a step: waiting, starting, running with a bar, done or reused with its seconds."""
 
     def __init__(self, progress: Progress, steps: Sequence[str], verbose: bool) -> None:
         self._progress = progress
@@ -63,6 +63,7 @@ class _LiveView:
             step: progress.add_task(step, start=False, total=None, state="[dim]waiting", note="")
             for step in steps
         }
+        self._announce_next()
 
     def show(self, event: Event) -> None:
         task = self._tasks[event["step"]]
@@ -82,6 +83,13 @@ class _LiveView:
                 self._end(task, "[red]failed")
             case "finished":
                 self._end(task, _verdict(event))
+                self._announce_next()
+
+    def _announce_next(self) -> None:
+        """A step's libraries take seconds to load before it can say that it runs."""
+        waiting = (task for task in self._progress.tasks if not task.started)
+        if task := next(waiting, None):
+            self._progress.update(task.id, state="[dim]starting")
 
     def _end(self, task: TaskID, state: str) -> None:
         self._progress.stop_task(task)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -15,8 +14,6 @@ from gtrans_core.errors import ConfigError, StorageError
 if TYPE_CHECKING:
     from pipelines.local import LocalRun, Outcome
 
-_BUILT_IN_SOURCES = ("demo", "elpv", "mvtec")
-_CATEGORY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _LOG_LINES_SHOWN = 20
 
 
@@ -73,7 +70,7 @@ def run(
 
     place = load_profile(profile, store=store, experiment=experiment)
     parameters = {
-        "category": _category(category),
+        "category": category,
         "source": _source(data, category),
         "config": load_config(config, overrides or ()).to_json(),
         "store": place.store,
@@ -95,16 +92,9 @@ def run(
     show_summary(outcome.results, category, report, place, same_place)
 
 
-def _category(name: str) -> str:
-    if not _CATEGORY_NAME.fullmatch(name):
-        raise ConfigError(
-            f"--category {name!r}: use letters, digits, '_', '-' and '.', "
-            "since the name becomes a folder and a registered model"
-        )
-    return name
-
-
 def _source(data: str, category: str) -> str:
+    from gtrans_core.data.sources import KNOWN_SOURCES
+
     if not data and category == "demo":
         return "demo"
     if not data:
@@ -112,7 +102,7 @@ def _source(data: str, category: str) -> str:
             f"--data is missing: say where the images of '{category}' are "
             "(a folder in MVTec layout, s3://..., mvtec or elpv)"
         )
-    if data in _BUILT_IN_SOURCES or "://" in data:
+    if data in KNOWN_SOURCES or "://" in data:
         return data
     return str(Path(data).expanduser().resolve())
 

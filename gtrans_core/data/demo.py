@@ -16,6 +16,9 @@ from gtrans_core.data.demo_defects import DEFECTS, defect_mask
 from gtrans_core.data.demo_surface import good_surface, render
 from gtrans_core.data.manifest import GOOD
 
+DEMO_VERSION = 1
+"""Names the folder that a store keeps the demo in: raise it when the drawings change."""
+
 
 def generate_demo(
     folder: Path,

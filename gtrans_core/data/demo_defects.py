@@ -1,8 +1,8 @@
 """The demo's kinds of defect, each a change of the fields of a good surface.
 
 A defect touches the fields only near itself, so the rest of the part renders the same to the last
-bit. Contrasts are low on purpose: they are of the order of what light, colour and single threads
-vary by on good parts, so that brightness alone does not give a defect away.
+bit. Contrasts are modest on purpose, next to what light, colour and single threads vary by on good
+parts: features of a pretrained network tell the defects, those of a random one often do not.
 """
 
 from __future__ import annotations

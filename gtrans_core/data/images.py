@@ -17,12 +17,13 @@ from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
+import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gtrans_core.config import ImageConfig
 from gtrans_core.errors import DataError
 
-DECODER_VERSION = 1
+DECODER_VERSION = f"1, Pillow {PIL.__version__}"
 """Part of the feature cache's key: raise it when decoded or preprocessed pixels change."""
 
 MAX_PIXELS = 50_000_000

@@ -21,7 +21,6 @@ from gtrans_core.storage import prepare_folder, without_secrets
 
 KNOWN_SOURCES = ("mvtec", "elpv", "demo")
 DEMO_SEED = 0
-DEMO_VERSION = 1
 """Of what ``generate_demo`` draws: other pictures are another folder."""
 _CATEGORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -63,7 +62,7 @@ def fetch_category(
 
 
 def _fetch_demo(category: str, store: Path, *, say: Say) -> Path:
-    from gtrans_core.data.demo import generate_demo
+    from gtrans_core.data.demo import DEMO_VERSION, generate_demo
 
     folder = store / "datasets" / f"demo-{DEMO_SEED}-v{DEMO_VERSION}" / category
 

@@ -101,6 +101,35 @@ def build_backbone(
     return _trim(backbone), spec
 
 
+def check_input_size(spec: BackboneSpec, size: int) -> None:
+    """Try, without memory or arithmetic, whether a backbone gives its maps for an input size.
+
+    Args:
+        spec: the backbone and what its maps should be.
+        size: side of the square input in pixels.
+
+    Raises:
+        ConfigError: when it takes other sizes only, or its maps have another shape.
+    """
+    expected = [
+        (1, c, size // s, size // s) for c, s in zip(spec.channels, spec.strides, strict=True)
+    ]
+    try:
+        with torch.device("meta"):
+            backbone, _ = build_backbone(spec.name, spec.strides)
+            shapes = [tuple(m.shape) for m in backbone.eval()(torch.empty(1, 3, size, size))]
+    except (AssertionError, RuntimeError) as error:
+        raise ConfigError(
+            f"agn.backbone {spec.name}: does not take inputs of {size} x {size} pixels "
+            f"({_first_line(error)}); change image.size or the backbone"
+        ) from None
+    if shapes != expected:
+        raise ConfigError(
+            f"agn.backbone {spec.name}: gives maps {shapes} for {size} x {size} pixels, "
+            f"expected {expected}; take another backbone"
+        )
+
+
 def check_weights(name: str, state: Mapping[str, Tensor]) -> None:
     """Compare weights with a timm model key by key and shape by shape (the classifier included).
 
@@ -109,7 +138,10 @@ def check_weights(name: str, state: Mapping[str, Tensor]) -> None:
     """
     with torch.device("meta"):
         expected = timm.create_model(name, pretrained=False).state_dict()
-    missing = sorted(expected.keys() - state.keys())
+    # BatchNorm's counter is not used, and files of torchvision's time do not have it.
+    missing = sorted(
+        key for key in expected.keys() - state.keys() if not key.endswith(".num_batches_tracked")
+    )
     unexpected = sorted(state.keys() - expected.keys())
     shapes = [
         f"{key} {tuple(state[key].shape)} instead of {tuple(expected[key].shape)}"
@@ -143,13 +175,14 @@ def state_sha256(state: Mapping[str, Tensor]) -> str:
 
 
 def _resolve_taps(name: str, taps: Sequence[int]) -> tuple[BackboneSpec, tuple[int, ...]]:
+    if not timm.is_model(name):  # a path or a hub address would make timm read or fetch a config
+        raise ConfigError(f"agn.backbone {name}: timm has no such model (see timm.list_models())")
     try:
         with torch.device("meta"):
             probe = timm.create_model(name, pretrained=False, features_only=True)
-    except RuntimeError as error:
+    except (AssertionError, RuntimeError) as error:
         raise ConfigError(f"agn.backbone {name}: {_first_line(error)}") from None
     info = cast(FeatureInfo, probe.feature_info)
-    # out_indices are positions in the list of maps, which ``reduction`` follows.
     strides = list(info.reduction())
     missing = [tap for tap in taps if strides.count(tap) != 1]
     if missing:
@@ -157,14 +190,16 @@ def _resolve_taps(name: str, taps: Sequence[int]) -> tuple[BackboneSpec, tuple[i
             f"agn.taps {tuple(taps)}: backbone {name} has no single map at stride "
             f"{', '.join(map(str, missing))}; its maps have strides {strides}"
         )
-    indices = tuple(strides.index(tap) for tap in taps)
-    if indices != tuple(sorted(set(indices))):
+    positions = [strides.index(tap) for tap in taps]
+    if positions != sorted(set(positions)):
         raise ConfigError(f"agn.taps {tuple(taps)}: expected three strides, finest first")
     channels = info.channels()
     data = timm.get_pretrained_cfg(name)
     if data is None:
         raise ConfigError(f"agn.backbone {name}: timm has no preprocessing for it")
-    c1, c2, c3 = (int(channels[index]) for index in indices)
+    c1, c2, c3 = (int(channels[position]) for position in positions)
+    # Where timm leaves out a backbone's first map (dla34), a position is not yet an index.
+    indices = tuple(info.out_indices[position] for position in positions)
     s1, s2, s3 = taps
     m1, m2, m3 = data.mean
     d1, d2, d3 = data.std

@@ -10,6 +10,7 @@ from gtrans_core.cache import build_cache, cache_identity
 from gtrans_core.config import GTransConfig, describe_validation
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.errors import DataError
+from gtrans_core.network.agn import check_input_size
 from gtrans_core.progress import Progress
 from gtrans_core.steps.settings import RunSettings
 from gtrans_core.storage import write_atomic
@@ -51,7 +52,7 @@ def cache_features(
         The cache key.
 
     Raises:
-        WeightsError, ConfigError: when the AGN cannot be built.
+        WeightsError, ConfigError: when the AGN cannot be built or does not fit the image size.
         DataError: when an image is gone or changed since ingest.
         StorageError: when there is no room.
     """
@@ -60,6 +61,7 @@ def cache_features(
     config = GTransConfig.from_json(config_json)
     manifest = Manifest.read(train_manifest)
     guide = load_guide(config.agn, settings.weights_folder)
+    check_input_size(guide.agn.spec, config.image.input_size)
     identity = cache_identity(manifest, guide.agn.spec, guide.weights_sha256, config.image)
     report = build_cache(
         settings.root / "cache",

@@ -35,6 +35,7 @@ def train(settings: RunSettings, config_json: str, feature_cache: Path, model: P
     """
     progress = Progress("train")
     progress.started()
+    termination = _TerminationSignal()
     config = GTransConfig.from_json(config_json)
     reference = FeatureCacheRef.read(feature_cache)
     features = load_cache(Path(reference.folder))
@@ -53,7 +54,7 @@ def train(settings: RunSettings, config_json: str, feature_cache: Path, model: P
             folder,
             on_progress=lambda done, total, note: progress.advanced("steps", done, total, note),
             say=progress.said,
-            stop_requested=_TerminationSignal(),
+            stop_requested=termination,
         )
     finally:
         flusher.close(FLUSH_SECONDS)

@@ -68,12 +68,18 @@ def test_plain_progress_comes_now_and_then_only():
 
 
 def test_a_terminal_shows_a_line_a_step_with_its_state():
-    started = event("train", "started")
-    advanced = event("train", "advanced", what="steps", done=3, total=12, note="epoch 1")
+    started = event("ingest", "started")
+    advanced = event("ingest", "advanced", what="images", done=3, total=12, note="so far")
     running = last_frame(show(iter([started, advanced]), terminal=True))
-    assert running[0].split() == ["ingest", "waiting"]
-    assert running[1].startswith("train  running")
-    assert running[1].endswith("3/12 steps epoch 1")
+    assert running[0].startswith("ingest running")
+    assert running[0].endswith("3/12 images so far")
+    assert running[1].split() == ["train", "waiting"]
+
+
+def test_a_terminal_shows_that_the_next_step_is_loading():
+    assert last_frame(show(iter([]), terminal=True))[0].split() == ["ingest", "starting"]
+    events = [event("ingest", "started"), event("ingest", "finished", results={})]
+    assert last_frame(show(iter(events), terminal=True))[1].split() == ["train", "starting"]
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_demo_is_generated_once(user, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(demo, "generate_demo", counted)
     folder = user.fetch("demo", "demo")
-    assert folder == user.store / "datasets" / f"demo-0-v{sources.DEMO_VERSION}" / "demo"
+    assert folder == user.store / "datasets" / f"demo-0-v{demo.DEMO_VERSION}" / "demo"
     train, test = scan_category(folder, "demo", "demo")
     assert len(train.samples) == 12
     assert test.has_masks

@@ -113,7 +113,7 @@ def test_blur_equals_scipy(size: tuple[int, int], sigma: float):
 
 def test_image_score_takes_the_maximum_or_the_mean_of_the_top_share():
     pixels = torch.arange(200.0).view(1, 10, 20)
-    assert float(image_score(pixels, ScoringConfig())) == 199
+    assert float(image_score(pixels, ScoringConfig(image_score="max"))) == 199
     top = ScoringConfig(image_score="top_percent", top_percent=1.0)
     assert float(image_score(pixels, top)) == 198.5
     tiny = ScoringConfig(image_score="top_percent", top_percent=0.01)

@@ -1,0 +1,67 @@
+# Everything a person or CI does here, by name. `make` alone lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+UV_VERSION := 0.13.9
+UV := .tools/bin/uv
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: help
+help: ## List what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
+
+.PHONY: setup
+setup: $(INSTALLED) ## Install what requirements.lock says into .venv
+
+.PHONY: demo
+demo: $(INSTALLED) ## Take the built-in demo category through the whole pipeline
+	@$(BIN)/gtrans run --category demo
+
+.PHONY: test
+test: $(INSTALLED) ## Run all tests
+	@$(BIN)/python -m pytest
+
+.PHONY: test-quick
+test-quick: $(INSTALLED) ## Run the tests that are not marked slow
+	@$(BIN)/python -m pytest -m "not slow"
+
+.PHONY: lint
+lint: $(INSTALLED) ## Check style, types, import order between layers, and the compiled pipeline
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	@$(BIN)/gtrans compile --output .venv/category.yaml
+	@cmp .venv/category.yaml pipelines/compiled/category.yaml \
+	  || { echo "pipelines/compiled/category.yaml is stale: run 'make compile' and commit it"; exit 1; }
+
+.PHONY: compile
+compile: $(INSTALLED) ## Write the pipeline's YAML, pipelines/compiled/category.yaml
+	@$(BIN)/gtrans compile
+
+.PHONY: lock
+lock: $(UV) ## Resolve pyproject.toml anew into requirements.lock
+	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+	  --generate-hashes --no-annotate --no-header -o requirements.lock
+
+.PHONY: clean
+clean: ## Remove the environment, tools and caches (never your stores)
+	rm -rf .venv .tools build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache \
+	  .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Made anew only when the lock or the package's own facts change.
+$(INSTALLED): requirements.lock pyproject.toml | $(UV)
+	@$(UV) venv --quiet --allow-existing --python '>=3.11,<3.13' .venv
+	$(UV) pip sync --python $(BIN)/python --require-hashes requirements.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(UV):
+	@python3 -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "python3-venv is missing: run 'apt-get install python3-venv' (Debian, Ubuntu)"; exit 1; }
+	python3 -m venv .tools
+	.tools/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)

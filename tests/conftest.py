@@ -1,0 +1,100 @@
+"""A tiny factory: photographs of one part, a small guide, and the cache of its features."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import multiprocessing
+import runpy
+from collections.abc import Callable
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gtrans_core.config import GTransConfig, load_config
+from gtrans_core.data.manifest import Manifest, Sample
+
+TINY = (
+    "image.size=64",
+    "agn.backbone=test_efficientnet",
+    "agn.weights=random:0",
+    "trans.token_width=16",
+    "trans.tokens_per_map=4",
+    "training.epochs=4",
+    "training.batch_size=4",
+    "training.checkpoint_every=1",
+    "training.device=cpu",
+    "training.threads=1",
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> Callable[..., GTransConfig]:
+    """``tiny_config("seed=1", ...)``: a config whose training takes a second, with overrides."""
+    return lambda *overrides: load_config(overrides=[*TINY, *overrides])
+
+
+@pytest.fixture(scope="session")
+def make_photos() -> Callable[..., Manifest]:
+    """``make_photos(folder, count)``: PNG files in a folder, and the training manifest of them."""
+    return photos
+
+
+@pytest.fixture
+def start_process() -> Callable[..., ForkServerProcess]:
+    """``start_process(code, name=value, ...)``: run code in a process of its own, without waiting.
+
+    A server process imports torch and timm once and forks: starting takes milliseconds.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["gtrans_core.training", "gtrans_core.weights"])
+    started: list[ForkServerProcess] = []
+
+    def start(script: Path, **values: Any) -> ForkServerProcess:
+        process = context.Process(target=runpy.run_path, args=(str(script), values))
+        process.start()
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.join()
+
+
+def photos(folder: Path, count: int) -> Manifest:
+    folder.mkdir(parents=True, exist_ok=True)
+    samples = []
+    for number in range(count):
+        data = photo(number)
+        (folder / f"{number:03}.png").write_bytes(data)
+        samples.append(sample_of(f"{number:03}.png", data))
+    return Manifest(
+        category="part", source="test", split="train", root=str(folder), samples=tuple(samples)
+    )
+
+
+def photo(number: int) -> bytes:
+    """A PNG, 80 x 72, of a bright disc on a rough surface, never twice the same."""
+    rng = np.random.default_rng(number)
+    y, x = np.mgrid[:72, :80]
+    disc = np.hypot(y - 36 - rng.integers(-4, 5), x - 40 - rng.integers(-4, 5)) < 20
+    grey = 90 + 80 * disc + rng.normal(0, 12, disc.shape)
+    image = np.stack([grey, grey * 0.9, grey * 0.8], axis=2).clip(0, 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def sample_of(path: str, data: bytes) -> Sample:
+    return Sample(
+        path=path,
+        sha256=hashlib.sha256(data).hexdigest(),
+        defect="good",
+        width=80,
+        height=72,
+    )

@@ -1,0 +1,138 @@
+"""``gtrans doctor``: what is wrong is said in plain words, with what to do."""
+
+import importlib
+import shutil
+import sqlite3
+from collections import namedtuple
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from gtrans_core.cli import doctor
+from gtrans_core.cli.doctor import Finding, findings, version_differences
+from gtrans_core.cli.main import app
+from gtrans_core.errors import WeightsError
+
+SUBJECTS = [
+    "python",
+    "torch",
+    "torchvision",
+    "timm",
+    "kfp",
+    "mlflow",
+    "versions",
+    "weights",
+    "store",
+    "machine",
+    "extra",
+]
+
+
+@pytest.fixture
+def broken_import(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Exception], None]:
+    """Make the import of one package raise, and no other really happen."""
+
+    def break_it(name: str, error: Exception) -> None:
+        def import_module(wanted: str) -> None:
+            if wanted == name:
+                raise error
+
+        monkeypatch.setattr(importlib, "import_module", import_module)
+
+    return break_it
+
+
+def check(store: Path) -> dict[str, Finding]:
+    return {finding.subject: finding for finding in findings("local", str(store))}
+
+
+def test_this_installation_is_whole(tmp_path: Path):
+    result = CliRunner().invoke(app, ["doctor", "--store", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    lines = [line.split() for line in result.output.splitlines()]
+    assert [line[:2] for line in lines] == [["ok", subject] for subject in SUBJECTS]
+    assert not list(tmp_path.iterdir())
+
+
+def test_builds_of_torch_that_do_not_fit_are_said_plainly(
+    tmp_path: Path, broken_import: Callable[[str, Exception], None]
+):
+    broken_import("torchvision", RuntimeError("operator torchvision::nms does not exist"))
+    found = check(tmp_path)["torchvision"]
+    assert found.text == "operator torchvision::nms does not exist"
+    assert "torch and torchvision are of different builds" in found.advice
+    assert "make setup" in found.advice
+
+
+@pytest.mark.parametrize(
+    "error", [ModuleNotFoundError("No module named 'timm'"), OSError("libcuda.so: no such file")]
+)
+def test_one_broken_package_hides_none_of_the_other_checks(
+    tmp_path: Path, broken_import: Callable[[str, Exception], None], error: Exception
+):
+    broken_import("timm", error)
+    found = check(tmp_path)
+    assert list(found) == SUBJECTS
+    assert found["timm"] == Finding("timm", str(error), found["timm"].advice)
+    assert [subject for subject, finding in found.items() if finding.advice] == ["timm"]
+
+
+def test_a_problem_ends_with_its_own_code_and_an_arrow(
+    tmp_path: Path, broken_import: Callable[[str, Exception], None]
+):
+    broken_import("kfp", ModuleNotFoundError("No module named 'kfp'"))
+    result = CliRunner().invoke(app, ["doctor", "--store", str(tmp_path)])
+    assert result.exit_code == doctor.PROBLEM == 11
+    lines = result.output.splitlines()
+    place = next(i for i, line in enumerate(lines) if line.startswith("problem"))
+    assert lines[place].split()[:2] == ["problem", "kfp"]
+    assert lines[place + 1].strip().startswith("-> run `make setup`")
+
+
+def test_weights_that_are_not_the_pinned_ones_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*_: Any, **__: Any) -> None:
+        raise WeightsError("net.pth: sha256 00 is not the pinned one; reinstall the package")
+
+    monkeypatch.setattr("gtrans_core.weights.load_guide", refuse)
+    assert "not the pinned one" in check(tmp_path)["weights"].advice
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10, 10, 2**29))
+    found = check(tmp_path)["store"]
+    assert "0.5 GiB free" in found.text
+    assert "free some space" in found.advice
+
+
+def test_a_folder_without_database_locks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def no_locks(_: Any) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(sqlite3, "connect", no_locks)
+    assert "SQLite cannot write here (disk I/O error)" in check(tmp_path)["store"].advice
+
+
+def test_an_unwritable_store_is_told(tmp_path: Path):
+    (tmp_path / "file").write_text("in the way")
+    assert "cannot be written" in check(tmp_path / "file")["store"].advice
+
+
+def test_versions_are_compared_with_every_line_of_the_lock():
+    typer = metadata.version("typer")
+    rich = metadata.version("rich")
+    lock = (
+        f"typer=={typer} \\\n    --hash=sha256:00\n"
+        "rich==1.0.0 ; python_version < '3' \\\n    --hash=sha256:00\n"
+        f"rich=={rich} ; python_version >= '3'\n"
+        "pydantic==0.0.1\n"
+        "not-installed-here==3.0\n"
+    )
+    installed = metadata.version("pydantic")
+    assert list(version_differences(lock)) == [f"pydantic {installed} (lock: 0.0.1)"]

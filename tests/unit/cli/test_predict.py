@@ -1,0 +1,130 @@
+"""``gtrans predict`` with a real, tiny detector."""
+
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from gtrans_core.cli.main import app
+from gtrans_core.cli.predict import heat_map_files
+from gtrans_core.config import GTransConfig
+from gtrans_core.detector import Detector, DetectorInfo
+from gtrans_core.errors import DataError, ModelError, StorageError
+from gtrans_core.network.build import build_trans
+from gtrans_core.network.scorer import Scorer
+from gtrans_core.weights import load_guide
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("part [3]")
+    noise = np.random.default_rng(0)
+    paths = [folder / f"{i}.png" for i in range(3)]
+    for path in paths:
+        Image.fromarray(noise.integers(0, 256, (80, 96, 3), dtype=np.uint8)).save(path)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory: pytest.TempPathFactory, images: list[Path]) -> Path:
+    """A detector whose threshold flags the highest of the three images alone."""
+    config = GTransConfig.from_json(
+        '{"agn": {"backbone": "test_resnet", "weights": "random:0"},'
+        ' "image": {"size": 64}, "trans": {"token_width": 16}}'
+    )
+    folder = tmp_path_factory.mktemp("model")
+    guide = load_guide(config.agn, folder)
+    scorer = Scorer(guide.agn, build_trans(guide.agn.spec, config), config.scoring)
+    info = DetectorInfo(
+        category="part",
+        config=config,
+        threshold=1.0,
+        held_out_scores=(1.0,),
+        data_digest="0" * 64,
+        training_key="1" * 64,
+        weights_sha256=guide.weights_sha256,
+    )
+    predictions = Detector(scorer, info).predict_bytes([path.read_bytes() for path in images])
+    scores = sorted(prediction.score for prediction in predictions)
+    info = info.model_copy(update={"threshold": (scores[1] + scores[2]) / 2})
+    Detector(scorer, info).save(folder / "detector")
+    return folder / "detector"
+
+
+def gtrans_predict(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["predict", *map(str, arguments)])
+
+
+def test_it_prints_what_the_detector_says_and_draws_each_image(
+    detector: Path, images: list[Path], tmp_path: Path
+):
+    result = gtrans_predict(*images, "--model", detector, "--out", tmp_path / "maps")
+    assert result.exit_code == 0, result.output
+    loaded = Detector.load(detector)
+    predictions = loaded.predict_bytes([path.read_bytes() for path in images])
+    expected = [
+        [
+            "flagged" if prediction.is_anomalous else "ok",
+            f"{prediction.score:.4g}",
+            f"{loaded.info.threshold:.4g}",
+        ]
+        for prediction in predictions
+    ]
+    rows = result.output.splitlines()[1:]
+    assert [row.split()[:3] for row in rows] == expected
+    assert sorted(word for word, *_ in expected) == ["flagged", "ok", "ok"]
+    for row, image in zip(rows, images, strict=True):
+        named, _, drawing = row.partition(" -> ")
+        assert named.endswith(str(image))
+        assert Image.open(drawing).format == "PNG"
+
+
+def test_a_registered_model_is_fetched_from_the_profiles_registry(
+    detector: Path, images: list[Path], tmp_path: Path
+):
+    fetch = patch("gtrans_core.tracking.registry.fetch_model", autospec=True, return_value=detector)
+    connect = patch("gtrans_core.tracking.client.connect", autospec=True)
+    with fetch as fetched, connect as connected:
+        uri = "models:/gtrans-part@challenger"
+        place = ("--store", tmp_path / "s", "--out", tmp_path / "maps")
+        result = gtrans_predict(images[0], "--model", uri, *place)
+    assert result.exit_code == 0, result.output
+    connected.assert_called_once_with(f"sqlite:///{tmp_path}/s/mlflow.db")
+    assert fetched.call_args.args[:2] == (connected.return_value, uri)
+
+
+def test_bad_images_are_all_named_and_the_good_ones_are_scored(
+    detector: Path, images: list[Path], tmp_path: Path
+):
+    (tmp_path / "text.png").write_text("not an image")
+    bad = [tmp_path / "text.png", tmp_path / "missing.png", tmp_path]
+    result = gtrans_predict(*bad, images[0], "--model", detector, "--out", tmp_path / "maps")
+    assert isinstance(result.exception, DataError)
+    summary, *lines = str(result.exception).splitlines()
+    assert summary == "3 of 4 images could not be scored"
+    assert [line.partition(": ")[0] for line in lines] == [str(path) for path in bad]
+    assert result.output.splitlines()[-1].endswith("-0.png")
+
+
+def test_a_folder_that_is_no_detector_is_refused(images: list[Path], tmp_path: Path):
+    result = gtrans_predict(images[0], "--model", tmp_path, "--out", tmp_path / "maps")
+    assert isinstance(result.exception, ModelError)
+    assert str(tmp_path) in str(result.exception)
+
+
+def test_an_unwritable_output_is_told(detector: Path, images: list[Path], tmp_path: Path):
+    (tmp_path / "file").write_text("in the way")
+    result = gtrans_predict(images[0], "--model", detector, "--out", tmp_path / "file")
+    assert isinstance(result.exception, StorageError)
+
+
+def test_drawings_of_images_of_one_name_do_not_overwrite_each_other():
+    images = [Path("/a/scratch/000.png"), Path("/b/scratch/000.jpg"), Path("/b/good/000.png")]
+    assert list(heat_map_files(images, Path("out"))) == [
+        Path("out/scratch-000.png"),
+        Path("out/scratch-000-2.png"),
+        Path("out/good-000.png"),
+    ]
