@@ -9,6 +9,9 @@ UV := .tools/bin/uv
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
+# Waiting OpenMP threads sleep: spinning ones slow each other down when a machine does two things.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 .PHONY: help
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14

@@ -269,7 +269,7 @@ def _shard_images(path: Path, identity: CacheIdentity, spec: BackboneSpec) -> tu
         for c, s in zip(spec.channels, spec.strides, strict=True)
     ]
     if not fits or shapes != [[len(images), 3, side, side], *maps]:
-        raise DamagedFileError(f"{path}: holds other types or shapes than this cache") from None
+        raise DamagedFileError(f"{path}: holds other types or shapes than this cache")
     return images
 
 

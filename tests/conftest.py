@@ -1,4 +1,4 @@
-"""A tiny factory: photographs of one part, a small guide, and the cache of its features."""
+"""A tiny factory: photographs of one part, a small guide, the cache of its features, processes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import hashlib
 import io
 import multiprocessing
 import runpy
-from collections.abc import Callable
-from multiprocessing.context import ForkServerProcess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -17,6 +17,11 @@ from PIL import Image
 
 from gtrans_core.config import GTransConfig, load_config
 from gtrans_core.data.manifest import Manifest, Sample
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerProcess
+
+    from gtrans_core.network.agn import BackboneSpec
 
 TINY = (
     "image.size=64",
@@ -32,6 +37,16 @@ TINY = (
 )
 
 
+@dataclass(frozen=True)
+class TinyCache:
+    """Features of eleven photos: two are held out, nine make two steps an epoch."""
+
+    folder: Path
+    key: str
+    weights_sha256: str
+    spec: BackboneSpec
+
+
 @pytest.fixture(scope="session")
 def tiny_config() -> Callable[..., GTransConfig]:
     """``tiny_config("seed=1", ...)``: a config whose training takes a second, with overrides."""
@@ -39,22 +54,38 @@ def tiny_config() -> Callable[..., GTransConfig]:
 
 
 @pytest.fixture(scope="session")
-def make_photos() -> Callable[..., Manifest]:
+def make_photos() -> Callable[[Path, int], Manifest]:
     """``make_photos(folder, count)``: PNG files in a folder, and the training manifest of them."""
     return photos
 
 
-@pytest.fixture
-def start_process() -> Callable[..., ForkServerProcess]:
-    """``start_process(code, name=value, ...)``: run code in a process of its own, without waiting.
+@pytest.fixture(scope="session")
+def tiny_cache(tmp_path_factory: pytest.TempPathFactory) -> TinyCache:
+    from gtrans_core.cache import build_cache, cache_identity
+    from gtrans_core.weights import load_guide
 
-    A server process imports torch and timm once and forks: starting takes milliseconds.
+    root = tmp_path_factory.mktemp("tiny")
+    config = load_config(overrides=TINY)
+    manifest = photos(root / "photos", 11)
+    guide = load_guide(config.agn, root)
+    identity = cache_identity(manifest, guide.agn.spec, guide.weights_sha256, config.image)
+    report = build_cache(root / "cache", identity, manifest, guide.agn, lambda done, total: None)
+    return TinyCache(report.folder, report.key, guide.weights_sha256, guide.agn.spec)
+
+
+@pytest.fixture
+def start_process(tmp_path: Path) -> Iterator[Callable[..., ForkServerProcess]]:
+    """``start_process(code, name=value, ...)``: start a real process that runs ``code``.
+
+    A server process imports torch and timm once and forks, so that starting takes milliseconds.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["gtrans_core.training", "gtrans_core.weights"])
+    script = tmp_path / "process.py"
     started: list[ForkServerProcess] = []
 
-    def start(script: Path, **values: Any) -> ForkServerProcess:
+    def start(code: str, **values: Any) -> ForkServerProcess:
+        script.write_text(code)
         process = context.Process(target=runpy.run_path, args=(str(script), values))
         process.start()
         started.append(process)
@@ -72,7 +103,15 @@ def photos(folder: Path, count: int) -> Manifest:
     for number in range(count):
         data = photo(number)
         (folder / f"{number:03}.png").write_bytes(data)
-        samples.append(sample_of(f"{number:03}.png", data))
+        samples.append(
+            Sample(
+                path=f"{number:03}.png",
+                sha256=hashlib.sha256(data).hexdigest(),
+                defect="good",
+                width=80,
+                height=72,
+            )
+        )
     return Manifest(
         category="part", source="test", split="train", root=str(folder), samples=tuple(samples)
     )
@@ -88,13 +127,3 @@ def photo(number: int) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def sample_of(path: str, data: bytes) -> Sample:
-    return Sample(
-        path=path,
-        sha256=hashlib.sha256(data).hexdigest(),
-        defect="good",
-        width=80,
-        height=72,
-    )

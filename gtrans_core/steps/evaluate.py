@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -212,7 +213,9 @@ def _report_data(
             "Score an image with the registered model": (
                 f"gtrans predict IMAGE --model models:/gtrans-{outcome.category}@challenger"
             ),
-            "Open the MLflow UI": f"mlflow ui --backend-store-uri {settings.public_tracking_uri}",
+            "Open the MLflow UI": shlex.join(
+                ["mlflow", "ui", "--backend-store-uri", settings.public_tracking_uri]
+            ),
         },
         notes=_notes(outcome, training),
     )

@@ -34,8 +34,6 @@ _BATCH = 100
 _VALUE_LENGTH = 6000
 _DATASET_DIGEST_LENGTH = 36
 
-_SHORT_KEY = 8
-
 
 def find_or_create_run(
     settings: TrackingSettings, run_key: str, category: str, name: str = ""
@@ -49,7 +47,7 @@ def find_or_create_run(
         settings: where.
         run_key: identifies the pipeline run (the KFP job id).
         category: what is trained; runs of several categories may share one key.
-        name: shown in lists; by default ``CATEGORY-`` and the start of the key.
+        name: shown in lists; by default ``CATEGORY-KEY``.
 
     Returns:
         The run's id.
@@ -67,8 +65,7 @@ def find_or_create_run(
         found = _earliest(client, experiment, tags)
         if found:
             return found
-        name = name or f"{category}-{run_key[:_SHORT_KEY]}"
-        return _create(client, experiment, tags, name)
+        return _create(client, experiment, tags, name or f"{category}-{run_key}")
 
 
 def open_run(settings: TrackingSettings, run_key: str, category: str, name: str = "") -> RunLogger:

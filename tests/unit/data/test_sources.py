@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gtrans_core.data import demo, sources
+from gtrans_core.data import demo
 from gtrans_core.data.layout import scan_category
 from gtrans_core.errors import StorageError
 
