@@ -141,7 +141,7 @@ def build_cache(
     """
     folder = root / identity.key
     existing, damaged = _intact_shards(folder, identity, agn.spec)
-    require_free_space(folder, _missing_bytes(identity, existing), "feature cache")
+    require_free_space(folder, _missing_bytes(identity, agn.spec, existing), "feature cache")
     samples = {s.sha256: s for s in manifest.samples}
     shards: list[Shard] = []
     computed = 0
@@ -284,7 +284,11 @@ def _read_index(folder: Path) -> CacheIndex | None:
     return index if trusted else None
 
 
-def _missing_bytes(identity: CacheIdentity, existing: dict[tuple[str, ...], Shard]) -> int:
-    """An upper estimate: a view is 3 S² bytes; three halved maps rarely exceed twice that."""
+def _missing_bytes(
+    identity: CacheIdentity, spec: BackboneSpec, existing: dict[tuple[str, ...], Shard]
+) -> int:
+    """Bytes of the tensors still to be written: uint8 views and halved maps."""
     missing = len(identity.images) - sum(len(images) for images in existing)
-    return missing * 3 * identity.image.input_size**2 * 3
+    side = identity.image.input_size
+    halved = sum(2 * c * (side // s) ** 2 for c, s in zip(spec.channels, spec.strides, strict=True))
+    return missing * (3 * side**2 + halved)

@@ -81,10 +81,10 @@ def start_process(tmp_path: Path) -> Iterator[Callable[..., ForkServerProcess]]:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["gtrans_core.training", "gtrans_core.weights"])
-    script = tmp_path / "process.py"
     started: list[ForkServerProcess] = []
 
     def start(code: str, **values: Any) -> ForkServerProcess:
+        script = tmp_path / f"process-{len(started)}.py"
         script.write_text(code)
         process = context.Process(target=runpy.run_path, args=(str(script), values))
         process.start()

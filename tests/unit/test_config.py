@@ -1,0 +1,268 @@
+"""Every knob is documented, has a default, survives JSON, and is refused in one line when wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from gtrans_core.config import (
+    AgnConfig,
+    EvaluationConfig,
+    GTransConfig,
+    ImageConfig,
+    ScoringConfig,
+    TrainingConfig,
+    TransConfig,
+    canonical_json,
+    digest_of,
+    flatten,
+    load_config,
+)
+from gtrans_core.errors import ConfigError
+
+
+def between(low: float, high: float) -> st.SearchStrategy[float]:
+    return st.floats(low, high, exclude_min=True, exclude_max=high == 1)
+
+
+sizes = st.integers(2, 128).map(lambda n: 16 * n)
+configs = st.builds(
+    GTransConfig,
+    seed=st.integers(0, 2**31 - 1),
+    image=st.tuples(sizes, sizes, st.booleans()).map(
+        lambda s: ImageConfig(size=max(s[:2]), crop=min(s[:2]) if s[2] else None)
+    ),
+    agn=st.builds(
+        AgnConfig,
+        backbone=st.text(min_size=1),
+        weights=st.text(),
+        weights_sha256=st.sampled_from(["", "0f" * 32]),
+    ),
+    trans=st.builds(TransConfig, layer_norm=st.booleans(), passes=st.integers(1, 8)),
+    training=st.builds(
+        TrainingConfig,
+        epochs=st.integers(1, 1000),
+        learning_rate=between(0, 1),
+        held_out_fraction=between(0, 1),
+        optimizer=st.sampled_from(["adam", "adamw"]),
+        selection=st.sampled_from(["last", "best_held_out"]),
+    ),
+    scoring=st.builds(
+        ScoringConfig,
+        smoothing_sigma=st.floats(0, 64),
+        top_percent=between(0, 100),
+        fusion=st.sampled_from(["product", "sum"]),
+    ),
+    evaluation=st.builds(EvaluationConfig, false_alarm_rate=between(0, 1)),
+)
+
+
+def refused(*overrides: str, path: Path | None = None) -> str:
+    """The one line that a user gets."""
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, overrides)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@given(configs)
+def test_json_round_trip(config: GTransConfig) -> None:
+    text = config.to_json()
+    assert GTransConfig.from_json(text) == config
+    assert GTransConfig.from_json(text).to_json() == text
+
+
+def test_defaults_fill_what_json_leaves_out() -> None:
+    assert GTransConfig.from_json("{}") == GTransConfig() == load_config()
+    assert GTransConfig.from_json('{"seed": 3}') == GTransConfig(seed=3)
+
+
+def test_a_config_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        GTransConfig().seed = 1
+
+
+def knobs() -> list[tuple[str, type[BaseModel], str]]:
+    """Every (section, model, field) that holds a value."""
+    rows: list[tuple[str, type[BaseModel], str]] = []
+    for name, field in GTransConfig.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            rows += [(name, kind, knob) for knob in kind.model_fields]
+        else:
+            rows.append(("", GTransConfig, name))
+    return rows
+
+
+@pytest.mark.parametrize(("section", "model", "knob"), knobs())
+def test_every_knob_has_a_line_and_a_default(
+    section: str, model: type[BaseModel], knob: str
+) -> None:
+    field = model.model_fields[knob]
+    assert field.description
+    assert "\n" not in field.description.strip()
+    assert not field.is_required()
+    assert model.__doc__
+    assert f"{section}.{knob}".lstrip(".") in flatten(GTransConfig())
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("seed=7", 7),
+        ("training.learning_rate=5e-4", 5e-4),
+        ("trans.layer_norm=false", False),
+        ("agn.taps=[8, 16, 32]", (8, 16, 32)),
+        ("agn.weights=random:0", "random:0"),
+        ("agn.weights=s3://bucket/a=b", "s3://bucket/a=b"),
+        ("agn.backbone=resnet18", "resnet18"),
+        ('agn.backbone="resnet18"', "resnet18"),
+        ("image.crop=224", 224),
+        (" scoring.fusion = sum ", "sum"),
+    ],
+)
+def test_override_sets_one_knob_to_a_typed_value(override: str, value: object) -> None:
+    config = load_config(overrides=[override])
+    key = override.partition("=")[0].strip()
+    node: object = config
+    for part in key.split("."):
+        node = getattr(node, part)
+    assert node == value
+    assert type(node) is type(value)
+    default, row = flatten(GTransConfig()), flatten(config)
+    assert {name for name in row if row[name] != default[name]} == {key}
+
+
+def test_file_then_overrides_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("seed = 1\n[training]\nepochs = 2\nbatch_size = 8\n")
+    config = load_config(path, ["training.epochs=3", "training.epochs=4", "image.size=64"])
+    assert (config.seed, config.training.epochs, config.training.batch_size) == (1, 4, 8)
+    assert config.image.size == 64
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("training.epoch=1", ["unknown key 'training.epoch'"]),
+        ("trainig.epochs=1", ["unknown key 'trainig'"]),
+        ("speed=1", ["unknown key 'speed'"]),
+        ("training.epochs=many", ["training.epochs", "integer", "'many'"]),
+        ("training.epochs=0", ["training.epochs", "greater than or equal to 1", "0"]),
+        ("training.learning_rate=nan", ["training.learning_rate", "finite", "nan"]),
+        ("scoring.smoothing_sigma=inf", ["scoring.smoothing_sigma", "finite", "inf"]),
+        ("training.held_out_fraction=1", ["training.held_out_fraction", "less than 1"]),
+        ("image.size=250", ["image.size", "multiple of 16", "250"]),
+        ("image.crop=512", ["crop 512 is larger than size 256"]),
+        ("agn.taps=[4, 8]", ["agn.taps"]),
+        ("agn.weights_sha256=abc", ["agn.weights_sha256", "abc"]),
+        ("training.optimizer=sgd", ["training.optimizer", "'adamw' or 'adam'", "sgd"]),
+        ("seed.x=1", ["seed"]),
+        ("seed", ["--set seed", "section.key=value"]),
+        ("=1", ["--set =1", "section.key=value"]),
+    ],
+)
+def test_wrong_override_is_one_line(override: str, words: list[str]) -> None:
+    message = refused(override)
+    for word in words:
+        assert word in message
+
+
+def test_override_below_a_value_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("training = 3\n")
+    assert "training is not a section" in refused("training.epochs=1", path=path)
+
+
+def test_all_mistakes_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("sed = 1\n[training]\nepochs = 'x'\n[image]\nsize = 7\n")
+    message = refused(path=path)
+    assert str(path) in message
+    for key in ("unknown key 'sed'", "training.epochs", "image.size"):
+        assert key in message
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"seed = ", "not valid TOML"),
+        (b"seed = 1\nseed = 2\n", "not valid TOML"),
+        (b"name = \xff", "not valid TOML"),
+        (b"seed = 'one'", "seed: "),
+        (b"[training]\nlearning_rate = nan\n", "learning_rate: Input should be a finite number"),
+    ],
+)
+def test_bad_file_is_one_line_that_names_it(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_bytes(content)
+    message = refused(path=path)
+    assert message.startswith(f"{path}: ")
+    assert words in message
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    assert "c.toml: cannot be read (No such file" in refused(path=tmp_path / "c.toml")
+    assert "cannot be read (Is a directory)" in refused(path=tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null", '{"seed": NaN}'])
+def test_bad_json_is_one_line(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        GTransConfig.from_json(text)
+    assert "\n" not in str(caught.value)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+)
+
+
+@given(values)
+def test_canonical_json_says_the_same_in_ascii(value: object) -> None:
+    text = canonical_json(value)
+    assert text.isascii()
+    assert json.loads(text) == value
+
+
+@given(st.dictionaries(st.text(), st.integers(), min_size=2))
+def test_canonical_json_does_not_depend_on_the_order_of_keys(value: dict[str, int]) -> None:
+    backwards = dict(reversed(value.items()))
+    assert canonical_json(value) == canonical_json(backwards)
+    assert digest_of(value) == digest_of(backwards)
+
+
+def test_canonical_json_is_fixed() -> None:
+    """Keys of caches and trainings hang on these bytes."""
+    value = {"b": [1, 2.5, True, None], "a": "é"}
+    assert canonical_json(value) == '{"a":"\\u00e9","b":[1,2.5,true,null]}'
+    # sha256sum of these bytes.
+    assert digest_of({}) == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_canonical_json_refuses_what_is_not_finite(number: float) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        canonical_json({"x": number})
+
+
+def test_equal_configs_have_equal_json_however_they_were_written(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("[scoring]\nsmoothing_sigma = 2\n[agn]\ntaps = [4, 8, 16]\n")
+    assert load_config(path).to_json() == load_config(overrides=["scoring.smoothing_sigma=2.0"]).to_json()
+
+
+def test_flatten_is_one_row_of_plain_values() -> None:
+    row = flatten(GTransConfig())
+    assert row["seed"] == 0
+    assert row["training.epochs"] == GTransConfig().training.epochs
+    assert row["image.crop"] is None
+    assert row["agn.taps"] == [4, 8, 16]
+    assert len(row) == len(knobs())
