@@ -78,7 +78,7 @@ class Detector:
             DataError: when an image cannot be decoded; it is named by its position.
         """
         views = (self.view(data, f"image {i}") for i, data in enumerate(images, start=1))
-        return [self._predict(view) for view in views]
+        return [self.predict_view(view) for view in views]
 
     def view(self, data: bytes, name: str) -> npt.NDArray[np.uint8]:
         """What the network sees of an encoded image: uint8 [3, S, S].
@@ -88,7 +88,8 @@ class Detector:
         """
         return preprocess(decode_image(data, name), self.info.config.image)
 
-    def _predict(self, view: npt.NDArray[np.uint8]) -> Prediction:
+    def predict_view(self, view: npt.NDArray[np.uint8]) -> Prediction:
+        """The prediction of what ``view`` returned."""
         heat_map, score = self.scorer.score_view(view)
         return Prediction(score, score > self.info.threshold, heat_map)
 

@@ -33,6 +33,7 @@ class TrainingInfo(BaseModel):
     trained_on: int
     steps: int
     seconds: float
+    """Wall time of this run's part of it."""
     resumed_at: int | None
     history: list[dict[str, Any]]
 
@@ -65,5 +66,9 @@ def load_trained(folder: Path) -> tuple[Trans, TrainingInfo, BackboneSpec]:
         raise ModelError(f"{folder / _WEIGHTS}: damaged ({error})") from None
     spec = backbone_spec(info.config.agn.backbone, info.config.agn.taps)
     trans = build_trans(spec, info.config)
-    trans.load_state_dict(state)
+    try:
+        trans.load_state_dict(state)
+    except RuntimeError as error:
+        first_line = str(error).splitlines()[0]
+        raise ModelError(f"{folder / _WEIGHTS}: does not fit its config ({first_line})") from None
     return trans.eval(), info, spec

@@ -56,7 +56,9 @@ def training_key(cache_key: str, config: GTransConfig) -> str:
             "cache": cache_key,
             "seed": config.seed,
             "trans": config.trans.model_dump(mode="json"),
-            "training": config.training.model_dump(mode="json", exclude={"checkpoint_every"}),
+            "training": config.training.model_dump(
+                mode="json", exclude={"checkpoint_every", "device", "threads"}
+            ),
             "device": device.type,
             "threads": thread_count(config.training) if device.type == "cpu" else None,
             "code": __version__,

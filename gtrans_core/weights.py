@@ -5,6 +5,7 @@ Every origin ends in tensors under timm's names and the sha256 of the file they 
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ def _read_weights(
     if scheme == "hub":
         return _from_file(config, _hub_file(config, rest))
     if scheme == "file":
-        return _from_file(config, Path(rest).expanduser())
+        return _from_file(config, _expanded(config, rest))
     if scheme == "s3":
         return _from_file(config, _s3_file(config, downloads))
     raise WeightsError(
@@ -181,6 +182,13 @@ def _from_file(config: AgnConfig, path: Path) -> tuple[Mapping[str, Tensor], str
         raise WeightsError(f"{path}: not a readable safetensors file ({error})") from None
 
 
+def _expanded(config: AgnConfig, path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:  # no such user's home
+        raise WeightsError(f"agn.weights {config.weights}: {error}") from None
+
+
 def _checked_sha256(config: AgnConfig, path: Path) -> str:
     sha256 = sha256_file(path)
     if config.weights_sha256 and sha256 != config.weights_sha256:
@@ -215,6 +223,8 @@ def _local_or_fetched(repository: str) -> Path:
     try:
         return Path(hf_hub_download(repository, "model.safetensors", local_files_only=True))
     except LocalEntryNotFoundError:
+        # It warns of each retry; how they ended is said once, in our error.
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
         return Path(hf_hub_download(repository, "model.safetensors"))
 
 

@@ -31,7 +31,8 @@ def category_pipeline(
     Args:
         category: name of the category; the registered model is gtrans-<category>.
         source: a folder, an s3:// prefix, or mvtec, elpv, demo.
-        store: where caches, runs and reports are kept.
+        store: folder of data sets, caches and trainings; on a cluster one shared volume at the
+            same path in every pod.
         tracking_uri: the MLflow server or database that holds the record.
         config: every knob, as JSON; absent keys take the product's defaults.
         experiment: the MLflow experiment of the run.

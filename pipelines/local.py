@@ -23,9 +23,11 @@ from types import FrameType
 from typing import Any
 
 from gtrans_core import progress
+from gtrans_core.errors import PreemptedError
 
 STEPS = ("ingest", "cache_features", "train", "evaluate", "register")
 """In the order in which they run; a test compares them with the compiled pipeline."""
+PREEMPTED = PreemptedError.exit_code
 CRASHED = 70
 """Exit code of a run whose step ended without saying why (EX_SOFTWARE)."""
 
@@ -76,7 +78,8 @@ class StopRequested(Exception):  # noqa: N818 - an order from outside, not an er
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(signal_number).name}")
-        self.exit_code = 128 + signal_number
+        # What is done is kept either way; SIGTERM is how a machine says "later" (EX_TEMPFAIL).
+        self.exit_code = PREEMPTED if signal_number == signal.SIGTERM else 128 + signal_number
 
 
 def new_run_key() -> str:

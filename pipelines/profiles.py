@@ -33,7 +33,10 @@ class Profile(BaseModel):
     def _absolute_folder(cls, store: str) -> str:
         if "://" in store:
             raise ValueError("must be a folder of this machine")
-        return str(Path(store).expanduser().resolve())
+        try:
+            return str(Path(store).expanduser().resolve())
+        except RuntimeError as error:  # no such user's home
+            raise ValueError(str(error)) from None
 
 
 def load_profile(name: str, *, store: str | None = None, experiment: str | None = None) -> Profile:
@@ -105,7 +108,11 @@ def _refuse_unknown_keys(values: dict[str, Any], path: Path) -> None:
 
 def _refuse_password(uri: str, path: Path) -> None:
     # The address is a pipeline parameter: Kubeflow stores it and shows it to every user.
-    if urlsplit(uri).password is not None:
+    try:
+        password = urlsplit(uri).password
+    except ValueError as error:
+        raise ConfigError(f"{path}: tracking_uri is not an address ({error})") from None
+    if password is not None:
         raise ConfigError(
             f"{path}: tracking_uri must not hold a password; set MLFLOW_TRACKING_USERNAME and "
             "MLFLOW_TRACKING_PASSWORD in the environment"

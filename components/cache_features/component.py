@@ -24,5 +24,5 @@ def cache_features(
     from gtrans_core.steps.settings import RunSettings
 
     settings = RunSettings(run_key, category, store, tracking_uri, experiment)
-    with run_step("cache_features"):
+    with run_step("cache_features", settings):
         return step(settings, config, Path(train_data.path), Path(features.path))

@@ -32,7 +32,7 @@ def evaluate(
 
     settings = RunSettings(run_key, category, store, tracking_uri, experiment)
     artifacts = (model, features, train_data, test_data, detector, report, evaluation)
-    with run_step("evaluate"):
+    with run_step("evaluate", settings):
         values = step(settings, config, data_digest, *(Path(item.path) for item in artifacts))
     for name, value in values.items():
         metrics.log_metric(name, value)

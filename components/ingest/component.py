@@ -25,5 +25,5 @@ def ingest(
     from gtrans_core.steps.settings import RunSettings
 
     settings = RunSettings(run_key, category, store, tracking_uri, experiment)
-    with run_step("ingest"):
+    with run_step("ingest", settings):
         return step(settings, source, config, Path(train_data.path), Path(test_data.path))

@@ -23,5 +23,5 @@ def register(
     from gtrans_core.steps.settings import RunSettings
 
     settings = RunSettings(run_key, category, store, tracking_uri, experiment)
-    with run_step("register"):
+    with run_step("register", settings):
         return step(settings, Path(detector.path), Path(evaluation.path))

@@ -24,5 +24,5 @@ def train(
     from gtrans_core.steps.train import train as step
 
     settings = RunSettings(run_key, category, store, tracking_uri, experiment)
-    with run_step("train"):
+    with run_step("train", settings):
         return step(settings, config, Path(features.path), Path(model.path))

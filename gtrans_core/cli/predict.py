@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gtrans_core.errors import DataError, StorageError
+from gtrans_core.errors import DataError, ModelError, StorageError
 
 if TYPE_CHECKING:
     from gtrans_core.detector import Detector
@@ -107,7 +107,7 @@ def score_image(detector: Detector, image: Path, drawing: Path) -> Verdict:
     except OSError as error:
         raise DataError(f"{image}: cannot be read ({error.strerror})") from None
     view = detector.view(data, str(image))
-    (prediction,) = detector.predict_bytes([data])
+    prediction = detector.predict_view(view)
     example = Example(
         name=image.name,
         defect="",
@@ -140,11 +140,14 @@ def _load(model: str, profile: str, store: str | None) -> Detector:
 
     if not model.startswith(_REGISTRY_SCHEME):
         return Detector.load(Path(model))
-    from gtrans_core.tracking.client import connect
+    from gtrans_core.tracking.client import connect, has_record
     from gtrans_core.tracking.registry import fetch_model
     from pipelines.profiles import load_profile
 
-    client = connect(load_profile(profile, store=store).tracking_uri)
+    uri = load_profile(profile, store=store).tracking_uri
+    if not has_record(uri):
+        raise ModelError(f"{model}: no registry at {uri}; name the run's folder with --store")
+    client = connect(uri)
     with tempfile.TemporaryDirectory() as folder:
         return Detector.load(fetch_model(client, model, Path(folder)))
 

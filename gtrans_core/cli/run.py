@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gtrans_core.errors import ConfigError, StorageError
+from gtrans_core.errors import ConfigError, DataError, StorageError
 
 if TYPE_CHECKING:
     from pipelines.local import LocalRun, Outcome
@@ -84,7 +84,10 @@ def run(
         _explain(job, outcome)
         raise typer.Exit(outcome.exit_code)
     report = job.folder / "report.html"
-    shutil.copyfile(outcome.results["evaluate"]["report"], report)
+    try:
+        shutil.copyfile(outcome.results["evaluate"]["report"], report)
+    except OSError as error:
+        raise StorageError(f"{report}: cannot be written ({error.strerror})") from None
     same_place = [
         *(["--profile", profile] if profile != "local" else []),
         *(["--store", place.store] if store else []),
@@ -104,7 +107,10 @@ def _source(data: str, category: str) -> str:
         )
     if data in KNOWN_SOURCES or "://" in data:
         return data
-    return str(Path(data).expanduser().resolve())
+    try:
+        return str(Path(data).expanduser().resolve())
+    except (OSError, RuntimeError) as error:  # no such user's home, a loop of links
+        raise DataError(f"--data {data}: not a folder ({error})") from None
 
 
 def _execute(job: LocalRun, verbose: bool) -> Outcome:

@@ -71,7 +71,7 @@ def _metrics_table(metrics: Mapping[str, float | None], title: str) -> Table:
     for key, label in _METRICS.items():
         value = metrics.get(key)
         known = value is not None and math.isfinite(value)
-        table.add_row(label, f"{value:.4f}" if known else "n/a")
+        table.add_row(label, f"{value:.4f}" if known else "not available")
     return table
 
 

@@ -95,7 +95,9 @@ def preprocess(image: ImageArray, config: ImageConfig) -> ImageArray:
 
 
 def preprocess_mask(mask: MaskArray, config: ImageConfig) -> MaskArray:
-    """A mask in the network's geometry, by nearest neighbour (it stays two-valued).
+    """A mask in the network's geometry: a pixel is defective where half of its area is.
+
+    A defect too small for that keeps every pixel it touches, so that no mask comes out empty.
 
     Args:
         mask: bool [H, W].
@@ -105,8 +107,11 @@ def preprocess_mask(mask: MaskArray, config: ImageConfig) -> MaskArray:
         bool [S, S].
     """
     side = (config.size, config.size)
-    resized = Image.fromarray(mask.astype(np.uint8)).resize(side, Image.Resampling.NEAREST)
-    return np.asarray(_centre_crop(resized, config)).astype(np.bool_)
+    share = Image.fromarray(mask.astype(np.float32)).resize(side, Image.Resampling.BOX)
+    defective = np.asarray(share) >= 0.5
+    if not defective.any():
+        defective = np.asarray(share) > 0
+    return np.asarray(_centre_crop(Image.fromarray(defective), config)).astype(np.bool_)
 
 
 def encode_png(image: ImageArray) -> bytes:

@@ -15,6 +15,7 @@ Hidden files, ``Thumbs.db`` and loose files beside these folders are ignored.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ Part = Literal["train", "test", "ground_truth"]
 
 _PARTS: tuple[Part, ...] = ("train", "test", "ground_truth")
 _IGNORED = {"thumbs.db", "desktop.ini"}
+_DEFECT_NAME = re.compile(r"[\w .-]+")
 _THREADS = 4  # Pillow and hashlib release the GIL
 _LAYOUT = (
     "expected CATEGORY/train/good, CATEGORY/test/good, CATEGORY/test/DEFECT and, for pixel "
@@ -157,6 +159,11 @@ def _list_files(root: Path) -> tuple[list[_File], list[str]]:
                 problems.append(f"{part}/{folder.name}: not a folder of images")
             elif part == "train" and folder.name != GOOD:
                 problems.append(f"train/{folder.name}: only train/good may be here")
+            elif not _DEFECT_NAME.fullmatch(folder.name):
+                problems.append(
+                    f"{part}/{folder.name}: rename it: a kind of defect becomes the name of a "
+                    "metric, so only letters, digits, '_', '-', '.' and spaces"
+                )
             else:
                 for path in _visible(folder):
                     file = _File(path, f"{part}/{folder.name}/{path.name}", part, folder.name)

@@ -49,7 +49,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class DefectResult:
-    """One kind of defect against all good images. ``au_pro_30`` is None without masks."""
+    """One kind of defect against all good images. ``au_pro_30`` is None where no mask shows it."""
 
     defect: str
     images: int
@@ -88,7 +88,7 @@ def score_split(
 def split_metrics(evaluation: Evaluation) -> dict[str, float | None]:
     """All metrics of a split, on raw scores; pixel metrics are None without masks."""
     metrics: dict[str, float | None] = {**image_metrics(evaluation.labels, evaluation.scores)}
-    if evaluation.masks is None:
+    if evaluation.masks is None or not evaluation.masks.any():  # a crop may hide every defect
         return metrics | dict.fromkeys(PIXEL_METRICS)
     return metrics | pixel_metrics(evaluation.masks, evaluation.maps)
 
@@ -106,10 +106,13 @@ def _defect_result(
     own = evaluation.positions(defect)
     both = np.concatenate([good, own])
     masks = evaluation.masks
+    au_pro_30 = None
+    if masks is not None and masks[own].any():
+        au_pro_30 = au_pro(masks[both], evaluation.maps[both])
     return DefectResult(
         defect=defect,
         images=len(own),
         caught=int((evaluation.scores[own] > threshold).sum()),
         image_auroc=roc_auc(evaluation.labels[both], evaluation.scores[both]),
-        au_pro_30=None if masks is None else au_pro(masks[both], evaluation.maps[both]),
+        au_pro_30=au_pro_30,
     )

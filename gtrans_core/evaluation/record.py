@@ -37,7 +37,8 @@ class EvaluationRecord(BaseModel):
     held_out: int
     good_images: int
     good_flagged: int
-    training_seconds: float
+    training_seconds: float | None
+    """Wall time; None where an earlier run did all or a part of it."""
     config: dict[str, Any]
     lineage: dict[str, str]
 
@@ -46,7 +47,8 @@ class EvaluationRecord(BaseModel):
         row = {name: value for name, value in self.metrics.items() if value is not None}
         row["threshold"] = self.threshold
         row["false_alarms_observed"] = self.good_flagged / self.good_images
-        row["training_seconds"] = self.training_seconds
+        if self.training_seconds is not None:
+            row["training_seconds"] = self.training_seconds
         for result in self.per_defect:
             row[f"defect/{result.defect}/caught"] = result.caught / result.images
             row[f"defect/{result.defect}/image_auroc"] = result.image_auroc

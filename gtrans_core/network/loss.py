@@ -20,7 +20,8 @@ def guidance_loss(agn_maps: Sequence[Tensor], trans_maps: Sequence[Tensor]) -> T
     """Mean over scales, images and pixels of ½ ||n(a_i) − n(f_i)||² = 1 − cos(a_i, f_i).
 
     The mean (the authors sum over the batch) makes it independent of the batch size. It is
-    computed as 1 − cos, which needs no normalised copy of either map. In [0, 2].
+    computed as 1 − cos, which needs no normalised copy of either map. In [0, 2]; a pixel where
+    either vector is zero counts 1.
     """
     per_scale = [
         (1.0 - cosine_similarity(a_BCHW, f_BCHW, dim=1, eps=EPSILON)).mean()

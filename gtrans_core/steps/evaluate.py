@@ -160,7 +160,7 @@ def _record(
         held_out=len(detector.held_out_scores),
         good_images=len(good),
         good_flagged=int((good > detector.threshold).sum()),
-        training_seconds=training.seconds,
+        training_seconds=None if training.resumed_at is not None else training.seconds,
         config=flatten(config),
         lineage={
             "run_key": settings.run_key,
@@ -181,7 +181,6 @@ def _report_data(
     training: TrainingInfo,
     pictures: dict[str, Picture],
 ) -> ReportData:
-    reused = training.resumed_at == training.steps
     return ReportData(
         category=outcome.category,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -204,14 +203,15 @@ def _report_data(
         training=Training(
             epochs=training.config.training.epochs,
             images=training.trained_on,
-            seconds=None if reused else training.seconds,
+            seconds=outcome.training_seconds,
         ),
         figures=pictures,
         lineage=outcome.lineage,
         config=outcome.config,
         commands={
             "Score an image with the registered model": (
-                f"gtrans predict IMAGE --model models:/gtrans-{outcome.category}@challenger"
+                f"gtrans predict IMAGE --model models:/gtrans-{outcome.category}@challenger "
+                f"--store {shlex.quote(settings.store)}"
             ),
             "Open the MLflow UI": shlex.join(
                 ["mlflow", "ui", "--backend-store-uri", settings.public_tracking_uri]

@@ -13,6 +13,7 @@ from gtrans_core.network.agn import backbone_spec
 from gtrans_core.progress import Progress
 from gtrans_core.steps.cache_features import FeatureCacheRef
 from gtrans_core.steps.settings import RunSettings
+from gtrans_core.storage import exclusive
 from gtrans_core.tracking.journal import JournalFlusher
 from gtrans_core.tracking.runs import open_run
 from gtrans_core.trained_model import TrainingInfo, save_trained
@@ -47,15 +48,16 @@ def train(settings: RunSettings, config_json: str, feature_cache: Path, model: P
         lambda: open_run(settings.tracking, settings.run_key, settings.category),
     )
     try:
-        result = train_trans(
-            features,
-            backbone_spec(config.agn.backbone, config.agn.taps),
-            config,
-            folder,
-            on_progress=lambda done, total, note: progress.advanced("steps", done, total, note),
-            say=progress.said,
-            stop_requested=termination,
-        )
+        with exclusive(folder):  # of two runs of one training, the second waits and reuses
+            result = train_trans(
+                features,
+                backbone_spec(config.agn.backbone, config.agn.taps),
+                config,
+                folder,
+                on_progress=lambda done, total, note: progress.advanced("steps", done, total, note),
+                say=progress.said,
+                stop_requested=termination,
+            )
     finally:
         flusher.close(FLUSH_SECONDS)
     info = _info(key, reference, config, features, result, time.monotonic() - started)

@@ -90,6 +90,11 @@ def database_path(uri: str) -> Path:
     return Path(uri.removeprefix(SQLITE_SCHEME))
 
 
+def has_record(uri: str) -> bool:
+    """Whether there can be anything to read: a database file that is not there holds nothing."""
+    return not uri.startswith(SQLITE_SCHEME) or database_path(uri).is_file()
+
+
 @contextlib.contextmanager
 def reported(uri: str, doing: str) -> Iterator[None]:
     """Turn whatever MLflow raises within into one clear line.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +17,7 @@ from gtrans_core.tracking.client import (
     connect,
     database_path,
     error_code,
+    has_record,
     injected_run_id,
     reported,
 )
@@ -72,6 +74,20 @@ def open_run(settings: TrackingSettings, run_key: str, category: str, name: str 
     """``find_or_create_run``, ready to be written to."""
     run_id = find_or_create_run(settings, run_key, category, name)
     return RunLogger(connect(settings.server_uri), run_id)
+
+
+def fail_run(settings: TrackingSettings, run_key: str, category: str) -> None:
+    """Mark the run FAILED if there is one; where MLflow does not answer, leave it as it is."""
+    if not has_record(settings.server_uri):
+        return
+    with suppress(TrackingError):
+        client = connect(settings.server_uri)
+        with reported(client.tracking_uri, f"end the run of {category}"):
+            experiment = client.get_experiment_by_name(settings.experiment)
+            tags = {CATEGORY_TAG: category, RUN_KEY_TAG: run_key}
+            found = experiment and _earliest(client, experiment.experiment_id, tags)
+        if found:
+            RunLogger(client, found).finish("FAILED")
 
 
 class RunLogger:

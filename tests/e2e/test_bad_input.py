@@ -71,6 +71,11 @@ def truncate_an_image(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-200])
 
 
+def name_a_defect_oddly(folder: Path) -> None:
+    (folder / "test" / "scratch").rename(folder / "test" / "scratch (deep)")
+    (folder / "ground_truth" / "scratch").rename(folder / "ground_truth" / "scratch (deep)")
+
+
 def resize_a_mask(folder: Path) -> None:
     Image.new("L", (16, 16), 255).save(folder / "ground_truth" / "scratch" / "001_mask.png")
 
@@ -120,7 +125,9 @@ def test_an_unwritable_store_ends_before_the_pipeline(tmp_path: Path):
 
 
 def assert_one_line(result: subprocess.CompletedProcess[str], named: list[str]) -> None:
-    error = next(line for line in result.stderr.splitlines() if line.startswith("error: "))
+    error, *rest = result.stderr.splitlines()
+    assert error.startswith("error: ")
+    assert all(line.startswith("log: ") for line in rest)
     for part in named:
         assert part in error
     assert "Traceback" not in result.stderr + result.stdout

@@ -26,6 +26,9 @@ SMALL = [
     "--set=evaluation.false_alarm_rate=0.2",
 ]
 
+CANARY = "CANARY-5f0c1b"
+"""A secret of the environment that must turn up nowhere."""
+
 
 @dataclass(frozen=True)
 class Plant:
@@ -42,7 +45,13 @@ class Plant:
         return subprocess.run(
             [sys.executable, "-m", "gtrans_core.cli.main", *map(str, arguments)],
             cwd=self.root,
-            env={**environment, "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "80"},
+            env={
+                **environment,
+                "PYTHONPATH": os.pathsep.join(sys.path),
+                "COLUMNS": "80",
+                "AWS_SECRET_ACCESS_KEY": CANARY,
+                "MLFLOW_TRACKING_PASSWORD": CANARY,
+            },
             capture_output=True,
             text=True,
             check=False,
@@ -86,7 +95,7 @@ def test_it_ends_with_metrics_and_what_to_do_next(
     auroc = re.search(r"image AUROC +(\d\.\d{4})", first_run.stdout)
     assert auroc is not None
     assert 0.0 <= float(auroc[1]) <= 1.0
-    assert "n/a" not in first_run.stdout
+    assert "not available" not in first_run.stdout
     assert f"Report   {plant.newest() / 'report.html'}" in first_run.stdout
     assert "Model    gtrans-weave version 1, alias challenger" in first_run.stdout
 
@@ -101,6 +110,15 @@ def test_the_printed_page_is_the_run_in_the_record(
             "SELECT experiment_id, status FROM runs WHERE run_uuid = ?", (page[2],)
         ).fetchall()
     assert (str(row[0]), row[1]) == (page[1], "FINISHED")
+
+
+def test_no_secret_of_the_environment_is_written_anywhere(
+    plant: Plant, first_run: subprocess.CompletedProcess[str]
+):
+    files = [path for path in plant.store.rglob("*") if path.is_file()]
+    assert len(files) > 50
+    assert not [path for path in files if CANARY.encode() in path.read_bytes()]
+    assert CANARY not in first_run.stdout + first_run.stderr
 
 
 @pytest.mark.usefixtures("first_run")

@@ -85,6 +85,8 @@ def test_it_prints_what_the_detector_says_and_draws_each_image(
 def test_a_registered_model_is_fetched_from_the_profiles_registry(
     detector: Path, images: list[Path], tmp_path: Path
 ):
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "mlflow.db").touch()
     fetch = patch("gtrans_core.tracking.registry.fetch_model", autospec=True, return_value=detector)
     connect = patch("gtrans_core.tracking.client.connect", autospec=True)
     with fetch as fetched, connect as connected:
@@ -94,6 +96,14 @@ def test_a_registered_model_is_fetched_from_the_profiles_registry(
     assert result.exit_code == 0, result.output
     connected.assert_called_once_with(f"sqlite:///{tmp_path}/s/mlflow.db")
     assert fetched.call_args.args[:2] == (connected.return_value, uri)
+
+
+def test_a_store_without_a_registry_is_refused_and_not_made(images: list[Path], tmp_path: Path):
+    place = ("--store", tmp_path / "typo", "--out", tmp_path / "maps")
+    result = gtrans_predict(images[0], "--model", "models:/gtrans-part@challenger", *place)
+    assert isinstance(result.exception, ModelError)
+    assert "typo/mlflow.db" in str(result.exception)
+    assert not (tmp_path / "typo").exists()
 
 
 def test_bad_images_are_all_named_and_the_good_ones_are_scored(

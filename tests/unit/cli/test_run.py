@@ -168,7 +168,7 @@ def test_a_stopped_run_says_so(pipeline: Pipeline, tmp_path: Path):
 
     pipeline.ending = stop
     result = gtrans_run(tmp_path, "-c", "demo")
-    assert result.exit_code == 143
+    assert result.exit_code == 75
     assert result.stderr.startswith("stopped by SIGTERM; ")
 
 

@@ -1,5 +1,6 @@
 """What a finished run ends with."""
 
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -36,18 +37,19 @@ def summary(
 
 def test_metrics_are_a_table_and_what_is_missing_is_not_zero(capsys: pytest.CaptureFixture[str]):
     rows = {
-        line.rsplit(None, 1)[0].strip(): line.split()[-1]
+        label: value
         for line in summary(capsys).splitlines()[2:10]
+        for label, value in [re.split(r"\s{2,}", line.strip())]
     }
     assert rows == {
         "image AUROC": "0.9877",
         "image average precision": "1.0000",
-        "image F1-max": "n/a",
-        "pixel AUROC": "n/a",
-        "pixel average precision": "n/a",
-        "pixel F1-max": "n/a",
-        "AU-PRO@0.3": "n/a",
-        "AU-PRO@0.05": "n/a",
+        "image F1-max": "not available",
+        "pixel AUROC": "not available",
+        "pixel average precision": "not available",
+        "pixel F1-max": "not available",
+        "AU-PRO@0.3": "not available",
+        "AU-PRO@0.05": "not available",
     }
 
 

@@ -344,3 +344,21 @@ def test_mask_follows_the_image():
     small_mask = preprocess_mask(mask, config)
     assert small_mask.dtype == np.bool_
     np.testing.assert_array_equal(small_mask, preprocess(image, config)[0] > 127)
+
+
+def test_a_mask_pixel_is_defective_where_half_of_its_area_is():
+    mask = np.zeros((64, 64), dtype=bool)
+    mask[0:2, 0:1] = True  # half of the 2 x 2 square under pixel (0, 0)
+    mask[2:3, 2:3] = True  # a quarter of the one under (1, 1)
+    small = preprocess_mask(mask, ImageConfig(size=32))
+    assert np.argwhere(small).tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize("corner", [0, 1, 13, 500, 1022])
+def test_a_defect_smaller_than_a_pixel_keeps_what_it_touches(corner: int):
+    """Nearest neighbour lost most of these, and with them whole regions of AU-PRO."""
+    mask = np.zeros((1024, 1024), dtype=bool)
+    mask[corner : corner + 2, corner : corner + 2] = True
+    small = preprocess_mask(mask, ImageConfig(size=256))
+    touched = {(y // 4, x // 4) for y, x in np.argwhere(mask)}
+    assert {tuple(place) for place in np.argwhere(small).tolist()} == touched

@@ -1,0 +1,63 @@
+"""What follows from scores: per-defect results, and nothing that a missing mask could break."""
+
+import numpy as np
+import pytest
+
+from gtrans_core.data.manifest import Sample
+from gtrans_core.evaluation.evaluation import (
+    PIXEL_METRICS,
+    Evaluation,
+    defect_results,
+    split_metrics,
+)
+
+
+def evaluation(kinds: list[str], scores: list[float], masks: np.ndarray | None) -> Evaluation:
+    samples = tuple(
+        Sample(path=f"{i}.png", sha256=f"{i:064x}", defect=kind, width=8, height=8)
+        for i, kind in enumerate(kinds)
+    )
+    count = len(kinds)
+    maps = np.zeros((count, 8, 8), np.float32)
+    maps[:, 0, 0] = scores
+    return Evaluation(samples, np.zeros((count, 3, 8, 8), np.uint8), maps, np.array(scores), masks)
+
+
+def masks_of(*marked: int, count: int) -> np.ndarray:
+    masks = np.zeros((count, 8, 8), bool)
+    masks[list(marked), 0, 0] = True
+    return masks
+
+
+KINDS = ["good", "good", "dent", "dent", "crack"]
+SCORES = [0.1, 0.4, 0.3, 0.9, 0.8]
+
+
+def test_each_defect_is_judged_against_all_good_images_and_the_hardest_comes_first():
+    scored = evaluation(KINDS, SCORES, masks_of(2, 3, 4, count=5))
+    dent, crack = defect_results(scored, threshold=0.4)
+    assert (dent.defect, dent.images, dent.caught, dent.image_auroc) == ("dent", 2, 1, 0.75)
+    assert (crack.defect, crack.images, crack.caught, crack.image_auroc) == ("crack", 1, 1, 1.0)
+
+
+def test_a_score_at_the_threshold_is_not_caught():
+    scored = evaluation(KINDS, SCORES, None)
+    caught = {r.defect: r.caught for r in defect_results(scored, threshold=0.8)}
+    assert caught == {"dent": 1, "crack": 0}
+
+
+def test_without_masks_pixel_metrics_are_none_and_image_metrics_are_there():
+    metrics = split_metrics(evaluation(KINDS, SCORES, None))
+    assert metrics["image_auroc"] == pytest.approx(5 / 6)
+    assert all(metrics[name] is None for name in PIXEL_METRICS)
+    assert all(r.au_pro_30 is None for r in defect_results(evaluation(KINDS, SCORES, None), 0.5))
+
+
+def test_a_defect_that_no_mask_shows_has_no_au_pro_and_breaks_nothing():
+    """A centre crop can hide every pixel of a kind of defect."""
+    scored = evaluation(KINDS, SCORES, masks_of(2, 3, count=5))
+    results = {r.defect: r.au_pro_30 for r in defect_results(scored, threshold=0.5)}
+    assert results["crack"] is None
+    assert results["dent"] is not None
+    hidden = split_metrics(evaluation(KINDS, SCORES, masks_of(count=5)))
+    assert all(hidden[name] is None for name in PIXEL_METRICS)
