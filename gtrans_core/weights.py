@@ -14,8 +14,8 @@ from pathlib import Path
 import timm
 import torch
 from httpx2 import HTTPError
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+from huggingface_hub import hf_hub_download, try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -220,12 +220,12 @@ def _hub_file(config: AgnConfig, repository: str) -> Path:
 
 def _local_or_fetched(repository: str) -> Path:
     """What the local hub cache has is taken as it is: no network, not even to look for news."""
-    try:
-        return Path(hf_hub_download(repository, "model.safetensors", local_files_only=True))
-    except LocalEntryNotFoundError:
-        # It warns of each retry; how they ended is said once, in our error.
-        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-        return Path(hf_hub_download(repository, "model.safetensors"))
+    local = try_to_load_from_cache(repository, "model.safetensors")
+    if isinstance(local, str):
+        return Path(local)
+    # It warns of each retry; how they ended is said once, in our error.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    return Path(hf_hub_download(repository, "model.safetensors"))
 
 
 def _s3_file(config: AgnConfig, downloads: Path) -> Path:

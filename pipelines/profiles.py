@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from gtrans_core.config import describe_validation
-from gtrans_core.errors import ConfigError, StorageError
+from gtrans_core.errors import ConfigError
 
 _FOLDER = Path(__file__).parent / "profiles"
 
@@ -61,23 +60,6 @@ def load_profile(name: str, *, store: str | None = None, experiment: str | None 
     if not profile.tracking_uri:
         return profile.model_copy(update={"tracking_uri": f"sqlite:///{profile.store}/mlflow.db"})
     return profile
-
-
-def require_writable(store: Path) -> None:
-    """Create the store and write to it once, so that a run does not find out at its end.
-
-    Raises:
-        StorageError: naming the folder and the reason.
-    """
-    try:
-        store.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=store) as probe:
-            probe.write(b"gtrans")
-    except OSError as error:
-        raise StorageError(
-            f"{store}: the store cannot be written ({error.strerror}); "
-            "choose another folder with --store"
-        ) from None
 
 
 def _find(name: str) -> Path:

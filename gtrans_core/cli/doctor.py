@@ -151,7 +151,8 @@ def _weights() -> Finding:
 
 
 def _store(profile: str, store: str | None) -> Finding:
-    from pipelines.profiles import load_profile, require_writable
+    from gtrans_core.storage import require_writable
+    from pipelines.profiles import load_profile
 
     folder = Path(load_profile(profile, store=store).store)
     require_writable(folder)

@@ -64,9 +64,10 @@ def run(
     """
     from gtrans_core.cli.summary import show_summary
     from gtrans_core.config import load_config
+    from gtrans_core.storage import require_writable
     from pipelines.compile import COMPILED_CATEGORY
     from pipelines.local import LocalRun, new_run_key
-    from pipelines.profiles import load_profile, require_writable
+    from pipelines.profiles import load_profile
 
     place = load_profile(profile, store=store, experiment=experiment)
     parameters = {

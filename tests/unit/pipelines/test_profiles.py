@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gtrans_core.errors import ConfigError, StorageError
-from pipelines.profiles import load_profile, require_writable
+from gtrans_core.errors import ConfigError
+from pipelines.profiles import load_profile
 
 
 def write(folder: Path, text: str) -> str:
@@ -68,14 +68,3 @@ def test_an_unknown_name_lists_the_known_ones():
 def test_a_missing_file_is_named(tmp_path: Path):
     with pytest.raises(ConfigError, match=r"none\.toml: profile cannot be read \(No such file"):
         load_profile(str(tmp_path / "none.toml"))
-
-
-def test_a_store_is_created_and_left_empty(tmp_path: Path):
-    require_writable(tmp_path / "new" / "store")
-    assert not list((tmp_path / "new" / "store").iterdir())
-
-
-def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path):
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StorageError, match=r"file/store: the store cannot be written"):
-        require_writable(tmp_path / "file" / "store")
