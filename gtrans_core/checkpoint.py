@@ -11,6 +11,7 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
+from gtrans_core.storage.atomic import TEMPORARY_SUFFIX
 from gtrans_core.verified import DamagedFileError, quarantine, read_verified, write_verified
 
 GENERATIONS = 2
@@ -41,7 +42,12 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
 
 
 def newest_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoint | None:
-    """The newest checkpoint that verifies; damaged ones are set aside (and said so)."""
+    """The newest checkpoint that verifies; damaged ones are set aside (and said so).
+
+    What a killed write left is removed: the folder belongs to this process (``storage.exclusive``).
+    """
+    for unfinished in folder.glob(f".checkpoint-*{TEMPORARY_SUFFIX}"):
+        unfinished.unlink(missing_ok=True)
     paths = _newest_first(folder)
     for path in paths:
         try:

@@ -21,7 +21,8 @@ from gtrans_core.data.manifest import Manifest, Sample
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
 
-    from gtrans_core.network.agn import BackboneSpec
+    from gtrans_core.cache import CacheReport
+    from gtrans_core.network.agn import Agn, BackboneSpec
 
 TINY = (
     "image.size=64",
@@ -35,6 +36,7 @@ TINY = (
     "training.device=cpu",
     "training.threads=1",
 )
+SHARD_SIZE = 3
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,40 @@ class TinyCache:
     key: str
     weights_sha256: str
     spec: BackboneSpec
+
+
+class Builder:
+    """A cache of seven photos under one guide."""
+
+    def __init__(self, root: Path, manifest: Manifest, agn: Agn, config: GTransConfig) -> None:
+        from gtrans_core.cache import cache_identity
+
+        self.root = root
+        self.manifest = manifest
+        self.agn = agn
+        self.identity = cache_identity(manifest, agn.spec, "0" * 64, config.image)
+        self.folder = root / self.identity.key
+        self.progress: list[tuple[int, int]] = []
+
+    def build(self) -> CacheReport:
+        from gtrans_core.cache import build_cache
+
+        self.progress.clear()
+        return build_cache(
+            self.root,
+            self.identity,
+            self.manifest,
+            self.agn,
+            lambda done, total: self.progress.append((done, total)),
+        )
+
+    def shards(self) -> list[Path]:
+        return sorted(self.folder.glob("shard-*.safetensors"))
+
+    def files(self) -> dict[str, bytes]:
+        """Every file but what was set aside."""
+        paths = [p for p in self.folder.iterdir() if not p.name.endswith(".damaged")]
+        return {path.name: path.read_bytes() for path in paths}
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +107,26 @@ def tiny_cache(tmp_path_factory: pytest.TempPathFactory) -> TinyCache:
     identity = cache_identity(manifest, guide.agn.spec, guide.weights_sha256, config.image)
     report = build_cache(root / "cache", identity, manifest, guide.agn, lambda done, total: None)
     return TinyCache(report.folder, report.key, guide.weights_sha256, guide.agn.spec)
+
+
+@pytest.fixture
+def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Builder:
+    """A cache to be, of seven photos in three shards."""
+    import torch
+
+    from gtrans_core.weights import load_guide
+
+    monkeypatch.setattr("gtrans_core.cache.SHARD_SIZE", SHARD_SIZE)
+    torch.set_num_threads(1)  # so that features can be compared bit by bit
+    config = load_config(overrides=TINY)
+    guide = load_guide(config.agn, tmp_path)
+    return Builder(tmp_path / "cache", photos(tmp_path / "photos", 7), guide.agn, config)
+
+
+@pytest.fixture
+def built(builder: Builder) -> Builder:
+    builder.build()
+    return builder
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ print(json.dumps({{
     "score": table["score"].item(),
     "map": bytes(table["heat_map_png"].item()[:4]).hex(),
     "code": gtrans_core.__file__,
-    "not required": sorted(used - closure({REQUIREMENTS!r})),
+    "not required": sorted(used - {{"gtrans"}} - closure({REQUIREMENTS!r})),
 }}))
 """
         result = subprocess.run(

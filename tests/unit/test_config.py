@@ -219,7 +219,10 @@ def test_bad_json_is_one_line(text: str) -> None:
 
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
 )
@@ -256,7 +259,10 @@ def test_canonical_json_refuses_what_is_not_finite(number: float) -> None:
 def test_equal_configs_have_equal_json_however_they_were_written(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text("[scoring]\nsmoothing_sigma = 2\n[agn]\ntaps = [4, 8, 16]\n")
-    assert load_config(path).to_json() == load_config(overrides=["scoring.smoothing_sigma=2.0"]).to_json()
+    assert (
+        load_config(path).to_json()
+        == load_config(overrides=["scoring.smoothing_sigma=2.0"]).to_json()
+    )
 
 
 def test_flatten_is_one_row_of_plain_values() -> None:

@@ -10,26 +10,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import gtrans_core.training
 from gtrans_core.cache import CachedFeatures, load_cache
 from gtrans_core.checkpoint import newest_checkpoint
-from gtrans_core.config import GTransConfig, TrainingConfig
+from gtrans_core.config import GTransConfig
 from gtrans_core.errors import PreemptedError, StorageError, TrainingError
 from gtrans_core.network.agn import state_sha256
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.loss import guidance_loss
-from gtrans_core.training import (
-    TrainingResult,
-    choose_device,
-    hold_out,
-    learning_rate,
-    thread_count,
-    train_trans,
-    training_key,
-)
+from gtrans_core.training import TrainingResult, hold_out, learning_rate, train_trans
 
 Train = Callable[..., TrainingResult]
 
@@ -73,88 +63,6 @@ def weights(result: TrainingResult) -> str:
 
 def journal(result: TrainingResult) -> list[tuple[int, dict[str, float]]]:
     return [(record["step"], record["values"]) for record in result.history]
-
-
-digests = st.sets(st.integers(0, 10**6), min_size=2, max_size=60).map(
-    lambda numbers: [f"{number:064x}" for number in numbers]
-)
-
-
-class TestHoldOut:
-    @given(digests, st.floats(0.05, 0.95), st.integers(0, 100), st.randoms())
-    def test_a_partition_by_content(self, names, fraction, seed, random) -> None:
-        count = round(fraction * len(names))
-        if not 0 < count < len(names):
-            with pytest.raises(TrainingError, match="cannot be split"):
-                hold_out(names, fraction, seed)
-            return
-        training, held_out = hold_out(names, fraction, seed)
-        assert sorted(training + held_out) == list(range(len(names)))
-        assert len(held_out) == count
-        assert hold_out(names, fraction, seed) == (training, held_out)
-        shuffled = random.sample(names, len(names))
-        _, again = hold_out(shuffled, fraction, seed)
-        assert {shuffled[i] for i in again} == {names[i] for i in held_out}
-
-    def test_the_seed_decides(self) -> None:
-        names = [f"{number:064x}" for number in range(40)]
-        splits = {tuple(hold_out(names, 0.2, seed)[1]) for seed in range(20)}
-        assert len(splits) == 20
-
-    def test_every_image_is_equally_likely(self) -> None:
-        """No bias to an end of the list: 400 seeds hold each of 10 images out about 80 times."""
-        names = [f"{number:064x}" for number in range(10)]
-        counts = [0] * 10
-        for seed in range(400):
-            for position in hold_out(names, 0.2, seed)[1]:
-                counts[position] += 1
-        assert sum(counts) == 800
-        assert 50 < min(counts) <= max(counts) < 110  # 80, standard deviation 8
-
-    @pytest.mark.parametrize(("count", "fraction"), [(1, 0.5), (2, 0.1), (5, 0.95), (0, 0.2)])
-    def test_an_empty_side_is_one_line(self, count: int, fraction: float) -> None:
-        with pytest.raises(TrainingError, match=f"^{count} good training images") as caught:
-            hold_out([f"{n:064x}" for n in range(count)], fraction, 0)
-        assert "\n" not in str(caught.value)
-
-
-class TestLearningRate:
-    @given(st.integers(10, 400), st.floats(1e-5, 1.0))
-    @settings(deadline=None, max_examples=40)
-    def test_one_cycle_is_torchs(self, steps: int, peak: float) -> None:
-        config = TrainingConfig(learning_rate=peak)
-        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-        reference = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=peak, total_steps=steps, pct_start=0.3, cycle_momentum=False
-        )
-        for step in range(steps):
-            expected = reference.get_last_lr()[0]
-            assert learning_rate(step, steps, 5, config) == pytest.approx(expected, rel=1e-9)
-            optimizer.step()
-            if step + 1 < steps:
-                reference.step()
-
-    @given(st.integers(1, 30), st.integers(1, 10))
-    def test_one_cycle_of_any_length_is_positive_and_below_its_peak(
-        self, epochs: int, steps_per_epoch: int
-    ) -> None:
-        config = TrainingConfig(epochs=epochs)
-        steps = epochs * steps_per_epoch
-        rates = [learning_rate(step, steps, steps_per_epoch, config) for step in range(steps)]
-        assert all(0 < rate <= config.learning_rate for rate in rates)
-
-    def test_power_falls_by_a_tenth_over_the_epochs(self) -> None:
-        """lr x 0.9^(epoch / epochs), constant within an epoch, as released."""
-        config = TrainingConfig(schedule="power", learning_rate=1e-3, epochs=4)
-        rates = [learning_rate(step, 8, 2, config) for step in range(8)]
-        expected = [1e-3 * 0.9 ** (epoch / 4) for epoch in (0, 0, 1, 1, 2, 2, 3, 3)]
-        assert rates == pytest.approx(expected, rel=1e-12)
-
-    def test_is_the_one_that_is_used_and_journalled(self, train: Train, tiny_config) -> None:
-        config = tiny_config()
-        result = train(config)
-        used = [values["learning_rate"] for _, values in journal(result)]
-        assert used == [learning_rate(step, 8, 2, config.training) for step in range(8)]
 
 
 class TestDeterminism:
@@ -306,6 +214,12 @@ class TestLoop:
         for name, weight in result.trans.named_parameters():
             torch.testing.assert_close(weight, start.get_parameter(name), atol=1e-9, rtol=0)
 
+    def test_the_learning_rate_of_each_step_is_journalled(self, train: Train, tiny_config) -> None:
+        config = tiny_config()
+        result = train(config)
+        used = [values["learning_rate"] for _, values in journal(result)]
+        assert used == [learning_rate(step, 8, 2, config.training) for step in range(8)]
+
     def test_progress_after_each_step(self, train: Train, tiny_config) -> None:
         seen: list[tuple[int, int, str]] = []
         train(tiny_config(), on_progress=lambda *now: seen.append(now))
@@ -368,6 +282,21 @@ class TestSelection:
         assert checkpoint is not None
         for name, tensor in result.trans.state_dict().items():
             assert torch.equal(tensor, checkpoint.tensors[f"trans.{name}"])
+        assert weights(train(tiny_config(*rate), "last")) != weights(result)
+
+    def test_the_best_survives_an_interruption(self, train: Train, tiny_config) -> None:
+        """Stopped at each step, also long after the best epoch."""
+        config = tiny_config(
+            "training.epochs=8",
+            "training.learning_rate=0.3",
+            "training.schedule=power",
+            "training.selection=best_held_out",
+        )
+        whole = train(config, "whole")
+        for _ in range(whole.steps - 1):
+            with pytest.raises(PreemptedError):
+                train(config, "bits", stop_after=1)
+        assert weights(train(config, "bits")) == weights(whole)
 
 
 class TestFailure:
@@ -382,72 +311,7 @@ class TestFailure:
         assert "\n" not in str(caught.value)
         assert list((tmp_path / "training").glob("checkpoint-*")) == []
 
-    def test_unwritable_folder_is_one_line(
-        self, train: Train, tiny_config, tmp_path: Path
-    ) -> None:
+    def test_unwritable_folder_is_one_line(self, train: Train, tiny_config, tmp_path: Path) -> None:
         (tmp_path / "training").write_bytes(b"")
         with pytest.raises(StorageError, match="cannot be written"):
             train(tiny_config())
-
-    def test_no_cuda_where_cuda_is_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-        with pytest.raises(TrainingError, match="no CUDA device is visible; use auto"):
-            choose_device(TrainingConfig(device="cuda"))
-        assert choose_device(TrainingConfig(device="auto")).type == "cpu"
-
-    @pytest.mark.parametrize(("asked", "chosen"), [("auto", "cuda"), ("cpu", "cpu")])
-    def test_a_gpu_is_taken_unless_the_cpu_is_asked_for(
-        self, monkeypatch: pytest.MonkeyPatch, asked: str, chosen: str
-    ) -> None:
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-        assert choose_device(TrainingConfig(device=asked)).type == chosen
-
-    def test_threads(self) -> None:
-        assert thread_count(TrainingConfig(threads=3)) == 3
-        assert thread_count(TrainingConfig()) >= 1
-
-
-class TestKey:
-    @pytest.mark.parametrize(
-        "override",
-        [
-            "seed=1",
-            "trans.token_width=32",
-            "trans.tokens_per_map=8",
-            "trans.passes=1",
-            "trans.layer_norm=false",
-            "training.epochs=5",
-            "training.batch_size=8",
-            "training.learning_rate=2e-3",
-            "training.weight_decay=0",
-            "training.optimizer=adam",
-            "training.schedule=power",
-            "training.held_out_fraction=0.3",
-            "training.selection=best_held_out",
-            "training.threads=2",
-        ],
-    )
-    def test_changes_with_what_decides_the_weights(self, tiny_config, override: str) -> None:
-        assert training_key("cache", tiny_config(override)) != training_key("cache", tiny_config())
-
-    def test_changes_with_the_cache(self, tiny_config) -> None:
-        assert training_key("other", tiny_config()) != training_key("cache", tiny_config())
-
-    @pytest.mark.parametrize("module", ["__version__", "torch.__version__"])
-    def test_changes_with_the_code(
-        self, tiny_config, monkeypatch: pytest.MonkeyPatch, module: str
-    ) -> None:
-        before = training_key("cache", tiny_config())
-        monkeypatch.setattr(f"gtrans_core.training.{module}", "0.0.0")
-        assert training_key("cache", tiny_config()) != before
-
-    @pytest.mark.parametrize(
-        "override",
-        [
-            "training.checkpoint_every=7",
-            "scoring.fusion=sum",
-            "evaluation.false_alarm_rate=0.2",
-        ],
-    )
-    def test_does_not_change_with_what_does_not(self, tiny_config, override: str) -> None:
-        assert training_key("cache", tiny_config(override)) == training_key("cache", tiny_config())

@@ -35,9 +35,7 @@ def test_round_trip_under_a_name_with_its_digest(path: Path) -> None:
 
 
 @given(data=st.binary(max_size=300))
-def test_round_trip_of_any_bytes(
-    data: bytes, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_round_trip_of_any_bytes(data: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("any")
     assert read_verified(write_verified(folder, "x", "bin", data)) == data
 

@@ -39,7 +39,7 @@ class TestFinding:
 
     def test_name_shows_category_and_key(self, settings):
         run = open_run(settings, "0123456789abcdef", "bottle")
-        assert run.client.get_run(run.run_id).info.run_name == "bottle-01234567"
+        assert run.client.get_run(run.run_id).info.run_name == "bottle-0123456789abcdef"
 
     def test_one_filter_gives_all_runs_of_a_category(self, settings):
         category = f"c-{key()}"

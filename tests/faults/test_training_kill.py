@@ -1,0 +1,176 @@
+"""Faults 1 and 4: a trainer that is killed, or told to go, loses nothing but time."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gtrans_core.cache import load_cache
+from gtrans_core.checkpoint import newest_checkpoint
+from gtrans_core.config import GTransConfig
+from gtrans_core.errors import PreemptedError
+from gtrans_core.network.agn import state_sha256
+from gtrans_core.progress import ENVIRONMENT_VARIABLE
+from gtrans_core.steps.cache_features import FeatureCacheRef
+from gtrans_core.trained_model import load_trained
+from gtrans_core.training import TrainingResult, train_trans, training_key
+
+STEPS = 100
+
+
+@pytest.fixture
+def config(tiny_config) -> GTransConfig:
+    """Two steps an epoch, a checkpoint after each epoch."""
+    return tiny_config(f"training.epochs={STEPS // 2}", "training.selection=best_held_out")
+
+
+def train_here(tiny_cache, config: GTransConfig, folder: Path) -> TrainingResult:
+    return train_trans(
+        load_cache(tiny_cache.folder),
+        tiny_cache.spec,
+        config,
+        folder,
+        on_progress=lambda done, total, note: None,
+        say=lambda line: None,
+        stop_requested=lambda: False,
+    )
+
+
+def journal(records: list[dict]) -> list[tuple[int, dict[str, float]]]:
+    return [(record["step"], record["values"]) for record in records]
+
+
+TRAIN = """
+import os
+from gtrans_core.cache import load_cache
+from gtrans_core.training import train_trans
+steps = os.open(report, os.O_WRONLY | os.O_APPEND)
+train_trans(
+    load_cache(cache), spec, config, folder,
+    on_progress=lambda done, total, note: os.write(steps, b"s"),
+    say=lambda line: None,
+    stop_requested=lambda: False,
+)
+"""
+
+
+def test_killed_at_random_moments(
+    tiny_cache, config: GTransConfig, tmp_path: Path, start_process
+) -> None:
+    """kill -9 eight times, the same command again: as if nothing had happened."""
+    rng = np.random.default_rng(0)
+    folder, report = tmp_path / "training", tmp_path / "report"
+    report.write_bytes(b"")
+    values = {
+        "cache": tiny_cache.folder,
+        "spec": tiny_cache.spec,
+        "config": config,
+        "folder": folder,
+        "report": report,
+    }
+    for _ in range(8):
+        trainer = start_process(TRAIN, **values)
+        until = report.stat().st_size + int(rng.integers(1, 7))
+        while report.stat().st_size < until and trainer.is_alive():
+            time.sleep(0.0005)
+        time.sleep(rng.uniform(0, 0.02))
+        trainer.kill()
+        trainer.join()
+        assert trainer.exitcode == -signal.SIGKILL, "it ended before it was killed"
+    steps_before = report.stat().st_size
+    assert newest_checkpoint(folder, pytest.fail) is not None
+    last = start_process(TRAIN, **values)
+    last.join(60)
+    assert last.exitcode == 0
+    assert 0 < report.stat().st_size - steps_before < STEPS, "it began anew"
+
+    resumed = train_here(tiny_cache, config, folder)
+    whole = train_here(tiny_cache, config, tmp_path / "whole")
+    assert resumed.reused
+    assert state_sha256(resumed.trans.state_dict()) == state_sha256(whole.trans.state_dict())
+    assert [step for step, _ in journal(resumed.history)] == list(range(1, STEPS + 1))
+    assert journal(resumed.history) == journal(whole.history)
+
+
+STEP = """
+import os, sys, time
+from pathlib import Path
+from gtrans_core.progress import Progress
+from gtrans_core.steps import train as step
+from gtrans_core.steps.reporting import run_step
+from gtrans_core.steps.settings import RunSettings
+
+store, config, cache, model = sys.argv[1:]
+advanced = Progress.advanced
+def slowly(*now):
+    advanced(*now)
+    time.sleep(float(os.environ["SECONDS_A_STEP"]))
+Progress.advanced = slowly
+step.FLUSH_SECONDS = 0.5
+settings = RunSettings("run", "part", store, "http://127.0.0.1:9", "gtrans")
+with run_step("train", settings):
+    step.train(settings, config, Path(cache), Path(model))
+"""
+
+
+@pytest.mark.slow
+def test_told_to_go(tiny_cache, config: GTransConfig, tmp_path: Path) -> None:
+    """SIGTERM (an eviction): a checkpoint, exit code 75, one line; the same command goes on.
+
+    MLflow cannot be reached all the while, which does not matter.
+    """
+    reference = FeatureCacheRef(
+        folder=str(tiny_cache.folder), key=tiny_cache.key, weights_sha256=tiny_cache.weights_sha256
+    )
+    (tmp_path / "cache.json").write_text(reference.model_dump_json())
+    paths = [str(tmp_path / name) for name in ("cache.json", "model")]
+    command = [sys.executable, "-c", STEP, str(tmp_path), config.to_json(), *paths]
+    events = tmp_path / "events.jsonl"
+    environment = os.environ | {ENVIRONMENT_VARIABLE: str(events)}
+
+    trainer = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=environment | {"SECONDS_A_STEP": "0.2"}
+    )
+    while steps_done(events) < 3 and trainer.poll() is None:
+        time.sleep(0.01)
+    trainer.terminate()
+    output, _ = trainer.communicate(timeout=30)
+    assert trainer.returncode == PreemptedError.exit_code == 75
+    folder = tmp_path / "training" / training_key(tiny_cache.key, config)
+    stopped = newest_checkpoint(folder, pytest.fail)
+    assert stopped is not None
+    assert 3 <= stopped.step < STEPS
+    assert f"error: stopped at step {stopped.step} of {STEPS}; state is saved" in output
+    assert "Traceback" not in output
+    assert not (tmp_path / "model").exists()
+
+    again = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        env=environment | {"SECONDS_A_STEP": "0"},
+        timeout=120,
+        check=False,
+    )
+    assert again.returncode == 0, again.stderr
+    assert f"going on from the checkpoint at step {stopped.step} of {STEPS}" in again.stdout
+    trans, info, _ = load_trained(tmp_path / "model")
+    whole = train_here(tiny_cache, config, tmp_path / "whole")
+    assert info.resumed_at == stopped.step
+    assert state_sha256(trans.state_dict()) == state_sha256(whole.trans.state_dict())
+    assert journal(info.history) == journal(whole.history)
+
+
+def steps_done(events: Path) -> int:
+    if not events.exists():
+        return 0
+    lines = [json.loads(line) for line in events.read_text().splitlines(keepends=False) if line]
+    return max((line.get("done", 0) for line in lines), default=0)
