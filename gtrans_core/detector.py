@@ -7,6 +7,7 @@ refuses anything else in the folder. No pickle, no code.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 from gtrans_core.config import GTransConfig, describe_validation
 from gtrans_core.data.images import decode_image, preprocess
-from gtrans_core.errors import ModelError
+from gtrans_core.errors import ConfigError, ModelError
 from gtrans_core.network.agn import Agn, build_backbone
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.scorer import Scorer
@@ -89,8 +90,14 @@ class Detector:
         return preprocess(decode_image(data, name), self.info.config.image)
 
     def predict_view(self, view: npt.NDArray[np.uint8]) -> Prediction:
-        """The prediction of what ``view`` returned."""
+        """The prediction of what ``view`` returned.
+
+        Raises:
+            ModelError: when the score is not a number: such an image must not pass as good.
+        """
         heat_map, score = self.scorer.score_view(view)
+        if not math.isfinite(score):
+            raise ModelError(f"detector of {self.info.category}: the score is {score}")
         return Prediction(score, score > self.info.threshold, heat_map)
 
     def save(self, folder: Path) -> DetectorInfo:
@@ -123,7 +130,10 @@ class Detector:
         _refuse_strangers(folder)
         agn_state, trans_state = (_read_weights(folder / n, info) for n in WEIGHT_NAMES)
         config = info.config
-        backbone, spec = build_backbone(config.agn.backbone, config.agn.taps)
+        try:
+            backbone, spec = build_backbone(config.agn.backbone, config.agn.taps)
+        except ConfigError as error:
+            raise ModelError(f"{folder / INFO_NAME}: {error}") from None
         trans = build_trans(spec, config)
         for module, state, name in zip(
             (backbone, trans), (agn_state, trans_state), WEIGHT_NAMES, strict=True

@@ -23,7 +23,7 @@ from gtrans_core.steps.cache_features import FeatureCacheRef
 from gtrans_core.trained_model import load_trained
 from gtrans_core.training import TrainingResult, train_trans, training_key
 
-STEPS = 100
+STEPS = 60
 
 
 @pytest.fixture

@@ -171,6 +171,14 @@ class TestPredictions:
     def test_no_images_no_predictions(self, detector: Detector) -> None:
         assert detector.predict_bytes([]) == []
 
+    def test_a_score_that_is_no_number_does_not_pass_as_good(
+        self, tiny_config, images: list[bytes]
+    ) -> None:
+        broken = make_detector(tiny_config())
+        broken.scorer.trans.encoder.query.weight.data.fill_(torch.nan)
+        with pytest.raises(ModelError, match="nan"):
+            broken.predict_bytes(images[:1])
+
     def test_an_image_that_cannot_be_decoded_is_named(
         self, detector: Detector, images: list[bytes]
     ) -> None:
@@ -275,6 +283,12 @@ class TestRefusal:
         facts = json.loads((folder / INFO_NAME).read_text()) | change
         (folder / INFO_NAME).write_text(json.dumps(facts))
         refused(folder, str(folder / INFO_NAME), next(iter(change)))
+
+    def test_a_backbone_that_does_not_exist(self, folder: Path) -> None:
+        facts = json.loads((folder / INFO_NAME).read_text())
+        facts["config"]["agn"]["backbone"] = "no_such_network"
+        (folder / INFO_NAME).write_text(json.dumps(facts))
+        refused(folder, str(folder / INFO_NAME), "no_such_network")
 
     def test_facts_without_digests(self, folder: Path) -> None:
         facts = json.loads((folder / INFO_NAME).read_text()) | {"files": {}}
