@@ -27,10 +27,9 @@ from gtrans_core.network.agn import BackboneSpec
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.loss import guidance_loss
 from gtrans_core.network.trans import Trans
+from gtrans_core.schedule import learning_rate
 
 BETAS = (0.9, 0.99)
-WARM_UP = 0.3
-"""Share of a one-cycle schedule in which the learning rate rises."""
 
 
 @dataclass(frozen=True)
@@ -285,26 +284,6 @@ class _Resident:
         """Inputs [B, 3, H, W] and the AGN's three maps, in fp32."""
         index = positions.to(self.views.device)
         return self.spec.normalise(self.views[index]), [m[index].float() for m in self.maps]
-
-
-def learning_rate(step: int, steps: int, steps_per_epoch: int, config: TrainingConfig) -> float:
-    """The learning rate of a step: a pure function, so that a resumed run needs no other state.
-
-    ``one_cycle``: cosine from peak/25 up in the first 30 %, then down to peak/250,000 (Smith,
-    arXiv 1708.07120; torch's OneCycleLR). ``power``: peak · 0.9^(epoch / epochs), as released.
-    """
-    if config.schedule == "power":
-        epoch = step // steps_per_epoch
-        return float(config.learning_rate * 0.9 ** (epoch / config.epochs))
-    start, peak, end = (config.learning_rate * f for f in (1 / 25, 1.0, 1 / 250_000))
-    turn = max(1.0, WARM_UP * steps - 1)
-    if step <= turn:
-        return _cosine(start, peak, step / turn)
-    return _cosine(peak, end, (step - turn) / max(1.0, steps - 1 - turn))
-
-
-def _cosine(start: float, end: float, share: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
 
 
 def _optimizer(trans: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:

@@ -19,7 +19,8 @@ from gtrans_core.errors import PreemptedError, StorageError, TrainingError
 from gtrans_core.network.agn import state_sha256
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.loss import guidance_loss
-from gtrans_core.training import TrainingResult, hold_out, learning_rate, train_trans
+from gtrans_core.schedule import learning_rate
+from gtrans_core.training import TrainingResult, hold_out, train_trans
 
 Train = Callable[..., TrainingResult]
 

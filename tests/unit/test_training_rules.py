@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from gtrans_core.config import TrainingConfig
 from gtrans_core.errors import TrainingError
+from gtrans_core.schedule import learning_rate
 from gtrans_core.training import (
     choose_device,
     hold_out,
-    learning_rate,
     thread_count,
     training_key,
 )
