@@ -7,7 +7,7 @@ name) and ``cache.json`` (written last). A damaged shard is set aside and comput
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,7 +26,13 @@ from gtrans_core.data.reading import read_image
 from gtrans_core.errors import DataError
 from gtrans_core.network.agn import Agn, BackboneSpec
 from gtrans_core.storage import require_free_space, write_atomic
-from gtrans_core.verified import DamagedFileError, quarantine, read_verified, write_verified
+from gtrans_core.verified import (
+    DamagedFileError,
+    quarantine,
+    read_verified,
+    safetensors_header,
+    write_verified,
+)
 
 SHARD_SIZE = 32
 INDEX_NAME = "cache.json"
@@ -256,7 +262,7 @@ def _shard_images(path: Path, identity: CacheIdentity, spec: BackboneSpec) -> tu
     """
     data = read_verified(path)
     try:
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        header = safetensors_header(data)
         images = tuple(header["__metadata__"]["images"].split())
         types = [header[name]["dtype"] for name in _MAP_NAMES]
         shapes = [header[name]["shape"] for name in ("views", *_MAP_NAMES)]
@@ -264,10 +270,7 @@ def _shard_images(path: Path, identity: CacheIdentity, spec: BackboneSpec) -> tu
     except (ValueError, KeyError, TypeError):
         raise DamagedFileError(f"{path}: not a shard") from None
     side = identity.image.input_size
-    maps = [
-        [len(images), c, side // s, side // s]
-        for c, s in zip(spec.channels, spec.strides, strict=True)
-    ]
+    maps = [[len(images), *shape] for shape in spec.map_shapes(side)]
     if not fits or shapes != [[len(images), 3, side, side], *maps]:
         raise DamagedFileError(f"{path}: holds other types or shapes than this cache")
     return images
@@ -290,5 +293,5 @@ def _missing_bytes(
     """Bytes of the tensors still to be written: uint8 views and halved maps."""
     missing = len(identity.images) - sum(len(images) for images in existing)
     side = identity.image.input_size
-    halved = sum(2 * c * (side // s) ** 2 for c, s in zip(spec.channels, spec.strides, strict=True))
+    halved = sum(2 * math.prod(shape) for shape in spec.map_shapes(side))
     return missing * (3 * side**2 + halved)

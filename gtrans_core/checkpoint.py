@@ -12,7 +12,13 @@ import safetensors.torch
 from torch import Tensor
 
 from gtrans_core.storage.atomic import TEMPORARY_SUFFIX
-from gtrans_core.verified import DamagedFileError, quarantine, read_verified, write_verified
+from gtrans_core.verified import (
+    DamagedFileError,
+    quarantine,
+    read_verified,
+    safetensors_header,
+    write_verified,
+)
 
 GENERATIONS = 2
 
@@ -56,7 +62,7 @@ def newest_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoint | 
             quarantine(path)
             say(f"checkpoint damaged, set aside: {error}")
             continue
-        header = _metadata(data)
+        header = json.loads(safetensors_header(data)["__metadata__"]["checkpoint"])
         return Checkpoint(header["step"], safetensors.torch.load(data), header["values"])
     if paths:
         say("no intact checkpoint: training starts anew")
@@ -65,12 +71,3 @@ def newest_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoint | 
 
 def _newest_first(folder: Path) -> list[Path]:
     return sorted(folder.glob("checkpoint-*.safetensors"), reverse=True)
-
-
-def _metadata(data: bytes) -> dict[str, Any]:
-    """The JSON header of a safetensors file: its length (8 bytes, little endian), then itself."""
-    length = int.from_bytes(data[:8], "little")
-    header: dict[str, Any] = json.loads(
-        json.loads(data[8 : 8 + length])["__metadata__"]["checkpoint"]
-    )
-    return header

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 from gtrans_core.storage import write_atomic
 
@@ -46,6 +48,16 @@ def read_verified(path: Path) -> bytes:
     if hashlib.sha256(data).hexdigest() != promised["sha256"]:
         raise DamagedFileError(f"{path}: {len(data)} bytes that do not match its sha256")
     return data
+
+
+def safetensors_header(data: bytes) -> dict[str, Any]:
+    """The header of a safetensors file: its length (8 bytes, little endian), then JSON.
+
+    Raises:
+        ValueError: when it is not JSON.
+    """
+    header: dict[str, Any] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return header
 
 
 def quarantine(path: Path) -> None:

@@ -27,6 +27,10 @@ class BackboneSpec:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
+    def map_shapes(self, size: int) -> list[tuple[int, int, int]]:
+        """[C_i, H_i, W_i] of the three maps of a square input, ``size`` pixels a side."""
+        return [(c, size // s, size // s) for c, s in zip(self.channels, self.strides, strict=True)]
+
     def normalise(self, views_B3HW: Tensor) -> Tensor:
         """uint8 RGB [B, 3, H, W] to the backbone's fp32 input, channels last."""
         pixels = views_B3HW.contiguous(memory_format=torch.channels_last).float() / 255.0
@@ -111,9 +115,7 @@ def check_input_size(spec: BackboneSpec, size: int) -> None:
     Raises:
         ConfigError: when it takes other sizes only, or its maps have another shape.
     """
-    expected = [
-        (1, c, size // s, size // s) for c, s in zip(spec.channels, spec.strides, strict=True)
-    ]
+    expected = [(1, *shape) for shape in spec.map_shapes(size)]
     try:
         with torch.device("meta"):
             backbone, _ = build_backbone(spec.name, spec.strides)

@@ -23,12 +23,10 @@ def run_step(name: str, settings: RunSettings) -> Iterator[None]:
     """
     try:
         yield
-    except PreemptedError as error:
-        Progress(name).failed(str(error), error.exit_code)
-        raise SystemExit(error.exit_code) from None
     except GTransError as error:
         Progress(name).failed(str(error), error.exit_code)
-        fail_run(settings.tracking, settings.run_key, settings.category)
+        if not isinstance(error, PreemptedError):
+            fail_run(settings.tracking, settings.run_key, settings.category)
         raise SystemExit(error.exit_code) from None
     except Exception:
         fail_run(settings.tracking, settings.run_key, settings.category)
