@@ -79,6 +79,20 @@ def decode_mask(data: bytes, name: str) -> MaskArray:
     return defective
 
 
+def decode_class_mask(data: bytes, name: str) -> MaskArray:
+    """Decode a mask of class numbers: 0 (black) is good, every other value is some defect.
+
+    Returns:
+        bool [H, W], True where defective.
+
+    Raises:
+        DataError: as ``decode_image``.
+    """
+    with _reported_as(name):
+        defective: MaskArray = np.not_equal(_codes(_upright(data)), 0)
+    return defective
+
+
 def preprocess(image: ImageArray, config: ImageConfig) -> ImageArray:
     """An image as the network takes it: plain antialiased resize, then the centre crop, if any.
 
@@ -118,6 +132,13 @@ def encode_png(image: ImageArray) -> bytes:
     """A lossless PNG file of an image, uint8 [H, W, 3]."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def encode_mask(mask: MaskArray) -> bytes:
+    """A PNG file of a mask, bool [H, W], as ``decode_mask`` reads it: 0 good, 255 defective."""
+    buffer = io.BytesIO()
+    Image.fromarray(mask.astype(np.uint8) * np.uint8(255)).save(buffer, "PNG")
     return buffer.getvalue()
 
 

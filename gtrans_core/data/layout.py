@@ -130,10 +130,15 @@ def _require_layout(root: Path, category: str) -> None:
 def _categories_in(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
-    return [child.name for child in _visible(folder) if (child / "train" / GOOD).is_dir()]
+    return [child.name for child in visible(folder) if (child / "train" / GOOD).is_dir()]
 
 
-def _visible(folder: Path) -> list[Path]:
+def visible(folder: Path) -> list[Path]:
+    """What is in a folder, by name, without hidden files and what file managers leave.
+
+    Raises:
+        DataError: when it cannot be read.
+    """
     try:
         children = sorted(folder.iterdir())
     except OSError as error:
@@ -150,11 +155,11 @@ def _list_files(root: Path) -> tuple[list[_File], list[str]]:
     files: list[_File] = []
     problems = [
         f"{folder.name}: unknown folder, expected only {', '.join(_PARTS)}"
-        for folder in _visible(root)
+        for folder in visible(root)
         if folder.is_dir() and folder.name not in _PARTS
     ]
     for part in _PARTS:
-        for folder in _visible(root / part) if (root / part).is_dir() else []:
+        for folder in visible(root / part) if (root / part).is_dir() else []:
             if not folder.is_dir():
                 problems.append(f"{part}/{folder.name}: not a folder of images")
             elif part == "train" and folder.name != GOOD:
@@ -165,7 +170,7 @@ def _list_files(root: Path) -> tuple[list[_File], list[str]]:
                     "metric, so only letters, digits, '_', '-', '.' and spaces"
                 )
             else:
-                for path in _visible(folder):
+                for path in visible(folder):
                     file = _File(path, f"{part}/{folder.name}/{path.name}", part, folder.name)
                     if problem := _name_problem(file):
                         problems.append(problem)

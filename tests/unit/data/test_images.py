@@ -13,8 +13,10 @@ from PIL import Image
 from gtrans_core.config import ImageConfig
 from gtrans_core.data.images import (
     MAX_PIXELS,
+    decode_class_mask,
     decode_image,
     decode_mask,
+    encode_mask,
     preprocess,
     preprocess_mask,
 )
@@ -267,6 +269,23 @@ def test_mask_values(mark):
     decoded = decode_mask(data, "a")
     assert decoded.dtype == np.bool_
     np.testing.assert_array_equal(decoded, expected)
+
+
+@given(st.lists(st.integers(0, 255), min_size=120, max_size=120), st.sampled_from("LP"))
+@settings(deadline=None)
+def test_class_mask_becomes_a_two_valued_one(values, mode):
+    classes = np.array(values, np.uint8).reshape(HEIGHT, WIDTH)
+    image = Image.fromarray(classes)
+    if mode == "P":
+        image.putpalette([0, 0, 0, *([200, 40, 7] * 255)])
+    decoded = decode_class_mask(encode(image), "a")
+    np.testing.assert_array_equal(decoded, classes != 0)
+    np.testing.assert_array_equal(decode_mask(encode_mask(decoded), "a"), decoded)
+
+
+def test_class_mask_that_is_damaged():
+    with pytest.raises(DataError, match=r"^a: "):
+        decode_class_mask(encode(Image.fromarray(GREY))[:60], "a")
 
 
 @pytest.mark.parametrize("mark", [1, 65535])
