@@ -6,22 +6,12 @@ doi 10.1007/s11263-020-01400-4. The data are CC BY-NC-SA 4.0: not for commercial
 
 from __future__ import annotations
 
-import hashlib
-import os
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from gtrans_core.config import digest_of
-from gtrans_core.data.archive import extract_archive
-from gtrans_core.data.download import download
-from gtrans_core.errors import ConfigError, DataError
-from gtrans_core.storage import prepare_folder, without_secrets
+from gtrans_core.data.known import OnProgress, Say
+from gtrans_core.data.published import Publication, archive_of, unpack_published
+from gtrans_core.storage import prepare_folder
 
-URL_VARIABLE = "GTRANS_MVTEC_URL"
-SHA256_VARIABLE = "GTRANS_MVTEC_SHA256"
 DOWNLOAD_PAGE = "https://www.mvtec.com/research-teaching/datasets/mvtec-ad/downloads"
 
 # The links of that page, which MVTec renews from time to time (the earlier ones answer 404).
@@ -44,6 +34,8 @@ _ARCHIVES = {
     "zipper": "150466/bd155b557520edaf692d9bfdb915c24a/download/420938385-1629960680",
 }
 CATEGORIES = tuple(_ARCHIVES)
+TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
+OBJECTS = tuple(category for category in CATEGORIES if category not in TEXTURES)
 
 # All categories in one archive of 5,264,982,680 bytes; its digest is the one public code pins.
 # No digest is published for the single archives: theirs is told, to be pinned by whoever wants to.
@@ -53,86 +45,44 @@ WHOLE_ARCHIVE_URL = (
 )
 WHOLE_ARCHIVE_SHA256 = "cf4313b13603bec67abb49ca959488f7eedce2a9f7795ec54446c649ac98cd3d"
 
-_ADVICE = f"take the current link from {DOWNLOAD_PAGE} and set {URL_VARIABLE} to it"
+PUBLICATION = Publication(
+    name="mvtec",
+    title="MVTec AD",
+    licence="CC BY-NC-SA 4.0: not for commercial use",
+    page=DOWNLOAD_PAGE,
+    marker="train/good",
+    pins={WHOLE_ARCHIVE_URL: WHOLE_ARCHIVE_SHA256},
+)
 
 
-def fetch_mvtec(
-    category: str,
-    store: Path,
-    *,
-    say: Callable[[str], None],
-    on_progress: Callable[[str, int, int], None],
-) -> Path:
+def fetch_mvtec(category: str, store: Path, *, say: Say, on_progress: OnProgress) -> Path:
     """The local folder of an official category; downloaded and unpacked once.
 
-    ``GTRANS_MVTEC_URL`` names another archive (``{category}`` in it is replaced; without it, it is
-    the archive of all categories, kept for the next one), ``GTRANS_MVTEC_SHA256`` its digest.
+    An archive of all categories (``GTRANS_MVTEC_URL`` without ``{category}``) is kept for the next
+    one.
 
     Raises:
         DataError: when the archive is not the pinned one, is damaged, is not safe to unpack, or
             does not hold the category.
-        ConfigError: when the digest in the environment is none.
+        ConfigError: when the URL or the digest in the environment is none.
         StorageError: when the server refuses or does not answer, or the disk is full.
     """
-    source = _archive_of(category)
-    # The URL and the pin decide what is in the folder, so they are in its name.
-    identity = digest_of([source.url, source.sha256])[:12]
-    folder = store / "datasets" / f"mvtec-{identity}" / category
+    archive = archive_of(
+        PUBLICATION, category, f"{_SHARES}/{_ARCHIVES[category]}/{{category}}.tar.xz"
+    )
+    folder = store / "datasets" / archive.identity / category
 
     def build(unfinished: Path) -> None:
-        archive = store / "downloads" / source.file_name
-        shown = without_secrets(source.url)
-        say(f"MVTec AD {category} from {shown} (CC BY-NC-SA 4.0: not for commercial use)")
-        found = download(
-            source.url,
+        unpack_published(
             archive,
-            sha256=source.sha256,
-            advice=_ADVICE,
-            on_progress=lambda done, total: on_progress("bytes downloaded", done, total),
+            unfinished,
+            store,
+            say=say,
+            on_progress=on_progress,
+            subfolder=category,
+            keep=not archive.is_single,
         )
-        say(f"sha256 of the archive: {found} ({'as pinned' if source.sha256 else 'not pinned'})")
-        try:
-            extract_archive(
-                archive,
-                unfinished,
-                subfolder=category,
-                on_progress=lambda done, total: on_progress("bytes unpacked", done, total),
-            )
-        except DataError:
-            archive.unlink()  # a page instead of an archive, a damaged or a hostile one
-            raise
-        if source.is_single:
-            archive.unlink()
 
     if not prepare_folder(folder, build):
         say(f"MVTec AD {category}: downloaded earlier")
     return folder
-
-
-@dataclass(frozen=True)
-class _Archive:
-    url: str
-    sha256: str
-    """The pin; empty: none."""
-    is_single: bool
-    """Whether it holds one category only, and is of no use once unpacked."""
-
-    @property
-    def file_name(self) -> str:
-        """A readable name that differs for every URL."""
-        digest = hashlib.sha256(self.url.encode("utf-8")).hexdigest()
-        return f"{digest[:12]}-{Path(urlsplit(self.url).path).name or 'archive'}"
-
-
-def _archive_of(category: str) -> _Archive:
-    """Where a category is, by the environment or by the table."""
-    template = os.environ.get(URL_VARIABLE, f"{_SHARES}/{_ARCHIVES[category]}/{{category}}.tar.xz")
-    known = WHOLE_ARCHIVE_SHA256 if template == WHOLE_ARCHIVE_URL else ""
-    sha256 = os.environ.get(SHA256_VARIABLE, known).lower()
-    if not re.fullmatch(r"([0-9a-f]{64})?", sha256):
-        raise ConfigError(f"{SHA256_VARIABLE}={sha256}: expected 64 hexadecimal digits")
-    return _Archive(
-        url=template.replace("{category}", category),
-        sha256=sha256,
-        is_single="{category}" in template,
-    )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gtrans_core.data import mvtec
+from gtrans_core.data import mvtec, published
 from gtrans_core.data.layout import scan_category
 from gtrans_core.errors import ConfigError, StorageError
 
@@ -74,6 +74,21 @@ def test_not_the_pinned_archive(user, single: bytes, monkeypatch: pytest.MonkeyP
         user.fetch("mvtec", "bottle")
 
 
+def test_address_that_is_none(user, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GTRANS_MVTEC_URL", "ftp://me:CANARY@host/bottle.tar.xz")
+    with pytest.raises(ConfigError) as caught:
+        user.fetch("mvtec", "bottle")
+    assert str(caught.value) == (
+        "GTRANS_MVTEC_URL=ftp://host/bottle.tar.xz: expected an http(s) address"
+    )
+    assert not user.store.exists()
+
+
+def test_textures_and_objects_are_all_categories() -> None:
+    assert sorted(mvtec.TEXTURES + mvtec.OBJECTS) == sorted(mvtec.CATEGORIES)
+    assert len(mvtec.TEXTURES) == 5
+
+
 def test_archive_of_all_categories_is_fetched_once(
     user, file_server, monkeypatch: pytest.MonkeyPatch, official, files_in
 ) -> None:
@@ -123,7 +138,7 @@ def test_official_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         asked.append((url, sha256))
         raise StorageError("stop here")
 
-    monkeypatch.setattr(mvtec, "download", record)
+    monkeypatch.setattr(published, "download", record)
     monkeypatch.delenv("GTRANS_MVTEC_URL", raising=False)
     monkeypatch.delenv("GTRANS_MVTEC_SHA256", raising=False)
     for category in mvtec.CATEGORIES:
