@@ -1,9 +1,11 @@
-"""Where a category comes from: a folder, S3, MVTec's archives, the ELPV package, the demo.
+"""Where a category comes from: a folder, S3, a published data set, the demo.
 
 =====================  ==============================================================
-``DIR``                ``DIR/CATEGORY`` in MVTec layout, used where it is
+``DIR``                ``DIR/CATEGORY`` in MVTec layout, used where it is; in the
+                       layout of VisA or BTAD, arranged in the local store
 ``s3://bucket/path``   ``CATEGORY`` below it, mirrored into the local store
-``mvtec``              the official archive, downloaded and unpacked once
+``mvtec``, ``visa``,   the official archive, downloaded and unpacked once; ``mpdd``
+``btad``, ``mpdd``     has no direct link, so the environment must name one
 ``elpv``               solar cells from the package ``elpv-dataset``, written once
 ``demo``               the built-in procedural category, generated once
 =====================  ==============================================================
@@ -12,22 +14,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Protocol
 
 from gtrans_core.config import digest_of
+from gtrans_core.data.known import KNOWN_SOURCES, OnProgress, Say
+from gtrans_core.data.local import categories_of_folder, fetch_folder
 from gtrans_core.errors import DataError
-from gtrans_core.storage import prepare_folder, without_secrets
+from gtrans_core.storage import open_store, prepare_folder
 
-KNOWN_SOURCES = ("mvtec", "elpv", "demo")
 DEMO_SEED = 0
 """Of what ``generate_demo`` draws: other pictures are another folder."""
 _CATEGORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
-Say = Callable[[str], None]
-"""Called with a line a person wants to read."""
-OnProgress = Callable[[str, int, int], None]
-"""Called with a unit, how many are done, and how many there are (0: not known)."""
+
+class Fetch(Protocol):
+    """What makes a category of a known source ready."""
+
+    def __call__(self, category: str, store: Path, *, say: Say, on_progress: OnProgress) -> Path:
+        """The category's local folder."""
 
 
 def fetch_category(
@@ -38,7 +43,8 @@ def fetch_category(
     Args:
         source: a folder, ``s3://bucket/prefix``, or one of KNOWN_SOURCES.
         category: a plain name: letters, digits, ``_``, ``-``, ``.``.
-        store: folder for downloads and prepared data sets (not used for a local source).
+        store: folder for downloads and prepared data sets (not used for a local folder in the
+            MVTec layout).
         say: gets lines such as where the data come from and under what licence.
         on_progress: gets bytes or files done.
 
@@ -55,10 +61,60 @@ def fetch_category(
     if source == "demo":
         return _fetch_demo(category, store, say=say)
     if source in KNOWN_SOURCES:
-        return _fetch_known(source, category, store, say=say, on_progress=on_progress)
+        categories, fetch = _known(source)
+        if category not in categories:
+            raise DataError(
+                f"{source}: has no category '{category}'; it has {', '.join(categories)}"
+            )
+        return fetch(category, store, say=say, on_progress=on_progress)
     if source.startswith("s3://"):
         return _fetch_s3(source, category, store, say=say, on_progress=on_progress)
-    return _find_folder(source, category)
+    return fetch_folder(source, category, store, say=say, on_progress=on_progress)
+
+
+def categories_of(source: str) -> tuple[str, ...]:
+    """All categories of a source, by name.
+
+    Args:
+        source: as for ``fetch_category``; a local folder may also be one category's own.
+
+    Raises:
+        DataError: for a source that is not there or holds no category.
+        StorageError: when S3 refuses or does not answer.
+    """
+    if source == "demo":
+        return ("demo",)
+    if source in KNOWN_SOURCES:
+        return _known(source)[0]
+    if source.startswith("s3://"):
+        return _categories_in_s3(source)
+    return categories_of_folder(source)
+
+
+def _known(source: str) -> tuple[tuple[str, ...], Fetch]:
+    """The categories of a source with a name, and what fetches one."""
+    # Imported on use: most runs need neither the HTTP client nor the package.
+    match source:
+        case "mvtec":
+            from gtrans_core.data import mvtec
+
+            return mvtec.CATEGORIES, mvtec.fetch_mvtec
+        case "visa":
+            from gtrans_core.data import visa
+
+            return visa.CATEGORIES, visa.fetch_visa
+        case "btad":
+            from gtrans_core.data import btad
+
+            return btad.CATEGORIES, btad.fetch_btad
+        case "mpdd":
+            from gtrans_core.data import mpdd
+
+            return mpdd.CATEGORIES, mpdd.fetch_mpdd
+        case _:
+            from gtrans_core.data import elpv
+
+            return elpv.CATEGORIES, elpv.fetch_elpv
 
 
 def _fetch_demo(category: str, store: Path, *, say: Say) -> Path:
@@ -74,22 +130,6 @@ def _fetch_demo(category: str, store: Path, *, say: Say) -> Path:
     return folder
 
 
-def _fetch_known(
-    source: str, category: str, store: Path, *, say: Say, on_progress: OnProgress
-) -> Path:
-    # Imported on use: most runs need neither the HTTP client nor the package.
-    if source == "mvtec":
-        from gtrans_core.data.mvtec import CATEGORIES, fetch_mvtec
-
-        _require_category(source, category, CATEGORIES)
-        return fetch_mvtec(category, store, say=say, on_progress=on_progress)
-    from gtrans_core.data.elpv import CATEGORIES as CELL_TYPES
-    from gtrans_core.data.elpv import fetch_elpv
-
-    _require_category(source, category, CELL_TYPES)
-    return fetch_elpv(category, store, say=say, on_progress=on_progress)
-
-
 def _fetch_s3(
     source: str, category: str, store: Path, *, say: Say, on_progress: OnProgress
 ) -> Path:
@@ -100,32 +140,8 @@ def _fetch_s3(
     return folder
 
 
-def _find_folder(source: str, category: str) -> Path:
-    """``SOURCE/CATEGORY``, or SOURCE itself when it is the category's own folder."""
-    if "://" in source:
-        raise DataError(f"{without_secrets(source)}: no such kind of source; {_expected()}")
-    try:
-        root = Path(source).expanduser().absolute()
-        if not root.is_dir():
-            raise DataError(f"{source}: no such folder; {_expected()}")
-        if (root / category).is_dir():
-            return root / category
-        if root.name == category and (root / "train").is_dir():
-            return root
-        there = sorted(p.parent.parent.name for p in root.glob("*/train/good") if p.is_dir())
-    except (OSError, RuntimeError) as error:  # RuntimeError: "~" of an unknown user
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{source}: cannot be read ({reason}); {_expected()}") from None
-    raise DataError(
-        f"{source}: has no category '{category}'; categories there (folders with train/good): "
-        f"{', '.join(there) or 'none'}"
-    )
-
-
-def _require_category(source: str, category: str, valid: Iterable[str]) -> None:
-    if category not in valid:
-        raise DataError(f"{source}: has no category '{category}'; it has {', '.join(valid)}")
-
-
-def _expected() -> str:
-    return f"expected a folder, s3://bucket/prefix, or one of {', '.join(KNOWN_SOURCES)}"
+def _categories_in_s3(source: str) -> tuple[str, ...]:
+    there = tuple(open_store(source.rstrip("/")).folders())
+    if not there:
+        raise DataError(f"{source}: holds no folder, expected one for each category")
+    return there

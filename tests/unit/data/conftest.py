@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,48 @@ def official():
 def files_in():
     """``files_in(folder)``: every file's bytes by its path from the folder's parent."""
     return read_files
+
+
+@pytest.fixture
+def write():
+    """``write(folder, files)``: put files into a folder."""
+    return write_files
+
+
+@pytest.fixture
+def tarred():
+    """``tarred(files)``: a plain tar of files."""
+    return make_tar
+
+
+@pytest.fixture
+def zipped():
+    """``zipped(files)``: a deflated zip of files."""
+    return make_zip
+
+
+def write_files(folder: Path, files: dict[str, bytes]) -> None:
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+
+
+def make_tar(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def make_zip(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
 
 
 def make_picture(number: int, mode: str = "RGB") -> bytes:
