@@ -30,7 +30,7 @@ def category_pipeline(
 
     Args:
         category: name of the category; the registered model is gtrans-<category>.
-        source: a folder, an s3:// prefix, or mvtec, elpv, demo.
+        source: a folder, an s3:// prefix, or mvtec, visa, btad, mpdd, elpv, demo.
         store: folder of data sets, caches and trainings; on a cluster one shared volume at the
             same path in every pod.
         tracking_uri: the MLflow server or database that holds the record.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gtrans_core.data.known import KNOWN_SOURCES
 from gtrans_core.errors import ConfigError, DataError, StorageError
 
 if TYPE_CHECKING:
@@ -26,9 +27,9 @@ def run(
         typer.Option(
             "--data",
             "-d",
-            metavar="DIR|s3://...|mvtec|elpv|demo",
-            help="Where its images are: a folder in MVTec layout that holds the category, "
-            "an S3 prefix, or a built-in source. May be left out for the demo.",
+            metavar="|".join(("DIR", "s3://...", *KNOWN_SOURCES)),
+            help="Where its images are: a folder that holds the category (in MVTec, VisA or BTAD "
+            "layout), an S3 prefix, or a known source. May be left out for the demo.",
         ),
     ] = "",
     config: Annotated[
@@ -97,14 +98,12 @@ def run(
 
 
 def _source(data: str, category: str) -> str:
-    from gtrans_core.data.sources import KNOWN_SOURCES
-
     if not data and category == "demo":
         return "demo"
     if not data:
         raise ConfigError(
             f"--data is missing: say where the images of '{category}' are "
-            "(a folder in MVTec layout, s3://..., mvtec or elpv)"
+            f"(a folder, s3://..., or one of {', '.join(KNOWN_SOURCES)})"
         )
     if data in KNOWN_SOURCES or "://" in data:
         return data

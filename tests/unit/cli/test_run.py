@@ -89,6 +89,7 @@ def test_a_good_run_ends_with_its_report_under_a_name_a_browser_knows(
     ("data", "source"),
     [
         ("mvtec", "mvtec"),
+        ("visa", "visa"),
         ("s3://bucket/sets", "s3://bucket/sets"),
         ("sets", "{cwd}/sets"),
         ("./demo", "{cwd}/demo"),
@@ -111,6 +112,7 @@ def test_the_store_may_come_from_the_environment(pipeline: Pipeline, tmp_path: P
     ("arguments", "error", "message"),
     [
         (["-c", "bottle"], ConfigError, "--data is missing"),
+        (["-c", "candle"], ConfigError, "one of mvtec, visa, btad, mpdd, elpv, demo"),
         (["-c", "demo", "--set", "training.epoch=3"], ConfigError, "unknown key 'training.epoch'"),
         (["-c", "demo", "--set", "training.epochs=0"], ConfigError, "training.epochs"),
         (["-c", "demo", "--config", "none.toml"], ConfigError, "none.toml: cannot be read"),
