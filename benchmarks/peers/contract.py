@@ -19,7 +19,8 @@ PEERS = {
     "padim_all": "PaDiM, all 176 channels",
     "patchcore": "PatchCore, coreset 10 %",
     "patchcore_1": "PatchCore, coreset 1 %",
-    "stfpm": "STFPM",
+    "stfpm": "STFPM, 20 of its 100 epochs",
+    "stfpm_100": "STFPM, all 100 epochs",
 }
 """What can be run, and what it is called in a table."""
 
@@ -60,8 +61,6 @@ class Request:
     image_size: int = 256
     """Side in pixels that every image is resized to; no crop."""
     threads: int = 1
-    epochs: int | None = None
-    """Instead of the recipe's, for peers that train by gradient descent."""
 
     def write(self, path: Path) -> None:
         """Store as JSON."""

@@ -94,7 +94,8 @@ def remember(features: Sequence[Tensor], seed: int, kept: float = KEPT) -> Tenso
 def distances(patches_PC: Tensor, memory_MC: Tensor) -> Tensor:
     """Euclidean distance of each patch to the nearest remembered one, [P]."""
     # The memory's norms decide which is nearest; a patch's own is added once at the end.
-    squared = memory_MC.square().sum(dim=1) - 2 * patches_PC @ memory_MC.T
+    norms_M = memory_MC.square().sum(dim=1)
+    squared = torch.addmm(norms_M, patches_PC, memory_MC.T, alpha=-2)
     nearest = squared.amin(dim=1) + patches_PC.square().sum(dim=1)
     return nearest.clamp_min(0).sqrt()
 

@@ -15,6 +15,8 @@ from gtrans_core.network.agn import backbone_spec
 from gtrans_core.weights import read_weights
 
 ROOT = Path(__file__).resolve().parents[2]
+# Freed memory stays with the process: else zeroing it anew takes most of a training step's time.
+KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 
 
@@ -29,7 +31,6 @@ def run_peer(
     seed: int,
     work_dir: Path,
     *,
-    epochs: int | None = None,
     python: Path = PYTHON,
 ) -> PeerResult:
     """Train a peer on good images and score each test image alone, in a process of its own.
@@ -42,7 +43,6 @@ def run_peer(
         test_paths: images to score; the answer keeps their order.
         seed: of everything random in the peer.
         work_dir: keeps the request, the answer and the peer's log.
-        epochs: instead of the recipe's, for peers trained by gradient descent.
         python: the interpreter of the peers' environment.
 
     Raises:
@@ -65,7 +65,6 @@ def run_peer(
         std=spec.std,
         image_size=config.image.input_size,
         output=str(output),
-        epochs=epochs,
     )
     _answer(request, work_dir.resolve(), python)
     try:
@@ -95,7 +94,9 @@ def _answer(request: Request, work_dir: Path, python: Path) -> None:
     done = subprocess.run(  # noqa: S603 - our own script in our own environment
         [python, "-m", "benchmarks.peers.run_peer", work_dir / "request.json"],
         cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": str(request.threads), "PYTHONPATH": str(ROOT)},
+        env=os.environ
+        | KEEP_MEMORY
+        | {"OMP_NUM_THREADS": str(request.threads), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,

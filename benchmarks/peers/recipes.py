@@ -29,7 +29,7 @@ STRIDE_4, STRIDE_8, STRIDE_16 = "blocks.1", "blocks.2", "blocks.4"
 BATCH = 32
 """anomalib's default; PaDiM and PatchCore do not depend on it."""
 STFPM_EPOCHS = 100
-"""anomalib's default and the paper's."""
+"""anomalib's default and the paper's: half an hour of one core for 200 images."""
 
 
 @dataclass(frozen=True)
@@ -115,12 +115,12 @@ class QuickKCenterGreedy(KCenterGreedy):  # type: ignore[misc] # anomalib says n
         self.min_distances = squared if known is None else torch.minimum(known, squared)
 
 
-def stfpm(request: Request, images: Tensor) -> Trained:
+def stfpm(request: Request, images: Tensor, epochs: int = 20) -> Trained:
     """A student of the teacher's shape, trained by SGD to match three of its maps.
 
+    As published but for the number of epochs, which keeps it within six minutes of one core.
     The last epoch is kept: anomalib's example stops early on the pixel AUROC of the test images.
     """
-    epochs = request.epochs or STFPM_EPOCHS
     layers = [STRIDE_4, STRIDE_8, STRIDE_16]
     rate, momentum, decay = 0.4, 0.9, 0.001
     with no_download(STFPMModel):
@@ -128,6 +128,7 @@ def stfpm(request: Request, images: Tensor) -> Trained:
     load_weights(model.teacher_model, request.weights)
     student = model.student_model
     trim(student.feature_extractor)
+    model.to(memory_format=torch.channels_last)  # a third less time on a CPU
     optimiser = torch.optim.SGD(student.parameters(), rate, momentum, weight_decay=decay)
     loss = STFPMLoss()
     taught = teach(model.teacher_model, images)
@@ -152,6 +153,11 @@ def stfpm(request: Request, images: Tensor) -> Trained:
         },
         parameters_trained=sum(p.numel() for p in student.parameters()),
     )
+
+
+def stfpm_100(request: Request, images: Tensor) -> Trained:
+    """STFPM for as long as published."""
+    return stfpm(request, images, STFPM_EPOCHS)
 
 
 def teach(teacher: TimmFeatureExtractor, images: Tensor) -> dict[str, Tensor]:
@@ -204,4 +210,5 @@ RECIPES: dict[str, Callable[[Request, Tensor], Trained]] = {
     "patchcore": patchcore,
     "patchcore_1": patchcore_1,
     "stfpm": stfpm,
+    "stfpm_100": stfpm_100,
 }
