@@ -8,6 +8,8 @@ UV_VERSION := 0.13.9
 UV := .tools/bin/uv
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+PEERS := benchmarks/peers
+PEERS_INSTALLED := .venv-peers/.installed
 
 # Waiting OpenMP threads sleep: spinning ones slow each other down when a machine does two things.
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -50,9 +52,17 @@ lock: $(UV) ## Resolve pyproject.toml anew into requirements.lock
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 	  --generate-hashes --no-annotate --no-header -o requirements.lock
 
+.PHONY: peers-setup
+peers-setup: $(PEERS_INSTALLED) ## Install anomalib's models, to compare with, into .venv-peers
+
+.PHONY: peers-lock
+peers-lock: $(UV) ## Resolve the peers' requirements anew
+	$(UV) pip compile $(PEERS)/requirements.in --universal --python-version 3.11 \
+	  --generate-hashes --no-annotate --no-header -o $(PEERS)/requirements.lock
+
 .PHONY: clean
-clean: ## Remove the environment, tools and caches (never your stores)
-	rm -rf .venv .tools build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache \
+clean: ## Remove the environments, tools and caches (never your stores)
+	rm -rf .venv .venv-peers .tools build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache \
 	  .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -61,6 +71,12 @@ $(INSTALLED): requirements.lock pyproject.toml | $(UV)
 	@$(UV) venv --quiet --allow-existing --python '>=3.11,<3.13' .venv
 	$(UV) pip sync --python $(BIN)/python --require-hashes requirements.lock
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Apart from .venv: the peers must not change what the product is built on.
+$(PEERS_INSTALLED): $(PEERS)/requirements.lock | $(UV)
+	@$(UV) venv --quiet --allow-existing --python '>=3.11,<3.13' .venv-peers
+	$(UV) pip sync --python .venv-peers/bin/python --require-hashes $(PEERS)/requirements.lock
 	@touch $@
 
 $(UV):

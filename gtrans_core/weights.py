@@ -58,7 +58,7 @@ def load_guide(config: AgnConfig, downloads: Path) -> Guide:
     scheme, _, rest = config.weights.partition(":")
     if scheme == "random":
         return _random_guide(config, rest)
-    state, sha256 = _read_weights(config, scheme, rest, downloads)
+    state, sha256 = read_weights(config, downloads)
     backbone, spec = build_backbone(config.backbone, config.taps, state)
     return Guide(Agn(backbone, spec), sha256)
 
@@ -72,9 +72,12 @@ def _random_guide(config: AgnConfig, seed: str) -> Guide:
     return Guide(Agn(backbone, spec), state_sha256(backbone.state_dict()))
 
 
-def _read_weights(
-    config: AgnConfig, scheme: str, rest: str, downloads: Path
-) -> tuple[Mapping[str, Tensor], str]:
+def read_weights(config: AgnConfig, downloads: Path) -> tuple[Mapping[str, Tensor], str]:
+    """All weights of the backbone under timm's names, and the sha256 of the file they are from.
+
+    Arguments and errors are those of ``load_guide``; ``random:SEED`` has no file and is refused.
+    """
+    scheme, _, rest = config.weights.partition(":")
     if scheme == "package":
         return _from_package(config, rest)
     if scheme == "hub":
