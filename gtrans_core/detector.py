@@ -1,4 +1,4 @@
-"""The packaged detector: AGN, Trans, preprocessing and threshold in one folder of plain files.
+"""The packaged detector, one folder of plain files: all networks, preprocessing and threshold.
 
 ``detector.json`` holds the facts and the sha256 of each weights file; loading checks all of it and
 refuses anything else in the folder. No pickle, no code.
@@ -23,13 +23,15 @@ from torch import Tensor, nn
 from gtrans_core.config import GTransConfig, describe_validation
 from gtrans_core.data.images import decode_image, preprocess
 from gtrans_core.errors import ConfigError, ModelError
-from gtrans_core.network.agn import Agn, build_backbone
+from gtrans_core.network.agn import Agn, BackboneSpec, build_backbone
 from gtrans_core.network.build import build_trans
+from gtrans_core.network.scene import SceneModel
 from gtrans_core.network.scorer import Scorer
 from gtrans_core.storage import write_atomic
 
 INFO_NAME = "detector.json"
-WEIGHT_NAMES = ("agn.safetensors", "trans.safetensors")
+WEIGHT_NAMES = ("agn.safetensors", "trans.safetensors", "scene.safetensors")
+"""The last one only where the config gives the scene model a share."""
 
 
 class DetectorInfo(BaseModel):
@@ -109,9 +111,11 @@ class Detector:
         Raises:
             StorageError: when the folder is not writable or has no room.
         """
-        modules: tuple[nn.Module, ...] = (self.scorer.agn.backbone, self.scorer.trans)
+        modules: list[nn.Module] = [self.scorer.agn.backbone, self.scorer.trans]
+        if self.scorer.scene is not None:
+            modules.append(self.scorer.scene)
         files = {}
-        for name, module in zip(WEIGHT_NAMES, modules, strict=True):
+        for name, module in zip(weight_names(self.info.config), modules, strict=True):
             data = save({k: v.cpu().contiguous() for k, v in module.state_dict().items()})
             write_atomic(folder / name, data)
             files[name] = hashlib.sha256(data).hexdigest()
@@ -127,24 +131,29 @@ class Detector:
             ModelError: naming the file that is missing, damaged, changed or does not belong.
         """
         info = read_info(folder)
-        _refuse_strangers(folder)
-        agn_state, trans_state = (_read_weights(folder / n, info) for n in WEIGHT_NAMES)
         config = info.config
+        names = weight_names(config)
+        _refuse_strangers(folder, names)
+        agn_state, trans_state, *scene_state = (_read_weights(folder / n, info) for n in names)
         try:
             backbone, spec = build_backbone(config.agn.backbone, config.agn.taps)
         except ConfigError as error:
             raise ModelError(f"{folder / INFO_NAME}: {error}") from None
         trans = build_trans(spec, config)
         for module, state, name in zip(
-            (backbone, trans), (agn_state, trans_state), WEIGHT_NAMES, strict=True
+            (backbone, trans), (agn_state, trans_state), names, strict=False
         ):
             try:
                 module.load_state_dict(state)
             except RuntimeError as error:
-                raise ModelError(
-                    f"{folder / name}: does not fit its config ({str(error).splitlines()[0]})"
-                ) from None
-        return cls(Scorer(Agn(backbone, spec), trans, config.scoring), info)
+                raise _does_not_fit(folder / name, error) from None
+        scene = _load_scene(folder, scene_state[0], spec, config) if scene_state else None
+        return cls(Scorer(Agn(backbone, spec), trans, scene, config.scoring), info)
+
+
+def weight_names(config: GTransConfig) -> tuple[str, ...]:
+    """The weights files of a detector with this config."""
+    return WEIGHT_NAMES if config.scoring.scene_share > 0 else WEIGHT_NAMES[:-1]
 
 
 def read_info(folder: Path) -> DetectorInfo:
@@ -174,8 +183,25 @@ def detector_digest(folder: Path) -> str:
         raise _unreadable(folder / INFO_NAME, error) from None
 
 
-def _refuse_strangers(folder: Path) -> None:
-    known = {INFO_NAME, *WEIGHT_NAMES}
+def _load_scene(
+    folder: Path, state: dict[str, Tensor], spec: BackboneSpec, config: GTransConfig
+) -> SceneModel:
+    path = folder / WEIGHT_NAMES[-1]
+    try:
+        scene = SceneModel(state)
+    except ValueError as error:
+        raise _does_not_fit(path, error) from None
+    if scene.map_shapes() != spec.map_shapes(config.image.input_size):
+        raise ModelError(f"{path}: does not fit its config (its maps have other shapes)")
+    return scene
+
+
+def _does_not_fit(path: Path, error: Exception) -> ModelError:
+    return ModelError(f"{path}: does not fit its config ({str(error).splitlines()[0]})")
+
+
+def _refuse_strangers(folder: Path, names: Sequence[str]) -> None:
+    known = {INFO_NAME, *names}
     for path in sorted(folder.rglob("*")):
         if path.relative_to(folder).as_posix() not in known:
             raise ModelError(f"{path}: does not belong to a detector; refused")

@@ -1,23 +1,27 @@
-"""What training hands to evaluation: the Trans weights and where they come from. No pickle."""
+"""What training hands to evaluation: the Trans, the scene model, and how they came to be."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import Tensor, nn
 
 from gtrans_core.config import GTransConfig, describe_validation
 from gtrans_core.errors import ModelError
-from gtrans_core.network.agn import BackboneSpec, backbone_spec
+from gtrans_core.network.agn import backbone_spec
 from gtrans_core.network.build import build_trans
+from gtrans_core.network.scene import SceneModel
 from gtrans_core.network.trans import Trans
 from gtrans_core.storage import write_atomic
 
 _INFO = "training.json"
-_WEIGHTS = "trans.safetensors"
+_TRANS = "trans.safetensors"
+_SCENE = "scene.safetensors"
 
 
 class TrainingInfo(BaseModel):
@@ -38,18 +42,27 @@ class TrainingInfo(BaseModel):
     history: list[dict[str, Any]]
 
 
-def save_trained(folder: Path, trans: Trans, info: TrainingInfo) -> None:
+@dataclass(frozen=True)
+class TrainedModel:
+    """What ``train`` made. ``scene`` is None where the config gives it no share."""
+
+    trans: Trans
+    scene: SceneModel | None
+
+
+def save_trained(folder: Path, model: TrainedModel, info: TrainingInfo) -> None:
     """Write the weights, then the facts.
 
     Raises:
         StorageError: when the folder is not writable or has no room.
     """
-    state = {name: tensor.cpu().contiguous() for name, tensor in trans.state_dict().items()}
-    write_atomic(folder / _WEIGHTS, save(state))
+    write_atomic(folder / _TRANS, save(_on_cpu(model.trans)))
+    if model.scene is not None:
+        write_atomic(folder / _SCENE, save(_on_cpu(model.scene)))
     write_atomic(folder / _INFO, info.model_dump_json(indent=1).encode())
 
 
-def load_trained(folder: Path) -> tuple[Trans, TrainingInfo, BackboneSpec]:
+def load_trained(folder: Path) -> tuple[TrainedModel, TrainingInfo]:
     """Read both back.
 
     Raises:
@@ -57,18 +70,31 @@ def load_trained(folder: Path) -> tuple[Trans, TrainingInfo, BackboneSpec]:
     """
     try:
         info = TrainingInfo.model_validate_json((folder / _INFO).read_bytes())
-        state = load((folder / _WEIGHTS).read_bytes())
     except OSError as error:
         raise ModelError(f"{error.filename}: cannot be read ({error.strerror})") from None
     except ValidationError as error:
         raise ModelError(f"{folder / _INFO}: {describe_validation(error)}") from None
-    except SafetensorError as error:
-        raise ModelError(f"{folder / _WEIGHTS}: damaged ({error})") from None
     spec = backbone_spec(info.config.agn.backbone, info.config.agn.taps)
     trans = build_trans(spec, info.config)
+    scene = None
     try:
-        trans.load_state_dict(state)
-    except RuntimeError as error:
+        trans.load_state_dict(_read(folder / _TRANS))
+        if info.config.scoring.scene_share > 0:
+            scene = SceneModel(_read(folder / _SCENE))
+    except (RuntimeError, ValueError) as error:
         first_line = str(error).splitlines()[0]
-        raise ModelError(f"{folder / _WEIGHTS}: does not fit its config ({first_line})") from None
-    return trans.eval(), info, spec
+        raise ModelError(f"{folder}: its weights do not fit its config ({first_line})") from None
+    return TrainedModel(trans.eval(), scene), info
+
+
+def _on_cpu(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load(path.read_bytes())
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
+    except SafetensorError as error:
+        raise ModelError(f"{path}: damaged ({error})") from None

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 TINY = (
     "image.size=64",
     "agn.backbone=test_efficientnet",
+    "agn.taps=[4, 8, 16]",
     "agn.weights=random:0",
     "trans.token_width=16",
     "trans.tokens_per_map=4",

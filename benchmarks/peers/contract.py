@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 PEERS = {
     "padim": "PaDiM, 100 of 176 channels",
+    "padim_deep": "PaDiM, strides 8, 16, 32",
     "padim_all": "PaDiM, all 176 channels",
     "patchcore": "PatchCore, coreset 10 %",
     "patchcore_1": "PatchCore, coreset 1 %",

@@ -26,6 +26,8 @@ from gtrans_core.weights import load_guide
 
 KEPT = 0.1
 """Share of the training patches that is remembered."""
+TAPS = (4, 8, 16)
+"""Strides of the guide's maps; the last two are used."""
 SIGMA = 4.0
 """Of the Gaussian that smooths a map, in pixels."""
 
@@ -40,7 +42,7 @@ def run_nearest_neighbour(
         DataError: as ``decode_image``.
     """
     config = GTransConfig()
-    agn = load_guide(config.agn, work_dir).agn
+    agn = load_guide(config.agn.model_copy(update={"taps": TAPS}), work_dir).agn
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,8 +1,8 @@
 """How each anomalib model is built and trained, as published, on the weights of the request.
 
-Every recipe takes the normalised training images [N, 3, S, S] and returns the trained model. Where
-GTrans taps its guide (strides 4, 8, 16), so do PaDiM and STFPM; PatchCore leaves out the finest of
-its backbone's three, as published.
+Every recipe takes the normalised training images [N, 3, S, S] and returns the trained model. PaDiM
+and STFPM take strides 4, 8 and 16 as published, PaDiM also those that GTrans taps (8, 16 and 32);
+PatchCore leaves out the finest of its backbone's three, as published.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from benchmarks.peers.contract import Request
 
 BACKBONE = "tf_efficientnet_lite0"
-STRIDE_4, STRIDE_8, STRIDE_16 = "blocks.1", "blocks.2", "blocks.4"
+STRIDE_4, STRIDE_8, STRIDE_16, STRIDE_32 = "blocks.1", "blocks.2", "blocks.4", "blocks.6"
 BATCH = 32
 """anomalib's default; PaDiM and PatchCore do not depend on it."""
 STFPM_EPOCHS = 100
@@ -45,13 +45,17 @@ class Trained:
     """Statistics or patches that the model keeps of the training images."""
 
 
-def padim(request: Request, images: Tensor, n_features: int = 100) -> Trained:
-    """A Gaussian for each place of the stride-4 grid.
+def padim(
+    request: Request,
+    images: Tensor,
+    n_features: int = 100,
+    layers: tuple[str, ...] = (STRIDE_4, STRIDE_8, STRIDE_16),
+) -> Trained:
+    """A Gaussian for each place of the finest layer's grid.
 
     The paper has no count of channels for this backbone: ResNet-18's 100 (of 448) stands in.
     """
-    layers = [STRIDE_4, STRIDE_8, STRIDE_16]
-    model = PadimModel(BACKBONE, layers, pre_trained=False, n_features=n_features)
+    model = PadimModel(BACKBONE, list(layers), pre_trained=False, n_features=n_features)
     load_weights(model.feature_extractor, request.weights)
     show(model, images)
     model.fit()
@@ -60,6 +64,11 @@ def padim(request: Request, images: Tensor, n_features: int = 100) -> Trained:
         {"layers": layers, "n_features": n_features},
         numbers_stored=model.gaussian.mean.numel() + model.gaussian.inv_covariance.numel(),
     )
+
+
+def padim_deep(request: Request, images: Tensor) -> Trained:
+    """PaDiM on the maps that GTrans taps."""
+    return padim(request, images, layers=(STRIDE_8, STRIDE_16, STRIDE_32))
 
 
 def padim_all(request: Request, images: Tensor) -> Trained:
@@ -206,6 +215,7 @@ def trim(backbone: Any) -> None:
 
 RECIPES: dict[str, Callable[[Request, Tensor], Trained]] = {
     "padim": padim,
+    "padim_deep": padim_deep,
     "padim_all": padim_all,
     "patchcore": patchcore,
     "patchcore_1": patchcore_1,

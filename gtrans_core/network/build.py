@@ -21,5 +21,6 @@ def build_trans(spec: BackboneSpec, config: GTransConfig) -> Trans:
             tokens_per_map=config.trans.tokens_per_map,
             passes=config.trans.passes,
             layer_norm=config.trans.layer_norm,
+            guidance=config.trans.guidance,
         )
     return trans.to(memory_format=torch.channels_last)

@@ -12,28 +12,81 @@ from torch.nn.functional import conv2d, cosine_similarity, interpolate
 from gtrans_core.config import ScoringConfig
 from gtrans_core.network.loss import EPSILON, unit
 
+FLOOR = 1e-3
+"""Added before a logarithm: all maps are of order 1, and agreement below it says nothing."""
+
 
 def heat_map(
     agn_maps: Sequence[Tensor],
     trans_maps: Sequence[Tensor],
+    scene_maps: Sequence[Tensor],
     size: tuple[int, int],
     config: ScoringConfig,
 ) -> Tensor:
     """Anomaly map [B, H, W] (fp32, >= 0) at the input's size; higher is more anomalous.
 
-    d_i(p) = ||n(a_i) − n(f_i)||²; m_i = w_i d_i or d_i, upsampled bilinearly; fused as
-    m_1 m_2 m_3² (the coarsest map twice) or as a sum; Gaussian smoothing (method.md, "Score").
+    d_i(p) = ||n(a_i) − n(f_i)||²; m_i = w_i d_i or d_i. All maps are upsampled bilinearly, fused,
+    and smoothed by a Gaussian. As published (method.md, "Score") the m_i are fused as m_1 m_2 m_3²
+    (the coarsest map twice) or as a sum; ``geometric`` is ``geometric_mean``.
+
+    Args:
+        agn_maps: a_i [B, C_i, H_i, W_i], finest first.
+        trans_maps: f_i, of the same shapes; not read when ``scene_share`` is 1.
+        scene_maps: the scene model's residuals [B, 1, H_i, W_i]; not read when it is 0.
+        size: of the result.
+        config: how to fuse and smooth.
     """
-    scaled = []
+    if config.fusion == "geometric":
+        return geometric_mean(agn_maps, trans_maps, scene_maps, size, config)
+    m_1, m_2, m_3 = (_upsample(m, size) for m in _disagreements(agn_maps, trans_maps, config))
+    fused = m_1 * m_2 * m_3**2 if config.fusion == "product" else m_1 + m_2 + m_3
+    return gaussian_blur(fused, config.smoothing_sigma).squeeze(1)
+
+
+def geometric_mean(
+    agn_maps: Sequence[Tensor],
+    trans_maps: Sequence[Tensor],
+    scene_maps: Sequence[Tensor],
+    size: tuple[int, int],
+    config: ScoringConfig,
+) -> Tensor:
+    """exp of the smoothed (1 − q) · mean_i log m_i + q · mean_i log r_i, [B, H, W]; q scene_share.
+
+    The published product weighs maps by exponents; here they add up to 1, and smoothing happens
+    in the logarithm, where one bright pixel does not outshine its neighbours. Maps of any scale
+    may be fused: a constant factor in one of them changes no ranking.
+    """
+    share = config.scene_share
+    logs: list[Tensor] = []
+    if share < 1:
+        maps = _disagreements(agn_maps, trans_maps, config)
+        logs += [_log(_upsample(m, size)) * ((1 - share) / len(maps)) for m in maps]
+    if share > 0:
+        logs += [_log(_upsample(r, size)) * (share / len(scene_maps)) for r in scene_maps]
+    fused_B1HW = torch.stack(logs).sum(dim=0)
+    return gaussian_blur(fused_B1HW, config.smoothing_sigma).exp().squeeze(1)
+
+
+def _disagreements(
+    agn_maps: Sequence[Tensor], trans_maps: Sequence[Tensor], config: ScoringConfig
+) -> list[Tensor]:
+    """m_i [B, 1, H_i, W_i]."""
+    weighted = []
     for a_BCHW, f_BCHW in zip(agn_maps, trans_maps, strict=True):
         a, f = a_BCHW.float(), f_BCHW.float()
         d_B1HW = distance_map(a, f)
         if config.map_weights == "image":
             d_B1HW = d_B1HW * image_weight(a, f).view(-1, 1, 1, 1)
-        scaled.append(interpolate(d_B1HW, size=size, mode="bilinear", align_corners=False))
-    m_1, m_2, m_3 = scaled
-    fused = m_1 * m_2 * m_3**2 if config.fusion == "product" else m_1 + m_2 + m_3
-    return gaussian_blur(fused, config.smoothing_sigma).squeeze(1)
+        weighted.append(d_B1HW)
+    return weighted
+
+
+def _upsample(map_B1HW: Tensor, size: tuple[int, int]) -> Tensor:
+    return interpolate(map_B1HW, size=size, mode="bilinear", align_corners=False)
+
+
+def _log(map_B1HW: Tensor) -> Tensor:
+    return (map_B1HW + FLOOR).log()
 
 
 def image_score(map_BHW: Tensor, config: ScoringConfig) -> Tensor:

@@ -1,4 +1,4 @@
-"""AGN, Trans and the score formulas as one module: from pixels to a heat map and a score."""
+"""AGN, Trans, scene model and the score formulas as one module: from pixels to a score."""
 
 from __future__ import annotations
 
@@ -9,17 +9,33 @@ from torch import Tensor, nn
 
 from gtrans_core.config import ScoringConfig
 from gtrans_core.network.agn import Agn
+from gtrans_core.network.scene import SceneModel
 from gtrans_core.network.score import heat_map, image_score
 from gtrans_core.network.trans import Trans
 
 
 class Scorer(nn.Module):
-    """Scores images, each on its own, in fp32."""
+    """Scores images, each on its own, in fp32.
 
-    def __init__(self, agn: Agn, trans: Trans, config: ScoringConfig) -> None:
+    Args:
+        agn: the guide.
+        trans: the student side.
+        scene: the scene model; None is for a ``config.scene_share`` of 0 only.
+        config: how to score.
+
+    Raises:
+        ValueError: when the scene model is missing.
+    """
+
+    def __init__(
+        self, agn: Agn, trans: Trans, scene: SceneModel | None, config: ScoringConfig
+    ) -> None:
         super().__init__()
+        if scene is None and config.scene_share > 0:
+            raise ValueError("scoring.scene_share is not 0, but there is no scene model")
         self.agn = agn
         self.trans = trans.to(memory_format=torch.channels_last)
+        self.scene = scene
         self.config = config
         self.eval()
 
@@ -28,9 +44,11 @@ class Scorer(nn.Module):
         """Heat maps [B, H, W] and scores [B] of uint8 RGB views [B, 3, H, W]."""
         inputs = self.agn.spec.normalise(views_B3HW)
         agn_maps = self.agn(inputs)
-        trans_maps = self.trans(inputs, agn_maps)
+        # A branch that has no share is not computed.
+        trans_maps = self.trans(inputs, agn_maps) if self.config.scene_share < 1 else []
+        scene_maps = self.scene(agn_maps) if self.scene and self.config.scene_share > 0 else []
         height, width = views_B3HW.shape[2:]
-        map_BHW = heat_map(agn_maps, trans_maps, (height, width), self.config)
+        map_BHW = heat_map(agn_maps, trans_maps, scene_maps, (height, width), self.config)
         return map_BHW, image_score(map_BHW, self.config)
 
     def score_view(self, view_3HW: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], float]:

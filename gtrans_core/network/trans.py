@@ -7,10 +7,13 @@ T = 3 L tokens in all, D token width.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
+
+Guidance = Literal["agn", "student", "none"]
 
 
 class Tokenizer(nn.Module):
@@ -85,6 +88,9 @@ class Trans(nn.Module):
         tokens_per_map: L.
         passes: n, passes through the one encoder block and through the one decoder block.
         layer_norm: whether the blocks normalise (jointly over [T, D]).
+        guidance: whose tokens query the decoder: ``agn``; ``student``, a control without the
+            AGN's guidance; or ``none``, a control without tokens: the student CNN alone, which is
+            STFPM (Wang et al., arXiv 2103.04257).
     """
 
     def __init__(
@@ -95,24 +101,30 @@ class Trans(nn.Module):
         tokens_per_map: int,
         passes: int,
         layer_norm: bool,
+        guidance: Guidance = "agn",
     ) -> None:
         super().__init__()
-        tokens = len(channels) * tokens_per_map
         self.student = student
+        self.guidance = guidance
+        self.tokens_per_map = tokens_per_map
+        self.passes = passes
+        if guidance == "none":
+            return
+        tokens = len(channels) * tokens_per_map
         self.tokenizers = nn.ModuleList(Tokenizer(c, tokens_per_map, token_width) for c in channels)
         self.encoder = TokenBlock(tokens, token_width, layer_norm)
         self.decoder = TokenBlock(tokens, token_width, layer_norm)
         self.projectors = nn.ModuleList(Projector(c, token_width) for c in channels)
-        self.tokens_per_map = tokens_per_map
-        self.passes = passes
 
     def forward(self, inputs_B3HW: Tensor, agn_maps: Sequence[Tensor]) -> list[Tensor]:
         """Predict the AGN's three maps [B, C_i, H_i, W_i] from the image, guided by AGN tokens."""
         student_maps: list[Tensor] = self.student(inputs_B3HW)
+        if self.guidance == "none":
+            return student_maps
         memory_BTD = self.tokenize(student_maps)
         for _ in range(self.passes):
             memory_BTD = self.encoder(memory_BTD, memory_BTD)
-        decoded_BTD = self.tokenize(agn_maps)
+        decoded_BTD = self.tokenize(agn_maps if self.guidance == "agn" else student_maps)
         for _ in range(self.passes):
             decoded_BTD = self.decoder(decoded_BTD, memory_BTD)
         tokens_per_scale = torch.split(decoded_BTD, self.tokens_per_map, dim=1)

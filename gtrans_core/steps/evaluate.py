@@ -120,14 +120,14 @@ def evaluate(
 def _load_scorer(
     settings: RunSettings, config: GTransConfig, model: Path
 ) -> tuple[Scorer, TrainingInfo]:
-    trans, info, _ = load_trained(model)
+    trained, info = load_trained(model)
     guide = load_guide(config.agn, settings.weights_folder)
     if guide.weights_sha256 != info.weights_sha256:
         raise WeightsError(
             f"agn.weights {config.agn.weights}: sha256 {guide.weights_sha256} now, but "
             f"{info.weights_sha256} when the features were cached; run the pipeline again"
         )
-    return Scorer(guide.agn, trans, config.scoring), info
+    return Scorer(guide.agn, trained.trans, trained.scene, config.scoring), info
 
 
 def _held_out_scores(

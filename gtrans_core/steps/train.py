@@ -1,4 +1,4 @@
-"""Train: from the feature cache, and nothing else, to a Trans."""
+"""Train: from the feature cache, and nothing else, to a Trans and a scene model."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from types import FrameType
 from gtrans_core.cache import CachedFeatures, load_cache
 from gtrans_core.config import GTransConfig
 from gtrans_core.network.agn import backbone_spec
+from gtrans_core.network.scene import SceneModel, fit_scene
 from gtrans_core.progress import Progress
 from gtrans_core.steps.cache_features import FeatureCacheRef
 from gtrans_core.steps.settings import RunSettings
 from gtrans_core.storage import exclusive
 from gtrans_core.tracking.journal import JournalFlusher
 from gtrans_core.tracking.runs import open_run
-from gtrans_core.trained_model import TrainingInfo, save_trained
+from gtrans_core.trained_model import TrainedModel, TrainingInfo, save_trained
 from gtrans_core.training import TrainingResult, hold_out, train_trans, training_key
 
 FLUSH_SECONDS = 5.0
@@ -61,7 +62,8 @@ def train(settings: RunSettings, config_json: str, feature_cache: Path, model: P
     finally:
         flusher.close(FLUSH_SECONDS)
     info = _info(key, reference, config, features, result, time.monotonic() - started)
-    save_trained(model, result.trans, info)
+    scene = _fit_scene(features, config)
+    save_trained(model, TrainedModel(result.trans, scene), info)
     last = result.history[-1]["values"] if result.history else {}
     if result.reused:
         progress.said(f"training reused: all {result.steps} steps were done before")
@@ -71,6 +73,16 @@ def train(settings: RunSettings, config_json: str, feature_cache: Path, model: P
     )
     progress.finished(reused=result.reused, steps=result.steps, seconds=round(info.seconds, 1))
     return key
+
+
+def _fit_scene(features: CachedFeatures, config: GTransConfig) -> SceneModel | None:
+    """The scene model of the images that Trans was trained on; the held-out ones stay unseen."""
+    if config.scoring.scene_share == 0:
+        return None
+    training, _ = hold_out(features.digests, config.training.held_out_fraction, config.seed)
+    # Content order is as good as random: the first ones are a fair sample.
+    sample = features.subset(training[: config.scene.images])
+    return fit_scene(sample.maps, config.scene.rank)
 
 
 def _info(

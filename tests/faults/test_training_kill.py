@@ -162,10 +162,10 @@ def test_told_to_go(tiny_cache, config: GTransConfig, tmp_path: Path) -> None:
     )
     assert again.returncode == 0, again.stderr
     assert f"going on from the checkpoint at step {stopped.step} of {STEPS}" in again.stdout
-    trans, info, _ = load_trained(tmp_path / "model")
+    trained, info = load_trained(tmp_path / "model")
     whole = train_here(tiny_cache, config, tmp_path / "whole")
     assert info.resumed_at == stopped.step
-    assert state_sha256(trans.state_dict()) == state_sha256(whole.trans.state_dict())
+    assert state_sha256(trained.trans.state_dict()) == state_sha256(whole.trans.state_dict())
     assert journal(info.history) == journal(whole.history)
 
 

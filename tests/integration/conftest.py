@@ -24,6 +24,7 @@ import gtrans_core
 from gtrans_core.config import GTransConfig
 from gtrans_core.detector import Detector, DetectorInfo
 from gtrans_core.network.build import build_trans
+from gtrans_core.network.scene import fit_scene
 from gtrans_core.network.scorer import Scorer
 from gtrans_core.weights import load_guide
 
@@ -52,7 +53,8 @@ def detector_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         training_key="key",
         weights_sha256=guide.weights_sha256,
     )
-    Detector(Scorer(guide.agn, trans, CONFIG.scoring), info).save(folder)
+    scene = fit_scene([torch.rand(6, *shape) for shape in guide.agn.spec.map_shapes(64)], rank=2)
+    Detector(Scorer(guide.agn, trans, scene, CONFIG.scoring), info).save(folder)
     return folder
 
 

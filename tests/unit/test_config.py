@@ -30,7 +30,7 @@ def between(low: float, high: float) -> st.SearchStrategy[float]:
     return st.floats(low, high, exclude_min=True, exclude_max=high == 1)
 
 
-sizes = st.integers(2, 128).map(lambda n: 16 * n)
+sizes = st.integers(1, 64).map(lambda n: 32 * n)
 configs = st.builds(
     GTransConfig,
     seed=st.integers(0, 2**31 - 1),
@@ -56,7 +56,7 @@ configs = st.builds(
         ScoringConfig,
         smoothing_sigma=st.floats(0, 64),
         top_percent=between(0, 100),
-        fusion=st.sampled_from(["product", "sum"]),
+        scene_share=st.floats(0, 1),
     ),
     evaluation=st.builds(EvaluationConfig, false_alarm_rate=between(0, 1)),
 )
@@ -80,6 +80,19 @@ def test_json_round_trip(config: GTransConfig) -> None:
 def test_defaults_fill_what_json_leaves_out() -> None:
     assert GTransConfig.from_json("{}") == GTransConfig() == load_config()
     assert GTransConfig.from_json('{"seed": 3}') == GTransConfig(seed=3)
+
+
+@pytest.mark.parametrize("fusion", ["product", "sum"])
+def test_published_fusions_have_no_place_for_the_scene_model(fusion: str) -> None:
+    assert "set scene_share = 0" in refused(f"scoring.fusion={fusion}")
+    load_config(overrides=[f"scoring.fusion={fusion}", "scoring.scene_share=0"])
+
+
+@pytest.mark.parametrize("override", ["image.size=80", "image.crop=48"])
+def test_the_coarsest_tap_divides_the_input(override: str) -> None:
+    message = refused(override)
+    assert "the tap at stride 32 (agn.taps) does not divide; take a multiple of 32" in message
+    load_config(overrides=[override, "agn.taps=[4, 8, 16]"])
 
 
 def test_a_config_cannot_be_changed() -> None:
@@ -117,13 +130,13 @@ def test_every_knob_has_a_line_and_a_default(
         ("seed=7", 7),
         ("training.learning_rate=5e-4", 5e-4),
         ("trans.layer_norm=false", False),
-        ("agn.taps=[8, 16, 32]", (8, 16, 32)),
+        ("agn.taps=[4, 8, 16]", (4, 8, 16)),
         ("agn.weights=random:0", "random:0"),
         ("agn.weights=s3://bucket/a=b", "s3://bucket/a=b"),
         ("agn.backbone=resnet18", "resnet18"),
         ('agn.backbone="resnet18"', "resnet18"),
         ("image.crop=224", 224),
-        (" scoring.fusion = sum ", "sum"),
+        (" scoring.image_score = max ", "max"),
     ],
 )
 def test_override_sets_one_knob_to_a_typed_value(override: str, value: object) -> None:
@@ -258,7 +271,7 @@ def test_canonical_json_refuses_what_is_not_finite(number: float) -> None:
 
 def test_equal_configs_have_equal_json_however_they_were_written(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
-    path.write_text("[scoring]\nsmoothing_sigma = 2\n[agn]\ntaps = [4, 8, 16]\n")
+    path.write_text("[scoring]\nsmoothing_sigma = 2\n[agn]\ntaps = [8, 16, 32]\n")
     assert (
         load_config(path).to_json()
         == load_config(overrides=["scoring.smoothing_sigma=2.0"]).to_json()
@@ -270,5 +283,5 @@ def test_flatten_is_one_row_of_plain_values() -> None:
     assert row["seed"] == 0
     assert row["training.epochs"] == GTransConfig().training.epochs
     assert row["image.crop"] is None
-    assert row["agn.taps"] == [4, 8, 16]
+    assert row["agn.taps"] == [8, 16, 32]
     assert len(row) == len(knobs())

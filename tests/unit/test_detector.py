@@ -27,13 +27,16 @@ from gtrans_core.detector import (
 )
 from gtrans_core.errors import DataError, ModelError, StorageError
 from gtrans_core.network.build import build_trans
+from gtrans_core.network.scene import fit_scene
 from gtrans_core.network.scorer import Scorer
 from gtrans_core.weights import load_guide
 
 
 def make_detector(config: GTransConfig, category: str = "part") -> Detector:
     guide = load_guide(config.agn, Path())
-    scorer = Scorer(guide.agn, build_trans(guide.agn.spec, config), config.scoring)
+    shapes = guide.agn.spec.map_shapes(config.image.input_size)
+    scene = fit_scene([torch.rand(6, *shape) for shape in shapes], rank=2)
+    scorer = Scorer(guide.agn, build_trans(guide.agn.spec, config), scene, config.scoring)
     info = DetectorInfo(
         category=category,
         config=config,
@@ -322,7 +325,7 @@ class TestRefusal:
 
 class TestNoPickle:
     def test_no_file_is_a_pickle(self, folder: Path) -> None:
-        """No zip, no pickle protocol byte: two safetensors files and JSON."""
+        """No zip, no pickle protocol byte: safetensors files and JSON."""
         assert {path.name for path in folder.iterdir()} == {*WEIGHT_NAMES, INFO_NAME}
         for path in folder.iterdir():
             data = path.read_bytes()

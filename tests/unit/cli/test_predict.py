@@ -5,6 +5,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -14,6 +15,7 @@ from gtrans_core.config import GTransConfig
 from gtrans_core.detector import Detector, DetectorInfo
 from gtrans_core.errors import DataError, ModelError, StorageError
 from gtrans_core.network.build import build_trans
+from gtrans_core.network.scene import fit_scene
 from gtrans_core.network.scorer import Scorer
 from gtrans_core.weights import load_guide
 
@@ -37,7 +39,9 @@ def detector(tmp_path_factory: pytest.TempPathFactory, images: list[Path]) -> Pa
     )
     folder = tmp_path_factory.mktemp("model")
     guide = load_guide(config.agn, folder)
-    scorer = Scorer(guide.agn, build_trans(guide.agn.spec, config), config.scoring)
+    trans = build_trans(guide.agn.spec, config)
+    scene = fit_scene([torch.rand(6, *shape) for shape in guide.agn.spec.map_shapes(64)], rank=2)
+    scorer = Scorer(guide.agn, trans, scene, config.scoring)
     info = DetectorInfo(
         category="part",
         config=config,

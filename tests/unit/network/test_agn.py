@@ -7,6 +7,7 @@ from gtrans_core.config import GTransConfig, ScoringConfig
 from gtrans_core.network.agn import Agn, build_backbone, state_sha256
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.loss import guidance_loss
+from gtrans_core.network.scene import fit_scene
 from gtrans_core.network.scorer import Scorer
 
 
@@ -52,7 +53,8 @@ def test_state_sha256_sees_every_byte_name_and_shape(agn: Agn):
 
 
 def test_scorer_gives_one_image_exactly_one_score(agn: Agn):
-    scorer = Scorer(agn, build_trans(agn.spec, GTransConfig()), ScoringConfig())
+    scene = fit_scene([torch.rand(6, *shape) for shape in agn.spec.map_shapes(64)], rank=4)
+    scorer = Scorer(agn, build_trans(agn.spec, GTransConfig()), scene, ScoringConfig())
     views = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8).numpy()
     first = [scorer.score_view(view)[1] for view in views]
     again = [scorer.score_view(view)[1] for view in views[::-1]][::-1]

@@ -11,6 +11,7 @@ from torch.nn.functional import cosine_similarity, interpolate
 from gtrans_core.config import ScoringConfig
 from gtrans_core.network.loss import guidance_loss
 from gtrans_core.network.score import (
+    FLOOR,
     distance_map,
     gaussian_blur,
     heat_map,
@@ -79,7 +80,7 @@ def test_image_weight_follows_the_formula():
 @pytest.mark.parametrize("map_weights", ["none", "image"])
 def test_heat_map_fuses_upsampled_scales(fusion: str, map_weights: str):
     agn, trans = random_maps(2, 0), random_maps(2, 1)
-    config = ScoringConfig(fusion=fusion, map_weights=map_weights, smoothing_sigma=0)
+    config = ScoringConfig(fusion=fusion, map_weights=map_weights, smoothing_sigma=0, scene_share=0)
     scaled = []
     for a, f in zip(agn, trans, strict=True):
         weight = image_weight(a, f).view(-1, 1, 1, 1) if map_weights == "image" else 1.0
@@ -87,20 +88,69 @@ def test_heat_map_fuses_upsampled_scales(fusion: str, map_weights: str):
         scaled.append(up[:, 0])
     m1, m2, m3 = scaled
     expected = m1 * m2 * m3 * m3 if fusion == "product" else m1 + m2 + m3
-    torch.testing.assert_close(heat_map(agn, trans, (64, 64), config), expected)
+    torch.testing.assert_close(heat_map(agn, trans, [], (64, 64), config), expected)
 
 
-@pytest.mark.parametrize("map_weights", ["none", "image"])
-def test_an_image_scores_the_same_in_any_company(map_weights: str):
+def residuals(batch: int, seed: int) -> list[torch.Tensor]:
+    """What a scene model may give: maps of one channel, >= 0."""
+    return [a.square().mean(dim=1, keepdim=True) for a in random_maps(batch, seed)]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.75, 1.0])
+def test_geometric_mean_follows_the_formula(share: float):
+    agn, trans, scene = random_maps(2, 0), random_maps(2, 1), residuals(2, 2)
+    config = ScoringConfig(scene_share=share, smoothing_sigma=2.0)
+    d_maps = [distance_map(a, f) for a, f in zip(agn, trans, strict=True)]
+
+    def log_mean(maps: list[torch.Tensor]) -> np.ndarray:
+        up = [interpolate(m, (64, 64), mode="bilinear")[:, 0].double().numpy() for m in maps]
+        return np.mean([np.log(m + FLOOR) for m in up], axis=0)
+
+    fused = (1 - share) * log_mean(d_maps) + share * log_mean(scene)
+    expected = np.exp([gaussian_filter(plane, 2.0, mode="reflect") for plane in fused])
+    found = heat_map(agn, trans, scene, (64, 64), config)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=2e-4)
+
+
+def test_a_branch_without_a_share_is_not_read():
+    agn, trans, scene = random_maps(1, 0), random_maps(1, 1), residuals(1, 2)
+    nan = [torch.full_like(m, torch.nan) for m in scene]
+    alone = heat_map(agn, trans, nan, (64, 64), ScoringConfig(scene_share=0))
+    assert torch.isfinite(alone).all()
+    assert torch.isfinite(heat_map(agn, [], scene, (64, 64), ScoringConfig(scene_share=1))).all()
+
+
+@given(factor=st.floats(0.5, 50), which=st.integers(0, 2))
+@settings(max_examples=20, deadline=None)
+def test_the_unit_of_a_map_changes_no_ranking(factor: float, which: int):
+    """Why no map needs to be normalised before the geometric mean (up to FLOOR)."""
+    agn, trans = random_maps(1, 0), random_maps(1, 1)
+    scene = [r + 0.5 for r in residuals(1, 2)]
+    config = ScoringConfig(scene_share=1)
+    other = [r * factor if i == which else r for i, r in enumerate(scene)]
+    ratio = heat_map(agn, trans, other, (64, 64), config) / heat_map(
+        agn, trans, scene, (64, 64), config
+    )
+    assert float(ratio.max() / ratio.min()) == pytest.approx(1, abs=2e-3)
+    assert float(ratio.mean()) == pytest.approx(factor ** (1 / 3), rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        ScoringConfig(),
+        ScoringConfig(map_weights="image"),
+        ScoringConfig(map_weights="image", fusion="product", scene_share=0),
+    ],
+)
+def test_an_image_scores_the_same_in_any_company(config: ScoringConfig):
     """The released code's weights are batch scalars; ours belong to the image (trap 1)."""
-    config = ScoringConfig(map_weights=map_weights)
-    agn, trans = random_maps(5, 0), random_maps(5, 1)
-    together = image_score(heat_map(agn, trans, (64, 64), config), config)
+    agn, trans, scene = random_maps(5, 0), random_maps(5, 1), residuals(5, 2)
+    together = image_score(heat_map(agn, trans, scene, (64, 64), config), config)
     for i in range(5):
-        alone = heat_map(
-            [a[i : i + 1] for a in agn], [f[i : i + 1] for f in trans], (64, 64), config
-        )
-        assert float(image_score(alone, config)) == pytest.approx(float(together[i]), rel=1e-6)
+        own = ([m[i : i + 1] for m in maps] for maps in (agn, trans, scene))
+        alone = image_score(heat_map(*own, (64, 64), config), config)
+        assert float(alone) == pytest.approx(float(together[i]), rel=1e-5)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (40, 72), (8, 8), (5, 33)])
@@ -123,6 +173,7 @@ def test_image_score_takes_the_maximum_or_the_mean_of_the_top_share():
 def test_scores_are_computed_in_fp32_even_from_half_maps():
     agn = [a.half() for a in random_maps(1, 0)]
     close = [(a.float() + 1e-2 * torch.randn(a.shape)).half() for a in agn]
-    scores = heat_map(agn, close, (64, 64), ScoringConfig())
+    config = ScoringConfig(fusion="product", scene_share=0)
+    scores = heat_map(agn, close, [], (64, 64), config)
     assert scores.dtype == torch.float32
     assert float(scores.max()) > 0

@@ -1,0 +1,58 @@
+"""What is each part of GTrans worth: ``python -m benchmarks.accuracy.ablate --data DIR ...``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.accuracy.command import Unit, benchmark_command
+from benchmarks.accuracy.gtrans import run_gtrans
+from benchmarks.accuracy.measure import Row
+from benchmarks.accuracy.splits import Category
+from gtrans_core.config import GTransConfig, ScoringConfig
+
+DEFAULT = ScoringConfig()
+PUBLISHED = ScoringConfig(fusion="product", scene_share=0, map_weights="none")
+ALONE = ScoringConfig(scene_share=0)
+
+SCORINGS = {
+    "default": DEFAULT,
+    "scene model alone": ScoringConfig(scene_share=1),
+    "equal shares": ScoringConfig(scene_share=0.5),
+    "GTrans alone, geometric mean": ALONE,
+    "GTrans alone, product": PUBLISHED,
+    "GTrans alone, product, image weights": PUBLISHED.model_copy(update={"map_weights": "image"}),
+    "GTrans alone, sum": PUBLISHED.model_copy(update={"fusion": "sum"}),
+    "GTrans alone, product, max": PUBLISHED.model_copy(update={"image_score": "max"}),
+    "default, max": DEFAULT.model_copy(update={"image_score": "max"}),
+}
+"""Ways to score one and the same network."""
+NETWORKS: dict[str, dict[str, dict[str, object]]] = {
+    "student CNN alone (STFPM)": {"trans": {"guidance": "none"}},
+    "student tokens as queries": {"trans": {"guidance": "student"}},
+    "centre crop 224": {"image": {"crop": 224}},
+}
+"""Changes of the network or its input; each is a training of its own."""
+
+
+def full_network(category: Category, seed: int, store: Path) -> list[Row]:
+    """The product's network, scored in every way."""
+    best = "default, best held-out epoch"
+    return run_gtrans(category, GTransConfig(seed=seed), SCORINGS, store, best_epoch=best)
+
+
+def changed_network(name: str) -> Unit:
+    """A network with one change, scored by default and without the scene model."""
+    scorings = {f"{name}, default": DEFAULT, f"{name}, without scene model": PUBLISHED}
+
+    def run(category: Category, seed: int, store: Path) -> list[Row]:
+        config = GTransConfig.model_validate({"seed": seed, **NETWORKS[name]})
+        return run_gtrans(category, config, scorings, store)
+
+    return run
+
+
+if __name__ == "__main__":
+    benchmark_command(
+        {"full network": full_network} | {name: changed_network(name) for name in NETWORKS},
+        "ablation",
+    )

@@ -1,0 +1,141 @@
+"""Train one GTrans network and score the test split in several ways."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from benchmarks.accuracy.measure import Row, measured
+from benchmarks.accuracy.splits import Category
+from gtrans_core.checkpoint import newest_checkpoint
+from gtrans_core.config import GTransConfig, ScoringConfig
+from gtrans_core.network.build import build_trans
+from gtrans_core.network.scene import fit_scene
+from gtrans_core.network.score import heat_map, image_score
+from gtrans_core.network.scorer import Scorer
+from gtrans_core.network.trans import Trans
+from gtrans_core.training import hold_out, train_trans, training_key
+from gtrans_core.weights import Guide, load_guide
+
+LAST = "last epoch"
+BEST = "best held-out epoch"
+TIMED_IMAGES = 20
+
+
+def run_gtrans(
+    category: Category,
+    config: GTransConfig,
+    scorings: Mapping[str, ScoringConfig],
+    store: Path,
+    *,
+    best_epoch: str = "",
+) -> list[Row]:
+    """Rows of one training: one for each way to score, named by ``scorings``.
+
+    Args:
+        category: where to learn and to be judged.
+        config: the network and its training; its own scoring is not used.
+        scorings: method name -> how to score the last epoch's network.
+        store: feature caches and checkpoints.
+        best_epoch: when given, a row of this name scores the epoch with the lowest loss on
+            held-out good images in the first way.
+    """
+    config = config.model_copy(
+        update={"training": config.training.model_copy(update={"selection": "best_held_out"})}
+    )
+    guide = load_guide(config.agn, store / "weights")
+    features, cache_key = category.features(store / "cache", guide, config)
+    folder = store / "training" / training_key(cache_key, config)
+    started = time.process_time()
+    result = train_trans(
+        features,
+        guide.agn.spec,
+        config,
+        folder,
+        on_progress=lambda *_: None,
+        say=print,
+        stop_requested=lambda: False,
+    )
+    training_seconds = time.process_time() - started
+    training, _ = hold_out(features.digests, config.training.held_out_fraction, config.seed)
+    started = time.process_time()
+    scene = fit_scene(features.subset(training).maps, config.scene.rank)
+    facts = {
+        "train_cpu_seconds": round(training_seconds, 1) if result.resumed_at is None else None,
+        "scene_cpu_seconds": round(time.process_time() - started, 2),
+        "steps": result.steps,
+        "trained_on": len(training),
+    }
+    networks = {LAST: _last_epoch(guide, config, folder), BEST: result.trans}
+    rows = []
+    for name, trans in networks.items():
+        wanted = scorings if name == LAST else {best_epoch: next(iter(scorings.values()))}
+        if "" not in wanted:
+            scorer = Scorer(guide.agn, trans, scene, ScoringConfig())
+            rows += _rows(category, config, scorer, wanted, facts)
+    return rows
+
+
+def _last_epoch(guide: Guide, config: GTransConfig, folder: Path) -> Trans:
+    """The state after the last step, which the newest checkpoint holds beside the best one."""
+    checkpoint = newest_checkpoint(folder, print)
+    assert checkpoint is not None  # noqa: S101 - train_trans has just written it
+    trans = build_trans(guide.agn.spec, config)
+    prefix = "trans."
+    trans.load_state_dict(
+        {k.removeprefix(prefix): v for k, v in checkpoint.tensors.items() if k.startswith(prefix)}
+    )
+    return trans.eval()
+
+
+@torch.inference_mode()
+def _rows(
+    category: Category,
+    config: GTransConfig,
+    scorer: Scorer,
+    scorings: Mapping[str, ScoringConfig],
+    facts: Mapping[str, object],
+) -> list[Row]:
+    views = category.test_views(config)
+    masks = category.test_masks(config)
+    size = (config.image.input_size,) * 2
+    maps = {name: np.empty((len(views), *size), np.float32) for name in scorings}
+    scores = {name: np.empty(len(views)) for name in scorings}
+    for i, view in enumerate(views):
+        inputs = scorer.agn.spec.normalise(torch.from_numpy(view)[None])
+        agn_maps = scorer.agn(inputs)
+        trans_maps = scorer.trans(inputs, agn_maps)
+        assert scorer.scene is not None  # noqa: S101 - given above
+        scene_maps = scorer.scene(agn_maps)
+        for name, scoring in scorings.items():
+            map_1HW = heat_map(agn_maps, trans_maps, scene_maps, size, scoring)
+            maps[name][i], scores[name][i] = map_1HW[0], image_score(map_1HW, scoring)[0]
+    return [
+        Row(
+            method=name,
+            category=category.name,
+            seed=config.seed,
+            metrics=measured(category.labels, masks, maps[name], scores[name]),
+            facts={**facts, "score_cpu_ms_median": _cpu_ms(scorer, scoring, views)},
+        )
+        for name, scoring in scorings.items()
+    ]
+
+
+def _cpu_ms(scorer: Scorer, scoring: ScoringConfig, views: npt.NDArray[np.uint8]) -> float:
+    """Median CPU-ms of scoring one image on one thread, decoding not counted."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    timed = Scorer(scorer.agn, scorer.trans, scorer.scene, scoring)
+    times = []
+    for view in views[:TIMED_IMAGES]:
+        started = time.process_time()
+        timed.score_view(view)
+        times.append(time.process_time() - started)
+    torch.set_num_threads(threads)
+    return round(1000 * float(np.median(times)), 2)

@@ -1,0 +1,113 @@
+"""The scene model: what the AGN's maps of good images look like as a whole, and what does not fit.
+
+Trans looks at an image piece by piece and can predict a map even where the piece is in the wrong
+place. The scene model looks at a whole map: it rebuilds it from the few principal maps of the good
+training images. A defect is not among them and stays as the residual. Closed form, nothing to tune.
+
+Probabilistic principal components (Tipping & Bishop, "Probabilistic Principal Component
+Analysis", 1999) of standardised maps, one model a scale, in the role that the autoencoder of whole
+images has beside a student in EfficientAD (Batzner et al., arXiv 2303.14535).
+
+Shape suffixes: N images, C channels, H and W map size, F = C H W features, K principal maps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+_PARTS = ("mean", "deviation", "basis", "gain")
+_TINY = 1e-6
+"""Added to a channel's deviation, so that a constant channel divides by something."""
+
+
+class SceneModel(nn.Module):
+    """Principal maps of each scale.
+
+    Args:
+        tensors: as ``state_dict`` returns them: for each scale i = 1, 2, ... ``mean_i`` [C, H, W],
+            ``deviation_i`` [C, 1, 1], ``basis_i`` [K, F] and ``gain_i`` [K].
+
+    Raises:
+        ValueError: when a tensor is missing or its shape does not fit the others.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.scales = len(tensors) // len(_PARTS)
+        expected = {f"{part}_{i}" for part in _PARTS for i in range(1, self.scales + 1)}
+        if set(tensors) != expected or not tensors:
+            raise ValueError(f"a scene model has {sorted(expected)}, not {sorted(tensors)}")
+        for name, tensor in tensors.items():
+            self.register_buffer(name, tensor)
+        for i in range(1, self.scales + 1):
+            mean, deviation, basis, gain = self._parts(i)
+            fits = mean.ndim == 3 and basis.shape == (len(gain), mean.numel())
+            if not fits or deviation.shape != (len(mean), 1, 1):
+                raise ValueError(f"the tensors of scale {i} do not fit each other")
+
+    def forward(self, agn_maps: Sequence[Tensor]) -> list[Tensor]:
+        """Residual maps [B, 1, H, W], >= 0, finest first, of the AGN's maps [B, C, H, W].
+
+        r(p) = mean over channels of (z − ẑ)²; z the standardised map, ẑ = V^T (g ⊙ V z) what the
+        principal maps V make of it, each with its gain g. About 1 where nothing is explained.
+        """
+        return [self._residual(i, map_BCHW) for i, map_BCHW in enumerate(agn_maps, start=1)]
+
+    def map_shapes(self) -> list[tuple[int, ...]]:
+        """[C, H, W] of each scale."""
+        return [tuple(self._parts(i)[0].shape) for i in range(1, self.scales + 1)]
+
+    def _residual(self, scale: int, map_BCHW: Tensor) -> Tensor:
+        mean, deviation, basis_KF, gain_K = self._parts(scale)
+        z_BCHW = (map_BCHW.float().contiguous() - mean) / deviation
+        z_BF = z_BCHW.flatten(1)
+        rebuilt_BF = ((z_BF @ basis_KF.T) * gain_K) @ basis_KF
+        return (z_BF - rebuilt_BF).view_as(z_BCHW).square().mean(dim=1, keepdim=True)
+
+    def _parts(self, scale: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        mean, deviation, basis, gain = (getattr(self, f"{part}_{scale}") for part in _PARTS)
+        return mean, deviation, basis, gain
+
+
+def fit_scene(maps: Sequence[Tensor], rank: int) -> SceneModel:
+    """Fit a scene model to the AGN's maps of good training images.
+
+    The same images in the same order give the same bits (same machine, same threads).
+
+    Args:
+        maps: for each scale the maps of all images [N, C, H, W], N >= 4.
+        rank: principal maps to keep at each scale; at most N − 2 are.
+
+    Raises:
+        ValueError: for fewer than 4 images.
+    """
+    tensors: dict[str, Tensor] = {}
+    for i, map_NCHW in enumerate(maps, start=1):
+        for part, tensor in zip(_PARTS, _fit_scale(map_NCHW.float(), rank), strict=True):
+            tensors[f"{part}_{i}"] = tensor
+    return SceneModel(tensors)
+
+
+def _fit_scale(map_NCHW: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    count = len(map_NCHW)
+    if count < 4:
+        raise ValueError(f"a scene model needs at least 4 images, not {count}")
+    mean_CHW = map_NCHW.mean(dim=0)
+    centred_NCHW = map_NCHW - mean_CHW
+    deviation_C11 = centred_NCHW.square().mean(dim=(0, 2, 3)).sqrt().view(-1, 1, 1) + _TINY
+    z_NF = (centred_NCHW / deviation_C11).flatten(1)
+    # Far fewer images than features: the N x N Gram matrix has the same eigenvalues.
+    gram_NN = (z_NF @ z_NF.T).double()
+    values_N, vectors_NN = torch.linalg.eigh(gram_NN)
+    kept = min(rank, count - 2)
+    values_K = values_N[-kept:].flip(0).clamp_min(_TINY)
+    vectors_NK = vectors_NN[:, -kept:].flip(1)
+    basis_KF = ((vectors_NK / values_K.sqrt()).float().T @ z_NF).contiguous()
+    # What is left out is noise, and noise is in the kept ones too: as much in each on average.
+    # The smallest value is left out of the mean: it is 0, the mean map took one dimension.
+    noise = values_N[1:-kept].clamp_min(0).mean()
+    gain_K = ((values_K - noise) / values_K).clamp_min(0).float()
+    return mean_CHW, deviation_C11, basis_KF, gain_K
