@@ -99,6 +99,8 @@ class TrainingConfig(Section):
     """Where to train; ``auto`` takes a GPU when there is one."""
     threads: Annotated[int, Field(ge=0, le=256)] = 0
     """CPU threads; 0: all cores. Part of a run's identity, since sums depend on it."""
+    author_compat: bool = False
+    """Train as the paper's released code does, flaws included; only to compare with the paper."""
 
 
 class ScoringConfig(Section):
