@@ -54,11 +54,13 @@ class CacheIdentity(BaseModel):
     image: ImageConfig
     decoder_version: str = DECODER_VERSION
     dtype: Literal["float16, bfloat16 where it overflows"] = "float16, bfloat16 where it overflows"
+    drift: str = ""
+    """What made the guide drift (``training.author_compat``); empty: the guide is clean."""
 
     @property
     def key(self) -> str:
-        """sha256 (hex) of the canonical JSON."""
-        return digest_of(self.model_dump(mode="json"))
+        """sha256 (hex) of the canonical JSON; a clean guide's keys do not mention drift."""
+        return digest_of(self.model_dump(mode="json", exclude=set() if self.drift else {"drift"}))
 
 
 class Shard(BaseModel):
@@ -115,17 +117,22 @@ class CachedFeatures:
 
 
 def cache_identity(
-    manifest: Manifest, spec: BackboneSpec, weights_sha256: str, image: ImageConfig
+    manifest: Manifest,
+    spec: BackboneSpec,
+    weights_sha256: str,
+    image: ImageConfig,
+    drift: str = "",
 ) -> CacheIdentity:
     """The identity of the cache of a training manifest under one guide."""
     return CacheIdentity(
-        images=tuple(s.sha256 for s in _unique(manifest)),
+        images=tuple(s.sha256 for s in unique_samples(manifest)),
         backbone=spec.name,
         weights_sha256=weights_sha256,
         taps=spec.strides,
         mean=spec.mean,
         std=spec.std,
         image=image,
+        drift=drift,
     )
 
 
@@ -166,6 +173,30 @@ def build_cache(
     return CacheReport(folder, identity.key, computed, damaged)
 
 
+def unique_samples(manifest: Manifest) -> Iterator[Sample]:
+    """Samples in content order, each content once: a copied file adds nothing."""
+    seen: set[str] = set()
+    for sample in manifest.in_content_order():
+        if sample.sha256 not in seen:
+            seen.add(sample.sha256)
+            yield sample
+
+
+def read_views(manifest: Manifest, samples: Sequence[Sample], image: ImageConfig) -> Tensor:
+    """What the network sees of some images: uint8 [N, 3, S, S].
+
+    Raises:
+        DataError: when an image is gone, damaged or changed.
+    """
+
+    def view(sample: Sample) -> Tensor:
+        data = read_image(manifest, sample)
+        return torch.from_numpy(preprocess(decode_image(data, sample.path), image))
+
+    with ThreadPoolExecutor(max_workers=4) as pool:  # Pillow decodes without the GIL
+        return torch.stack(list(pool.map(view, samples)))
+
+
 def load_cache(folder: Path) -> CachedFeatures:
     """Read and verify a whole cache.
 
@@ -194,15 +225,6 @@ def _concatenate(tensors: list[Tensor]) -> Tensor:
     return torch.cat(tensors)
 
 
-def _unique(manifest: Manifest) -> Iterator[Sample]:
-    """Samples in content order, each content once: a copied file adds nothing."""
-    seen: set[str] = set()
-    for sample in manifest.in_content_order():
-        if sample.sha256 not in seen:
-            seen.add(sample.sha256)
-            yield sample
-
-
 def _chunks(items: tuple[str, ...], size: int) -> Iterator[tuple[str, ...]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
@@ -211,12 +233,7 @@ def _chunks(items: tuple[str, ...], size: int) -> Iterator[tuple[str, ...]]:
 def _compute_shard(
     agn: Agn, manifest: Manifest, samples: Sequence[Sample], image: ImageConfig
 ) -> bytes:
-    def view(sample: Sample) -> Tensor:
-        data = read_image(manifest, sample)
-        return torch.from_numpy(preprocess(decode_image(data, sample.path), image))
-
-    with ThreadPoolExecutor(max_workers=4) as pool:  # Pillow decodes without the GIL
-        views = torch.stack(list(pool.map(view, samples)))
+    views = read_views(manifest, samples, image)
     maps = agn(agn.spec.normalise(views))
     tensors = {name: _halved(m) for name, m in zip(_MAP_NAMES, maps, strict=True)}
     metadata = {"images": " ".join(s.sha256 for s in samples)}

@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from gtrans_core.errors import ConfigError
 
+_PRESETS = Path(__file__).parent / "presets"
+
 
 class Section(BaseModel):
     """A frozen group of knobs that refuses unknown keys."""
@@ -110,6 +112,8 @@ class TrainingConfig(Section):
     """Where to train; ``auto`` takes a GPU when there is one."""
     threads: Annotated[int, Field(ge=0, le=256)] = 0
     """CPU threads; 0: all cores. Part of a run's identity, since sums depend on it."""
+    author_compat: bool = False
+    """Train as the paper's released code does, flaws included; only to compare with the paper."""
 
 
 class ScoringConfig(Section):
@@ -190,12 +194,17 @@ class GTransConfig(Section):
 def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> GTransConfig:
     """Read a TOML file (or the defaults) and apply ``section.key=value`` overrides.
 
+    Args:
+        path: a file, or the bare name of a preset, such as ``paper-resnet34``.
+        overrides: applied in order.
+
     Raises:
         ConfigError: naming the file or the override, the key, and what was expected.
     """
     values: dict[str, Any] = {}
     origin = "config"
     if path is not None:
+        path = _preset_or_file(path)
         origin = str(path)
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -237,6 +246,19 @@ def flatten(config: BaseModel) -> dict[str, Any]:
 
     walk("", config.model_dump(mode="json"))
     return rows
+
+
+def _preset_or_file(path: Path) -> Path:
+    """A bare name is a preset's; a file without ``.toml`` in the working folder is read as well."""
+    if path.suffix == ".toml" or len(path.parts) != 1:
+        return path
+    preset = _PRESETS / f"{path.name}.toml"
+    if preset.is_file():
+        return preset
+    if path.exists():
+        return path
+    known = ", ".join(sorted(file.stem for file in _PRESETS.glob("*.toml")))
+    raise ConfigError(f"preset '{path}' is not known: use one of {known}, or a .toml file")
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:

@@ -85,6 +85,12 @@ def hold_out(digests: Sequence[str], fraction: float, seed: int) -> tuple[list[i
     return sorted(ranked[held_out_count:]), sorted(ranked[:held_out_count])
 
 
+def epoch_order(count: int, seed: int, epoch: int) -> Tensor:
+    """The order of the images in an epoch (from 0): a permutation by seed and epoch alone."""
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    return torch.randperm(count, generator=generator)
+
+
 def choose_device(config: TrainingConfig) -> torch.device:
     """The device to train on.
 
@@ -168,7 +174,7 @@ class _Loop:
         self.device = device
         self.images = _Resident(features.subset(training), spec, device)
         self.held_out = _Resident(features.subset(held_out), spec, device)
-        self.trans = build_trans(spec, config).to(device).train()
+        self.trans = build_trans(spec, config).to(device)
         self.optimizer = _optimizer(self.trans, self.config)
         self.batch_size = min(self.config.batch_size, len(training))
         # A short last batch is left out: each epoch shuffles, so no image is left out for good.
@@ -185,10 +191,14 @@ class _Loop:
         rate = learning_rate(self.step, self.steps, self.steps_per_epoch, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        # The released code never returns from the eval mode of its first validation.
+        self.trans.train(epoch == 0 or not self.config.author_compat)
         inputs, agn_maps = self.images.batch(self._order(epoch, position))
         loss = guidance_loss(agn_maps, self.trans(inputs, agn_maps))
+        # It also sums over the batch: Adam hardly minds, but weight decay weighs less.
+        objective = loss * self.batch_size if self.config.author_compat else loss
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        objective.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self.optimizer.step()
         self.step += 1
         values: dict[str, Tensor | float] = {"train_loss": loss.detach(), "learning_rate": rate}
@@ -249,8 +259,7 @@ class _Loop:
 
     def _order(self, epoch: int, position: int) -> Tensor:
         """Images of one batch: a slice of the epoch's permutation."""
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-        permutation = torch.randperm(len(self.images), generator=generator)
+        permutation = epoch_order(len(self.images), self.seed, epoch)
         return permutation[position * self.batch_size : (position + 1) * self.batch_size]
 
     @torch.no_grad()
@@ -261,7 +270,6 @@ class _Loop:
             inputs, agn_maps = self.held_out.batch(batch)
             loss = guidance_loss(agn_maps, self.trans(inputs, agn_maps))
             total += float(loss) * len(batch)
-        self.trans.train()
         mean = total / len(self.held_out)
         if self.config.selection == "best_held_out" and mean < self.best_loss:
             self.best_loss = mean

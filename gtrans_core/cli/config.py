@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
@@ -14,33 +15,39 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 
-def show_config() -> None:
-    """Print every knob with its type, default and meaning, as a config file to start from.
+def show_config(
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="NAME|FILE", help="A preset or a file to start from."),
+    ] = None,
+) -> None:
+    """Print every knob with its type, value and meaning, as a config file to start from.
 
     Keep what you change: [bold]gtrans config > mine.toml[/], then gtrans run --config mine.toml.
     """
-    from gtrans_core.config import GTransConfig
+    from gtrans_core.config import load_config
 
+    values = load_config(config)
     typer.echo("# gtrans run --config FILE, or --set section.key=value for a single knob\n")
-    for line in toml_lines(GTransConfig):
+    for line in toml_lines(values):
         typer.echo(line)
 
 
-def toml_lines(model: type[BaseModel], section: str = "") -> Iterator[str]:
-    """A config model as TOML: defaults as values, meaning and type as comments."""
+def toml_lines(config: BaseModel, section: str = "") -> Iterator[str]:
+    """A config as TOML: its values, with meaning and type as comments."""
     from pydantic import BaseModel
 
-    sections: dict[str, type[BaseModel]] = {}
-    for name, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            sections[f"{section}{name}"] = kind
+    sections: dict[str, BaseModel] = {}
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        if isinstance(value, BaseModel):
+            sections[f"{section}{name}"] = value
         else:
-            yield f"# {_meaning(field)} [{_type_name(kind)}]"
-            yield f"# {name} is not set" if field.default is None else _assignment(name, field)
-    for name, kind in sections.items():
-        yield f"\n[{name}]  # {_first_line(kind)}"
-        yield from toml_lines(kind, f"{name}.")
+            yield f"# {_meaning(field)} [{_type_name(field.annotation)}]"
+            yield f"# {name} is not set" if value is None else _assignment(name, value)
+    for name, inner in sections.items():
+        yield f"\n[{name}]  # {_first_line(type(inner))}"
+        yield from toml_lines(inner, f"{name}.")
 
 
 def _meaning(field: FieldInfo) -> str:
@@ -51,9 +58,9 @@ def _first_line(model: type[BaseModel]) -> str:
     return (model.__doc__ or "").strip().partition("\n")[0]
 
 
-def _assignment(name: str, field: FieldInfo) -> str:
+def _assignment(name: str, value: Any) -> str:
     # JSON writes booleans, numbers, strings and lists as TOML does.
-    return f"{name} = {json.dumps(field.default)}"
+    return f"{name} = {json.dumps(value)}"
 
 
 def _type_name(kind: Any) -> str:

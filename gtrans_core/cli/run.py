@@ -34,7 +34,11 @@ def run(
     ] = "",
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="TOML file (start: gtrans config)."),
+        typer.Option(
+            "--config",
+            metavar="NAME|FILE",
+            help="TOML file (start: gtrans config), or a preset, such as paper-resnet34.",
+        ),
     ] = None,
     overrides: Annotated[
         list[str] | None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -62,6 +62,23 @@ class Agn(nn.Module):
         """Three maps [B, C_i, H_i, W_i], finest first, of normalised inputs."""
         maps: list[Tensor] = self.backbone(inputs_B3HW)
         return maps
+
+
+@torch.no_grad()
+def let_drift(agn: Agn, batches: Iterable[Tensor]) -> None:
+    """Move the BatchNorm statistics of an AGN as one epoch of forwards in train mode does.
+
+    The released code does so by oversight (method.md, trap 2). Weights stay, and so does what
+    ``Agn.train`` promises: afterwards it is in eval mode again.
+
+    Args:
+        agn: changed in place.
+        batches: uint8 RGB [B, 3, H, W], in the order of the epoch.
+    """
+    agn.backbone.train()
+    for views_B3HW in batches:
+        agn(agn.spec.normalise(views_B3HW))
+    agn.eval()
 
 
 def backbone_spec(name: str, taps: Sequence[int]) -> BackboneSpec:

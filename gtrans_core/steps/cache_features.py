@@ -12,6 +12,7 @@ from gtrans_core.data.manifest import Manifest
 from gtrans_core.errors import DataError
 from gtrans_core.network.agn import check_input_size
 from gtrans_core.progress import Progress
+from gtrans_core.steps.released import as_released, drift_identity
 from gtrans_core.steps.settings import RunSettings
 from gtrans_core.storage import write_atomic
 from gtrans_core.weights import load_guide
@@ -62,7 +63,10 @@ def cache_features(
     manifest = Manifest.read(train_manifest)
     guide = load_guide(config.agn, settings.weights_folder)
     check_input_size(guide.agn.spec, config.image.input_size)
-    identity = cache_identity(manifest, guide.agn.spec, guide.weights_sha256, config.image)
+    identity = cache_identity(
+        manifest, guide.agn.spec, guide.weights_sha256, config.image, drift_identity(config)
+    )
+    as_released(guide.agn, config, manifest)
     report = build_cache(
         settings.root / "cache",
         identity,

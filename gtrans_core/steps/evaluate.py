@@ -30,6 +30,7 @@ from gtrans_core.lineage import collect_lineage
 from gtrans_core.network.scorer import Scorer
 from gtrans_core.progress import Progress
 from gtrans_core.steps.cache_features import FeatureCacheRef
+from gtrans_core.steps.released import as_released
 from gtrans_core.steps.settings import RunSettings
 from gtrans_core.storage import write_atomic
 from gtrans_core.trained_model import TrainingInfo, load_trained
@@ -71,7 +72,7 @@ def evaluate(
     progress = Progress("evaluate")
     progress.started()
     config = GTransConfig.from_json(config_json)
-    scorer, info = _load_scorer(settings, config, model)
+    scorer, info = _load_scorer(settings, config, model, Manifest.read(train_manifest))
     held_out_scores = _held_out_scores(scorer, FeatureCacheRef.read(feature_cache), info)
     threshold = conformal_threshold(held_out_scores, config.evaluation.false_alarm_rate)
     package = Detector(
@@ -118,7 +119,7 @@ def evaluate(
 
 
 def _load_scorer(
-    settings: RunSettings, config: GTransConfig, model: Path
+    settings: RunSettings, config: GTransConfig, model: Path, train: Manifest
 ) -> tuple[Scorer, TrainingInfo]:
     trained, info = load_trained(model)
     guide = load_guide(config.agn, settings.weights_folder)
@@ -127,6 +128,7 @@ def _load_scorer(
             f"agn.weights {config.agn.weights}: sha256 {guide.weights_sha256} now, but "
             f"{info.weights_sha256} when the features were cached; run the pipeline again"
         )
+    as_released(guide.agn, config, train)
     return Scorer(guide.agn, trained.trans, trained.scene, config.scoring), info
 
 
@@ -227,7 +229,12 @@ def _notes(outcome: EvaluationRecord, training: TrainingInfo) -> tuple[str, ...]
         if training.config.training.selection == "last"
         else "The epoch with the lowest loss on held-out good images was kept."
     )
+    released = (
+        "Trained with author_compat, which repeats flaws of the paper's released code: only for "
+        "comparing with the paper."
+    )
     return (
         f"The threshold comes from {outcome.held_out} good images that were held out of training.",
         f"{kept} No test image was used to train, to select or to calibrate.",
+        *([released] if training.config.training.author_compat else []),
     )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gtrans_core.cache import CacheIdentity, cache_identity, load_cache
+from gtrans_core.config import digest_of
 from gtrans_core.data.images import decode_image, preprocess
 from gtrans_core.errors import DataError, StorageError
 from gtrans_core.network.agn import Agn
@@ -67,12 +68,19 @@ class TestIdentity:
             {"mean": (0.5, 0.5, 0.5)},
             {"std": (0.5, 0.5, 0.5)},
             {"decoder_version": "another"},
+            {"drift": "some"},
         ],
         ids=lambda change: next(iter(change)),
     )
     def test_field(self, builder, change: dict[str, object]) -> None:
         values = builder.identity.model_dump() | change
         assert CacheIdentity.model_validate(values).key != builder.identity.key
+
+    def test_a_clean_guides_key_does_not_mention_drift(self, builder) -> None:
+        """Caches made before there was any drift are still found."""
+        values = builder.identity.model_dump(mode="json")
+        assert values.pop("drift") == ""
+        assert digest_of(values) == builder.identity.key
 
     @pytest.mark.parametrize(
         "override", ["image.size=80", "image.crop=48", "image.interpolation=bicubic"]

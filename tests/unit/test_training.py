@@ -85,7 +85,13 @@ class TestDeterminism:
 
     @pytest.mark.parametrize(
         "override",
-        ["seed=0", "training.selection=best_held_out", "training.optimizer=adam", "seed=7"],
+        [
+            "seed=0",
+            "training.selection=best_held_out",
+            "training.optimizer=adam",
+            "seed=7",
+            "training.author_compat=true",
+        ],
     )
     def test_interrupted_at_any_step_and_resumed(
         self, train: Train, tiny_config, override: str

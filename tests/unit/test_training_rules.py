@@ -130,6 +130,7 @@ class TestKey:
             "training.held_out_fraction=0.3",
             "training.selection=best_held_out",
             "training.threads=2",
+            "training.author_compat=true",
         ],
     )
     def test_changes_with_what_decides_the_weights(self, tiny_config, override: str) -> None:

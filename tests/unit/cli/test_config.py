@@ -23,6 +23,13 @@ def test_it_reads_back_as_the_defaults(printed: str, tmp_path: Path):
     assert load_config(path) == GTransConfig()
 
 
+def test_a_preset_reads_back_as_itself(tmp_path: Path):
+    result = CliRunner().invoke(app, ["config", "--config", "paper-resnet18"])
+    path = tmp_path / "mine.toml"
+    path.write_text(result.output)
+    assert load_config(path) == load_config(Path("paper-resnet18")) != GTransConfig()
+
+
 def test_it_names_every_knob_with_a_meaning_and_a_type(printed: str):
     described = re.findall(r"^# (.{10,}) \[(.+)\]\n(?:# )?(\w+) (?:=|is not set)", printed, re.M)
     assert sorted(name for _, _, name in described) == sorted(
