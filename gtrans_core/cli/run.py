@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gtrans_core.cli.options import GateFile
 from gtrans_core.errors import ConfigError, DataError, StorageError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="One knob, such as training.epochs=12."),
     ] = None,
+    gate: GateFile = None,
     profile: Annotated[
         str, typer.Option("--profile", metavar="NAME|FILE", help="Where to run and to record.")
     ] = "local",
@@ -66,6 +68,7 @@ def run(
     from gtrans_core.config import load_config
     from gtrans_core.storage import require_writable
     from pipelines.compile import COMPILED_CATEGORY
+    from pipelines.gates import load_gate
     from pipelines.local import LocalRun, new_run_key
     from pipelines.profiles import load_profile
 
@@ -77,6 +80,7 @@ def run(
         "store": place.store,
         "tracking_uri": place.tracking_uri,
         "experiment": place.experiment,
+        "gate": load_gate(category, gate).to_json(),
     }
     require_writable(Path(place.store))
     job = LocalRun(COMPILED_CATEGORY, parameters, Path(place.store) / "runs" / new_run_key())
