@@ -193,7 +193,8 @@ def _against(candidate: Evidence, champion: Evidence, name: str, gain: float) ->
     if theirs is None or not math.isfinite(theirs):
         reason = f"the champion's is {_known(theirs)}, so nothing to compare with"
         return Check(False, f"{name} {_number(candidate.metrics.get(name))}: {reason}")
-    return _at_least(candidate, name, theirs + gain, f"the champion's {theirs:.4f} {gain:+g}")
+    why = f"the champion's {theirs:.4f} {gain:+g}" if gain else "the champion's"
+    return _at_least(candidate, name, theirs + gain, why)
 
 
 def _at_least(candidate: Evidence, name: str, bound: float, why: str) -> Check:

@@ -199,37 +199,50 @@ class Championship:
     def settled(self) -> Ledger:
         """The ledger, once aliases and tags agree with it (on a dry run: as it is).
 
-        Setting an alias may overwrite a later one. So the ledger is read again afterwards: whoever
-        was overtaken while writing sees it there, and sets what is right by now.
+        Setting an alias may overwrite a later one. So both are read again afterwards, the alias
+        first: whoever was overtaken while writing sees it there, and sets what is right by now. The
+        mark that a move is settled is written last of all, so that a crash before is noticed.
         """
-        ledger = self.read()
-        while not self.dry_run and ledger.head is not None:
-            self._follow(ledger.head)
-            number, ledger = ledger.number, self.read()
-            if ledger.number == number:
-                break
-        return ledger
+        while True:
+            alias, ledger = self.aliases().get(CHAMPION), self.read()
+            head = ledger.head
+            if self.dry_run or head is None:
+                return ledger
+            if alias == head.move.champion:
+                self._settle(head)
+                return ledger
+            self._note_difference(head, alias)
+            if not self._set_champion(head.move.champion):
+                return ledger
 
     def drop_challenger(self, number: int) -> None:
         """Take the alias ``challenger`` from a version that has it."""
         if not self.dry_run and self.challenger() == number:
             self.client.delete_registered_model_alias(self.name, CHALLENGER)
 
-    def _follow(self, head: Recorded) -> None:
-        champion, alias = head.move.champion, self.aliases().get(CHAMPION)
-        if self._found(champion) is None:
-            self._notes.append(f"the champion, version {champion}, was deleted from the registry")
+    def _set_champion(self, number: int) -> bool:
+        """Point the alias; False where the version was deleted."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.set_registered_model_alias(self.name, CHAMPION, str(number))
+        except MlflowException as error:
+            if error_code(error) != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            self._notes = [f"the champion, version {number}, was deleted from the registry"]
+            return False
+        return True
+
+    def _settle(self, head: Recorded) -> None:
+        if head.settled:
             return
-        if alias != champion:
-            self._note_difference(head, alias)
-            self.client.set_registered_model_alias(self.name, CHAMPION, str(champion))
-        if not head.settled:
-            story = {"number": head.number, **head.move.model_dump(exclude={"token", "after"})}
-            self.client.set_model_version_tag(
-                self.name, str(champion), PROMOTION_TAG, json.dumps(story)
-            )
-            self.drop_challenger(champion)
-            mark_settled(self.client, self.category, head.number)
+        champion = head.move.champion
+        story = {"number": head.number, **head.move.model_dump(exclude={"token", "after"})}
+        self.client.set_model_version_tag(
+            self.name, str(champion), PROMOTION_TAG, json.dumps(story)
+        )
+        self.drop_challenger(champion)
+        mark_settled(self.client, self.category, head.number)
 
     def _note_difference(self, head: Recorded, alias: int | None) -> None:
         if head.settled:

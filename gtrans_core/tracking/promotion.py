@@ -141,22 +141,21 @@ def rollback(
     """
     office = Championship(client, category, dry_run)
     with office.entered("roll back"):
-        before = office.read().head
-        ledger = office.settled()
-        if before and before.move.kind == "rollback" and not before.settled:
-            return _outcome(office, before.move, ledger)
+        before, ledger = office.read(), office.settled()
+        if ledger.number != before.number:
+            return _moved_by_others(office, before, ledger)
+        head = before.head
+        if head and head.move.kind == "rollback" and not head.settled:
+            return _outcome(office, head.move, ledger)
         target = office.predecessor(ledger)
         office.verify(int(target.version))
         move = _move("rollback", ledger, office.champion(ledger), target, why)
         if dry_run:
             return Outcome(move.champion, move.previous, True, office.notes)
         ledger = office.make(move)
-        if not ledger.has(move.token) and not _did_the_same(move, ledger):
-            raise SupersededError(
-                f"{office.name} is not rolled back: {_told(ledger)} meanwhile; "
-                f"see `gtrans history {category}`"
-            )
-        return _outcome(office, move, ledger)
+        if ledger.has(move.token):
+            return _outcome(office, move, ledger)
+        return _moved_by_others(office, before, ledger)
 
 
 def read_history(client: MlflowClient, category: str) -> History:
@@ -239,12 +238,15 @@ def _move(
     )
 
 
-def _did_the_same(move: Move, ledger: Ledger) -> bool:
-    """Whether the move that came first was a rollback from and to the same versions."""
+def _moved_by_others(office: Championship, before: Ledger, ledger: Ledger) -> Outcome:
+    """What to say of a champion that was moved after we looked: good if it was rolled back."""
     head = ledger.head
-    return head is not None and (
-        (head.move.kind, head.move.previous, head.move.champion)
-        == ("rollback", move.previous, move.champion)
+    champion = office.champion(before)
+    if head and head.move.kind == "rollback" and head.move.previous == champion:
+        return Outcome(head.move.champion, champion, False, office.notes)
+    raise SupersededError(
+        f"{office.name} is not rolled back: {_told(ledger)} meanwhile; "
+        f"see `gtrans history {office.category}`"
     )
 
 
