@@ -9,6 +9,7 @@ import typer
 from gtrans_core.cli.options import ProfileName, Store
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from gtrans_core.tracking.comparison import Comparison, Group, Spread
@@ -57,8 +58,10 @@ def compare(
     client = connect_existing(place.tracking_uri)
     found = compared(client, place.experiment, category, by, last, runs or ())
     console = Console()
-    console.print(_metrics_table(found, f"{category}: test split, ranked by {by}"))
-    console.print()
+    same_config = "All have the same config, but for the seed"
+    _print_title(console, f"{category}: test split, ranked by {by}")
+    console.print(_metrics_table(found))
+    _print_title(console, "\nWhat differs" if found.differing else f"\n{same_config}")
     console.print(_differences_table(found))
     lines = ["", _data_line(found), "", "Compare in MLflow:"]
     lines += record_lines(place.tracking_uri, found.page)
@@ -66,12 +69,17 @@ def compare(
     console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
 
 
-def _metrics_table(found: Comparison, title: str) -> Table:
+def _print_title(console: Console, text: str) -> None:
+    # Not the table's own title, which wraps where the table is narrow.
+    console.print(text, style="italic", soft_wrap=True, markup=False, highlight=False)
+
+
+def _metrics_table(found: Comparison) -> Table:
     from rich.table import Table
 
     from gtrans_core.tracking.comparison import SECONDS
 
-    table = Table(title=title, title_justify="left", box=None)
+    table = Table(box=None)
     for heading in ("#", "seeds", *_COLUMNS.values(), "training s"):
         table.add_column(heading, justify="right")
     for rank, group in enumerate(found.groups, start=1):
@@ -88,8 +96,7 @@ def _differences_table(found: Comparison) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    title = "What differs" if found.differing else "All have the same config, but for the seed"
-    table = Table(title=title, title_justify="left", box=None)
+    table = Table(box=None)
     table.add_column("#", justify="right")
     for heading in (*found.differing, "data", "runs (seed)"):
         table.add_column(escape(heading))

@@ -24,7 +24,7 @@ GateFile = Annotated[
     Path | None,
     typer.Option("--gate", metavar="FILE", help="TOML file of thresholds over the category's own."),
 ]
-Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="Reason, kept in the history.")]
+Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="Reason to keep in the history.")]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what would happen, end the same way, change nothing.")
 ]

@@ -29,7 +29,7 @@ _METRICS = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "au_pro_
 def promote(
     category: Category,
     version: Annotated[
-        int | None, typer.Option("--version", min=1, help="Default: the challenger.")
+        int | None, typer.Option("--version", min=1, help="Which one; default: the challenger.")
     ] = None,
     gate: GateFile = None,
     why: Why = "",
@@ -96,7 +96,8 @@ def history(category: Category, profile: ProfileName = "local", store: Store = N
     client = connect_existing(load_profile(profile, store=store).tracking_uri)
     found = read_history(client, category)
     console = Console()
-    console.print(_history_table(category, found))
+    console.print(f"gtrans-{category}: champions", style="italic", highlight=False)
+    console.print(_history_table(found))
     for line in _alias_lines(category, found):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -130,11 +131,11 @@ def _show_outcome(
         typer.echo(f"Back to the previous champion:\n  {shlex.join(command)}")
 
 
-def _history_table(category: str, found: History) -> Table:
+def _history_table(found: History) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=f"gtrans-{category}: champions", title_justify="left", box=None)
+    table = Table(box=None)
     for heading in ("when (UTC)", "who", "what", "from", "to", *_METRICS.values(), "why"):
         table.add_column(heading)
     for recorded in found.moves:
