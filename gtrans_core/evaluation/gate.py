@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from gtrans_core.config import Section, canonical_json, describe_validation
 from gtrans_core.errors import ConfigError
-from gtrans_core.evaluation.report import MetricName
+from gtrans_core.evaluation.metric_names import MetricName
 
 DefectMetric = Literal["caught", "image_auroc", "au_pro_30"]
 

@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from gtrans_core.errors import GateError, ModelError, SupersededError
 from gtrans_core.evaluation.gate import Gate, Verdict
-from gtrans_core.evaluation.report import MetricName
+from gtrans_core.evaluation.metric_names import MetricName
 from gtrans_core.tracking.championship import (
     Championship,
     Judgement,
