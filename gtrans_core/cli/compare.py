@@ -19,8 +19,8 @@ _COLUMNS = {
     "image_f1_max": "image F1-max",
     "pixel_auroc": "pixel AUROC",
     "pixel_ap": "pixel AP",
-    "au_pro_30": "AU-PRO@0.3",
-    "au_pro_05": "AU-PRO@0.05",
+    "au_pro_30": "AU-PRO @0.3",
+    "au_pro_05": "AU-PRO @0.05",
 }
 _ID_LENGTH = 8
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gtrans_core.tracking.championship import Judgement
     from gtrans_core.tracking.promotion import History, Outcome
 
-_METRICS = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "au_pro_30": "AU-PRO@0.3"}
+_METRICS = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "au_pro_30": "AU-PRO @0.3"}
 
 
 def promote(
@@ -45,6 +45,7 @@ def promote(
     Ends with code 0 when the version is the champion, 12 when the gate refuses it, and 13 when
     somebody else's promotion came first and stays.
     """
+    from gtrans_core.cli.summary import program
     from gtrans_core.tracking.client import connect_existing
     from gtrans_core.tracking.promotion import promote as promoted
     from pipelines.gates import load_gate
@@ -62,7 +63,10 @@ def promote(
         dry_run=dry_run,
         on_verdict=lambda judgement: _show_verdict(category, judgement),
     )
-    _show_outcome(category, outcome, dry_run, profile, store)
+    _show_outcome(category, outcome, dry_run)
+    if outcome.moved and outcome.previous and not dry_run:
+        command = [program("gtrans"), "rollback", category, *place_options(profile, store)]
+        typer.echo(f"Back to the previous champion:\n  {shlex.join(command)}")
 
 
 def rollback(
@@ -82,7 +86,7 @@ def rollback(
 
     client = connect_existing(load_profile(profile, store=store).tracking_uri)
     outcome = rolled_back(client, category, why=why, dry_run=dry_run)
-    _show_outcome(category, outcome, dry_run, profile, store)
+    _show_outcome(category, outcome, dry_run)
 
 
 def history(category: Category, profile: ProfileName = "local", store: Store = None) -> None:
@@ -96,8 +100,9 @@ def history(category: Category, profile: ProfileName = "local", store: Store = N
     client = connect_existing(load_profile(profile, store=store).tracking_uri)
     found = read_history(client, category)
     console = Console()
-    console.print(f"gtrans-{category}: champions", style="italic", highlight=False)
-    console.print(_history_table(found))
+    if found.moves:
+        console.print(f"gtrans-{category}: champions", style="italic", highlight=False)
+        console.print(_history_table(found))
     for line in _alias_lines(category, found):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -113,11 +118,7 @@ def _show_verdict(category: str, judgement: Judgement) -> None:
         console.print(check.text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _show_outcome(
-    category: str, outcome: Outcome, dry_run: bool, profile: str, store: str | None
-) -> None:
-    from gtrans_core.cli.summary import program
-
+def _show_outcome(category: str, outcome: Outcome, dry_run: bool) -> None:
     for note in outcome.notes:
         typer.echo(note)
     if not outcome.moved:
@@ -126,9 +127,6 @@ def _show_outcome(
     before = f"version {outcome.previous}" if outcome.previous else "none"
     verb = "would be" if dry_run else "is"
     typer.echo(f"gtrans-{category} version {outcome.champion} {verb} the champion (was: {before})")
-    if outcome.previous and not dry_run:
-        command = [program("gtrans"), "rollback", category, *place_options(profile, store)]
-        typer.echo(f"Back to the previous champion:\n  {shlex.join(command)}")
 
 
 def _history_table(found: History) -> Table:
@@ -137,7 +135,7 @@ def _history_table(found: History) -> Table:
 
     table = Table(box=None)
     for heading in ("when (UTC)", "who", "what", "from", "to", *_METRICS.values(), "why"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=heading in ("when (UTC)", "what"))
     for recorded in found.moves:
         move = recorded.move
         table.add_row(
