@@ -53,6 +53,18 @@ class TrainingError(GTransError):
     exit_code = 9
 
 
+class GateError(GTransError):
+    """A version does not pass the gate; the champion stays."""
+
+    exit_code = 12
+
+
+class SupersededError(GTransError):
+    """Somebody else moved the champion meanwhile; theirs stays."""
+
+    exit_code = 13
+
+
 class PreemptedError(GTransError):
     """The process was asked to stop (SIGTERM); its state is saved, the same command goes on."""
 

@@ -12,6 +12,7 @@ from components.ingest.component import ingest
 from components.register.component import register
 from components.train.component import train
 from gtrans_core.config import GTransConfig
+from pipelines.gates import load_gate
 
 
 @dsl.pipeline(
@@ -25,6 +26,7 @@ def category_pipeline(
     tracking_uri: str,
     config: str = GTransConfig().to_json(),
     experiment: str = "gtrans",
+    gate: str = load_gate().to_json(),
 ) -> None:
     """Train, evaluate and register a detector for one category.
 
@@ -36,6 +38,7 @@ def category_pipeline(
         tracking_uri: the MLflow server or database that holds the record.
         config: every knob, as JSON; absent keys take the product's defaults.
         experiment: the MLflow experiment of the run.
+        gate: thresholds for becoming champion, as JSON (pipelines/categories).
     """
     run = {
         "run_key": dsl.PIPELINE_JOB_ID_PLACEHOLDER,
@@ -51,6 +54,7 @@ def category_pipeline(
     verdict = evaluate(
         **run,
         config=config,
+        gate=gate,
         data_digest=data.outputs["Output"],
         model=model.outputs["model"],
         features=features.outputs["features"],
@@ -59,6 +63,7 @@ def category_pipeline(
     )
     version = register(
         **run,
+        gate=gate,
         detector=verdict.outputs["detector"],
         evaluation=verdict.outputs["evaluation"],
     )

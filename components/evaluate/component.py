@@ -13,6 +13,7 @@ def evaluate(
     store: str,
     tracking_uri: str,
     experiment: str,
+    gate: str,
     data_digest: str,
     model: dsl.Input[dsl.Model],
     features: dsl.Input[dsl.Artifact],
@@ -33,7 +34,7 @@ def evaluate(
     settings = RunSettings(run_key, category, store, tracking_uri, experiment)
     artifacts = (model, features, train_data, test_data, detector, report, evaluation)
     with run_step("evaluate", settings):
-        values = step(settings, config, data_digest, *(Path(item.path) for item in artifacts))
+        values = step(settings, config, gate, data_digest, *(Path(a.path) for a in artifacts))
     for name, value in values.items():
         metrics.log_metric(name, value)
     return values

@@ -25,6 +25,7 @@ def call(metrics: dsl.Metrics) -> Any:
     return evaluate.python_func(
         **RUN,
         config="{}",
+        gate="{}",
         data_digest="d1",
         model=dsl.Model(uri="/in/model"),
         features=dsl.Artifact(uri="/in/features"),
@@ -52,7 +53,7 @@ def test_it_calls_the_step_logs_and_returns_the_metrics() -> None:
         "/out/report",
         "/out/evaluation",
     ]
-    step.assert_called_once_with(RunSettings(**RUN), "{}", "d1", *map(Path, paths))
+    step.assert_called_once_with(RunSettings(**RUN), "{}", "{}", "d1", *map(Path, paths))
 
 
 def test_a_known_error_becomes_its_exit_code() -> None:

@@ -12,10 +12,11 @@ def register(
     store: str,
     tracking_uri: str,
     experiment: str,
+    gate: str,
     detector: dsl.Input[dsl.Model],
     evaluation: dsl.Input[dsl.Artifact],
 ) -> str:
-    """Register the detector as the category's challenger; returns the version."""
+    """Register the detector as challenger, judged by the gate; returns the version."""
     from pathlib import Path
 
     from gtrans_core.steps.register import register as step
@@ -24,4 +25,4 @@ def register(
 
     settings = RunSettings(run_key, category, store, tracking_uri, experiment)
     with run_step("register", settings):
-        return step(settings, Path(detector.path), Path(evaluation.path))
+        return step(settings, gate, Path(detector.path), Path(evaluation.path))

@@ -24,6 +24,7 @@ RUN = {
 def call() -> Any:
     return register.python_func(
         **RUN,
+        gate="{}",
         detector=dsl.Model(uri="/in/detector"),
         evaluation=dsl.Artifact(uri="/in/evaluation"),
     )
@@ -32,7 +33,9 @@ def call() -> Any:
 def test_it_calls_the_step_and_returns_the_version() -> None:
     with patch(STEP, autospec=True, return_value="3") as step:
         assert call() == "3"
-    step.assert_called_once_with(RunSettings(**RUN), Path("/in/detector"), Path("/in/evaluation"))
+    step.assert_called_once_with(
+        RunSettings(**RUN), "{}", Path("/in/detector"), Path("/in/evaluation")
+    )
 
 
 def test_a_known_error_becomes_its_exit_code() -> None:

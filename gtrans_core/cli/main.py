@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from gtrans_core import __version__
+from gtrans_core.cli.compare import compare
 from gtrans_core.cli.compile import compile_pipeline
 from gtrans_core.cli.config import show_config
 from gtrans_core.cli.doctor import doctor
 from gtrans_core.cli.predict import predict
+from gtrans_core.cli.promote import history, promote, rollback
 from gtrans_core.cli.run import run
 from gtrans_core.errors import GTransError
 
@@ -25,6 +27,10 @@ app = typer.Typer(
 )
 app.command("run")(run)
 app.command("predict")(predict)
+app.command("compare")(compare)
+app.command("promote")(promote)
+app.command("rollback")(rollback)
+app.command("history")(history)
 app.command("config")(show_config)
 app.command("compile")(compile_pipeline)
 app.command("doctor")(doctor)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gtrans_core.cli.options import GateFile
 from gtrans_core.data.known import KNOWN_SOURCES
 from gtrans_core.errors import ConfigError, DataError, StorageError
 
@@ -44,6 +45,7 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="One knob, such as training.epochs=12."),
     ] = None,
+    gate: GateFile = None,
     profile: Annotated[
         str, typer.Option("--profile", metavar="NAME|FILE", help="Where to run and to record.")
     ] = "local",
@@ -71,6 +73,7 @@ def run(
     from gtrans_core.config import load_config
     from gtrans_core.storage import require_writable
     from pipelines.compile import COMPILED_CATEGORY
+    from pipelines.gates import load_gate
     from pipelines.local import LocalRun, new_run_key
     from pipelines.profiles import load_profile
 
@@ -82,6 +85,7 @@ def run(
         "store": place.store,
         "tracking_uri": place.tracking_uri,
         "experiment": place.experiment,
+        "gate": load_gate(category, gate).to_json(),
     }
     require_writable(Path(place.store))
     job = LocalRun(COMPILED_CATEGORY, parameters, Path(place.store) / "runs" / new_run_key())

@@ -54,11 +54,14 @@ def show_summary(
         *([f"Reused   {', '.join(reused)} (nothing changed)"] if reused else []),
         f"Report   {report}",
         f"Model    gtrans-{category} version {registered['version']}, alias challenger",
+        *([f"Gate     {registered['gate']}"] if "gate" in registered else []),
         "",
         "Open this run in MLflow:",
-        *_record_lines(profile.tracking_uri, registered["run_page"]),
+        *record_lines(profile.tracking_uri, registered["run_page"]),
         "Score an image with the registered model:",
         "  " + _predict_command(category, place),
+        "Make it the champion, if it passes the gate:",
+        "  " + shlex.join([program("gtrans"), "promote", category, *place]),
     ]
     # Not wrapped: a path or a command is copied whole.
     console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
@@ -75,22 +78,22 @@ def _metrics_table(metrics: Mapping[str, float | None], title: str) -> Table:
     return table
 
 
-def _record_lines(tracking_uri: str, page: str) -> list[str]:
+def record_lines(tracking_uri: str, page: str) -> list[str]:
     """The run's page in MLflow, after the command that serves it where no server runs."""
     if tracking_uri.startswith(("http://", "https://")):
         return [f"  {tracking_uri.rstrip('/')}/{page}"]
     return [
-        f"  {shlex.quote(_program('mlflow'))} ui --backend-store-uri {shlex.quote(tracking_uri)}",
+        f"  {shlex.quote(program('mlflow'))} ui --backend-store-uri {shlex.quote(tracking_uri)}",
         f"  then http://127.0.0.1:5000/{page}",
     ]
 
 
 def _predict_command(category: str, place: Sequence[str]) -> str:
     model = f"models:/gtrans-{category}@challenger"
-    return shlex.join([_program("gtrans"), "predict", "IMAGE", "--model", model, *place])
+    return shlex.join([program("gtrans"), "predict", "IMAGE", "--model", model, *place])
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
     """How to call a program of this environment: by name if the shell finds it, else by path."""
     beside = Path(sys.executable).parent / name
     if shutil.which(name) == str(beside):

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from gtrans_core.config import describe_validation
 from gtrans_core.errors import ModelError
 from gtrans_core.evaluation.evaluation import DefectResult
+from gtrans_core.evaluation.gate import Evidence
 from gtrans_core.storage import write_atomic
 
 RECORD = "record.json"
@@ -55,6 +56,15 @@ class EvaluationRecord(BaseModel):
             if result.au_pro_30 is not None:
                 row[f"defect/{result.defect}/au_pro_30"] = result.au_pro_30
         return row
+
+    @property
+    def test_images(self) -> int:
+        """Good and defective test images together."""
+        return self.good_images + sum(result.images for result in self.per_defect)
+
+    def evidence(self) -> Evidence:
+        """What the gate looks at."""
+        return Evidence(self.data_digest, self.test_images, self.numbers())
 
     def write(self, folder: Path) -> None:
         """Write ``record.json``.

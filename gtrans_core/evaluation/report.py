@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import base64
-from typing import Annotated, Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, NamedTuple, get_args
 
 import jinja2
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-MetricName = Literal[
-    "image_auroc",
-    "image_ap",
-    "image_f1_max",
-    "pixel_auroc",
-    "pixel_ap",
-    "pixel_f1_max",
-    "au_pro_30",
-    "au_pro_05",
-]
+from gtrans_core.evaluation.metric_names import MetricName
+
 Count = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(ge=0, le=1)]
 HEAT_MAPS, SCORE_HISTOGRAM = "heat_maps", "score_histogram"

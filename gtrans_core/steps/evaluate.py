@@ -23,6 +23,7 @@ from gtrans_core.evaluation.evaluation import (
     split_metrics,
 )
 from gtrans_core.evaluation.gallery import draw_gallery
+from gtrans_core.evaluation.gate import Gate, judge
 from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.evaluation.report import DefectRow, Picture, ReportData, Training, render_report
 from gtrans_core.evaluation.thresholds import conformal_threshold
@@ -40,6 +41,7 @@ from gtrans_core.weights import load_guide
 def evaluate(
     settings: RunSettings,
     config_json: str,
+    gate_json: str,
     data_digest: str,
     model: Path,
     feature_cache: Path,
@@ -54,6 +56,7 @@ def evaluate(
     Args:
         settings: the run.
         config_json: the config.
+        gate_json: the thresholds for becoming champion; the report tells how it stands.
         data_digest: identity of both splits.
         model: folder that ``train`` wrote.
         feature_cache: file that ``cache_features`` wrote.
@@ -67,11 +70,12 @@ def evaluate(
         The metrics that are available.
 
     Raises:
+        ConfigError: when config or gate is not one.
         ModelError, DataError, WeightsError, StorageError: when something handed over is damaged.
     """
     progress = Progress("evaluate")
     progress.started()
-    config = GTransConfig.from_json(config_json)
+    config, gate = GTransConfig.from_json(config_json), Gate.from_json(gate_json)
     scorer, info = _load_scorer(settings, config, model, Manifest.read(train_manifest))
     held_out_scores = _held_out_scores(scorer, FeatureCacheRef.read(feature_cache), info)
     threshold = conformal_threshold(held_out_scores, config.evaluation.false_alarm_rate)
@@ -104,7 +108,7 @@ def evaluate(
         [{"step": r["step"], **r["values"]} for r in info.history],
         config.evaluation.examples_per_defect,
     )
-    html = render_report(_report_data(settings, outcome, info, pictures)).encode()
+    html = render_report(_report_data(settings, outcome, info, gate, pictures)).encode()
     write_atomic(report, html)
     write_atomic(evaluation / files.REPORT, html)
     for name, picture in pictures.items():
@@ -181,6 +185,7 @@ def _report_data(
     settings: RunSettings,
     outcome: EvaluationRecord,
     training: TrainingInfo,
+    gate: Gate,
     pictures: dict[str, Picture],
 ) -> ReportData:
     return ReportData(
@@ -219,7 +224,7 @@ def _report_data(
                 ["mlflow", "ui", "--backend-store-uri", settings.public_tracking_uri]
             ),
         },
-        notes=_notes(outcome, training),
+        notes=(*_notes(outcome, training), _gate_note(outcome, gate)),
     )
 
 
@@ -238,3 +243,10 @@ def _notes(outcome: EvaluationRecord, training: TrainingInfo) -> tuple[str, ...]
         f"{kept} No test image was used to train, to select or to calibrate.",
         *([released] if training.config.training.author_compat else []),
     )
+
+
+def _gate_note(outcome: EvaluationRecord, gate: Gate) -> str:
+    # The champion is known only to the registry, which this step does without.
+    verdict = judge(gate, outcome.evidence(), None)
+    said = "passed" if verdict.passed else f"refused: {'; '.join(verdict.reasons)}"
+    return f"Gate for promotion, floors only (the champion is looked at when registering): {said}."

@@ -12,21 +12,27 @@ from gtrans_core.data.manifest import Manifest
 from gtrans_core.data.reading import read_image
 from gtrans_core.errors import DataError
 from gtrans_core.evaluation import record as files
+from gtrans_core.evaluation.gate import Gate
 from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.progress import Progress
 from gtrans_core.steps.settings import RunSettings
+from gtrans_core.tracking.championship import Judgement
 from gtrans_core.tracking.journal import replay
 from gtrans_core.tracking.model import log_model
+from gtrans_core.tracking.promotion import judge_new_version
 from gtrans_core.tracking.registry import CHALLENGER
 from gtrans_core.tracking.registry import register as register_version
 from gtrans_core.tracking.runs import RunLogger, open_run
 
 
-def register(settings: RunSettings, detector: Path, evaluation: Path) -> str:
-    """Log the run and register its detector; the same detector never makes a second version.
+def register(settings: RunSettings, gate_json: str, detector: Path, evaluation: Path) -> str:
+    """Log the run, register its detector, and write on the version what the gate says of it.
+
+    The same detector never makes a second version.
 
     Args:
         settings: the run.
+        gate_json: the thresholds for becoming champion; nothing is promoted here.
         detector: folder that ``evaluate`` packaged.
         evaluation: folder with the record, manifests, journal, figures and report.
 
@@ -34,11 +40,13 @@ def register(settings: RunSettings, detector: Path, evaluation: Path) -> str:
         The registered version's number.
 
     Raises:
+        ConfigError: when the gate is not one.
         TrackingError: when MLflow refuses or stays unreachable; nothing is lost, run it again.
         ModelError: when the folders are damaged.
     """
     progress = Progress("register")
     progress.started()
+    gate = Gate.from_json(gate_json)
     record = EvaluationRecord.read(evaluation)
     run = open_run(settings.tracking, settings.run_key, settings.category)
     _log_evaluation(run, record, evaluation, progress)
@@ -47,17 +55,20 @@ def register(settings: RunSettings, detector: Path, evaluation: Path) -> str:
     version = register_version(
         run.client, run.run_id, model_uri, settings.category, detector, _version_tags(record)
     )
+    judgement = judge_new_version(run.client, settings.category, version.version, gate)
     run.log_lineage({"registered_version": str(version.version)})
     run.finish()
     if not version.created:
         progress.said(f"this very detector is {version.name} version {version.version} already")
     progress.said(f"{version.name} version {version.version} is the {CHALLENGER}")
+    progress.said(_in_words(judgement))
     progress.finished(
         reused=not version.created,
         version=version.version,
         model_uri=f"models:/{version.name}@{CHALLENGER}",
         run_id=run.run_id,
         run_page=run.page(),
+        gate=_in_words(judgement),
     )
     return str(version.version)
 
@@ -94,4 +105,13 @@ def _input_example(test: Manifest) -> bytes:
 
 def _version_tags(record: EvaluationRecord) -> dict[str, str]:
     metrics = {f"metric.{name}": f"{value:.6f}" for name, value in record.numbers().items()}
-    return {**record.lineage, **metrics}
+    return {**record.lineage, **metrics, "test_images": str(record.test_images)}
+
+
+def _in_words(judgement: Judgement) -> str:
+    if judgement.champion == judgement.version:
+        return "is the champion"
+    if judgement.verdict.passed:
+        rival = f"version {judgement.champion}" if judgement.champion else "no champion yet"
+        return f"passed (against: {rival})"
+    return f"refused: {'; '.join(judgement.verdict.reasons)}"

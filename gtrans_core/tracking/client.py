@@ -95,6 +95,17 @@ def has_record(uri: str) -> bool:
     return not uri.startswith(SQLITE_SCHEME) or database_path(uri).is_file()
 
 
+def connect_existing(uri: str) -> MlflowClient:
+    """``connect`` to a record that is there already; an embedded one is not made.
+
+    Raises:
+        TrackingError: when there is none, or for an address that MLflow cannot use.
+    """
+    if not has_record(uri):
+        raise TrackingError(f"no record at {uri}; name the folder of the runs with --store")
+    return connect(uri)
+
+
 @contextlib.contextmanager
 def reported(uri: str, doing: str) -> Iterator[None]:
     """Turn whatever MLflow raises within into one clear line.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MODEL_PREFIX = "gtrans-"
 CHALLENGER = "challenger"
+CHAMPION = "champion"
 FILES_TAG = PREFIX + "files"
 
 
@@ -54,7 +55,8 @@ def register(
 ) -> RegisteredVersion:
     """Make a logged model a version of ``gtrans-CATEGORY`` and the category's challenger.
 
-    The same detector never makes a second version: the existing one is returned.
+    The same detector never makes a second version: the existing one is returned, with the tags that
+    it lacks.
 
     Args:
         client: the registry.
@@ -80,11 +82,13 @@ def register(
         FILES_TAG: json.dumps(files),
     }
     with reported(client.tracking_uri, f"register {name}"):
-        _ensure_model(client, name)
+        ensure_model(client, name)
         version = _version_of(client, name, digest)
         created = version is None
         if version is None:
             version, created = _create_version(client, name, run_id, model_uri, all_tags)
+        else:
+            _add_missing_tags(client, name, version, all_tags)
         client.set_registered_model_alias(name, CHALLENGER, str(version))
     return RegisteredVersion(name, version, created)
 
@@ -125,7 +129,8 @@ def fetch_model(client: MlflowClient, uri: str, destination: Path) -> Path:
     return target
 
 
-def _ensure_model(client: MlflowClient, name: str) -> None:
+def ensure_model(client: MlflowClient, name: str) -> None:
+    """Make a registered model unless it is there."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -153,6 +158,13 @@ def _create_version(
         client.delete_model_version(name, made.version)
         return first, False
     return int(made.version), True
+
+
+def _add_missing_tags(client: MlflowClient, name: str, version: int, tags: dict[str, str]) -> None:
+    """What an earlier release did not write on a version; what is there stays."""
+    present = client.get_model_version(name, str(version)).tags
+    for tag in tags.keys() - present.keys():
+        client.set_model_version_tag(name, str(version), tag, tags[tag])
 
 
 def _version_of(client: MlflowClient, name: str, digest: str) -> int | None:
@@ -196,7 +208,8 @@ def _what_there_is(client: MlflowClient, name: str) -> str:
     except MlflowException as error:
         if error_code(error) != "RESOURCE_DOES_NOT_EXIST":
             raise
-        models = sorted(model.name for model in client.search_registered_models())
+        names = sorted(model.name for model in client.search_registered_models())
+        models = [name for name in names if name.startswith(MODEL_PREFIX)]
         return f"there is {', '.join(models) or 'no model yet'}"
     versions = [int(found.version) for found in client.search_model_versions(f"name = '{name}'")]
     aliases = [f"@{alias} (version {number})" for alias, number in sorted(model.aliases.items())]

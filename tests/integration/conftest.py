@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +73,12 @@ def png() -> bytes:
 class Processes:
     """Starts Python processes, and servers of their own process group."""
 
-    def python(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+    def python(
+        self, *arguments: str, packages: str = "", **options: Any
+    ) -> subprocess.Popen[bytes]:
         """``python ARGUMENTS`` with this project's code and the virtual environment's commands."""
         environment = os.environ | {
-            "PYTHONPATH": str(SOURCES),
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(SOURCES), packages))),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -86,20 +92,34 @@ class Processes:
             return int(probe.getsockname()[1])
 
     @contextmanager
-    def mlflow_server(self, folder: Path, port: int) -> Iterator[str]:
-        """An MLflow server that keeps its data in ``folder``; gives its address."""
+    def mlflow_server(
+        self, folder: Path, port: int, database: str = "", packages: str = ""
+    ) -> Iterator[str]:
+        """An MLflow server that keeps its data in ``folder``; gives its address.
+
+        ``database``: a SQLAlchemy address instead; ``packages``: a folder of its driver.
+        """
+        database = database or f"sqlite:///{folder}/mlflow.db"
         command = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-        command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--workers", "1"]
+        command += ["--backend-store-uri", database, "--workers", "1"]
         command += ["--artifacts-destination", str(folder / "artifacts")]
-        with self.server(*command, folder=folder, health=f"http://127.0.0.1:{port}/health"):
+        health = f"http://127.0.0.1:{port}/health"
+        with self.server(*command, folder=folder, health=health, packages=packages):
             yield f"http://127.0.0.1:{port}"
 
     @contextmanager
-    def server(self, *arguments: str, folder: Path, health: str) -> Iterator[None]:
+    def server(
+        self, *arguments: str, folder: Path, health: str, packages: str = ""
+    ) -> Iterator[None]:
         """A server that answers at ``health``; it and its children are ended afterwards."""
         with (folder / "server.log").open("ab") as log:
             process = self.python(
-                *arguments, stdout=log, stderr=log, cwd=folder, start_new_session=True
+                *arguments,
+                packages=packages,
+                stdout=log,
+                stderr=log,
+                cwd=folder,
+                start_new_session=True,
             )
         try:
             deadline = time.monotonic() + 120
@@ -137,3 +157,77 @@ def answers(url: str) -> bool:
             return response.status == 200
     except OSError:
         return False
+
+
+@dataclass(frozen=True)
+class Database:
+    """A running PostgreSQL: its SQLAlchemy address, and a folder that holds its driver."""
+
+    uri: str
+    packages: str
+
+
+@pytest.fixture(scope="session")
+def postgresql(processes: Processes) -> Iterator[Database]:
+    """PostgreSQL of this machine on a free port, its data in a temporary folder.
+
+    Where it is missing it is installed only if ``GTRANS_TEST_INSTALL=1`` (CI) says so; else what
+    needs it is skipped.
+    """
+    programs = postgresql_programs()
+    with tempfile.TemporaryDirectory(prefix="gtrans-postgresql-") as name:
+        folder, packages = Path(name), Path(name) / "packages"
+        packages.mkdir()
+        link_driver(packages)
+        data, port = folder / "data", processes.free_port()
+        data.mkdir()
+        folder.chmod(0o755)
+        as_user: dict[str, Any] = {"cwd": folder}
+        if os.getuid() == 0:  # PostgreSQL refuses to run as root
+            shutil.chown(data, "postgres")
+            as_user |= {"user": "postgres", "group": "postgres", "extra_groups": []}
+        initdb = [programs / "initdb", "-D", data, "-U", "postgres", "--auth=trust"]
+        subprocess.run(initdb, check=True, capture_output=True, **as_user)
+        options = ["-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={data}"]
+        command = [programs / "postgres", "-D", data, "-p", str(port), *options]
+        with (folder / "log").open("wb") as log:
+            server = subprocess.Popen(command, stdout=log, stderr=log, **as_user)
+        try:
+            ready = [programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port), "-t", "1"]
+            deadline = time.monotonic() + 60
+            while subprocess.run(ready, check=False, capture_output=True).returncode:
+                assert server.poll() is None, (folder / "log").read_text()
+                assert time.monotonic() < deadline, (folder / "log").read_text()
+                time.sleep(0.2)
+            uri = f"postgresql+psycopg2://postgres@127.0.0.1:{port}/postgres"
+            yield Database(uri, str(packages))
+        finally:
+            server.send_signal(signal.SIGINT)  # its fast shutdown
+            server.wait(60)
+
+
+def postgresql_programs() -> Path:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        apt_install("postgresql")
+        found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return found[-1].parent
+
+
+def link_driver(packages: Path) -> None:
+    """psycopg2 of this environment, or Debian's where it is of the same Python."""
+    if importlib.util.find_spec("psycopg2"):
+        return
+    debian = Path("/usr/lib/python3/dist-packages/psycopg2")
+    if not debian.is_dir():
+        apt_install("python3-psycopg2")
+    if not list(debian.glob(f"_psycopg.cpython-{sys.version_info[0]}{sys.version_info[1]}-*.so")):
+        pytest.skip("psycopg2 is not installed, and Debian's is of another Python")
+    (packages / "psycopg2").symlink_to(debian)
+
+
+def apt_install(package: str) -> None:
+    if os.environ.get("GTRANS_TEST_INSTALL") != "1" or os.getuid() != 0:
+        pytest.skip(f"{package} is missing; as root, GTRANS_TEST_INSTALL=1 installs it")
+    command = ["apt-get", "install", "--yes", "--no-install-recommends", package]
+    subprocess.run(command, check=True, capture_output=True)

@@ -11,17 +11,28 @@ from typer.testing import CliRunner
 from gtrans_core import __version__
 from gtrans_core.cli.main import app, main
 
+VERBS = (
+    "run",
+    "predict",
+    "compare",
+    "promote",
+    "rollback",
+    "history",
+    "config",
+    "compile",
+    "doctor",
+)
 HEAVY = {"torch", "timm", "kfp", "mlflow", "numpy", "pandas", "pydantic", "matplotlib", "boto3"}
 
 
 def test_help_lists_every_verb_with_a_line():
     result = CliRunner().invoke(app, ["--help"])
     assert result.exit_code == 0
-    for verb in ("run", "predict", "config", "compile", "doctor"):
+    for verb in VERBS:
         assert re.search(rf"^│ {verb}\s+[A-Z]", result.output, flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize("verb", ["run", "predict", "config", "compile", "doctor"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_help_of_a_verb_describes_every_option(verb: str):
     result = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200"})
     assert result.exit_code == 0

@@ -13,6 +13,7 @@ from gtrans_core.config import GTransConfig
 from gtrans_core.errors import ConfigError, GTransError, StorageError
 from pipelines import local
 from pipelines.compile import COMPILED_CATEGORY
+from pipelines.gates import load_gate
 from pipelines.local import LocalRun, Outcome, StopRequested
 
 GOOD_RESULTS: dict[str, dict[str, Any]] = {
@@ -72,6 +73,7 @@ def test_it_runs_the_committed_pipeline_with_its_parameters(pipeline: Pipeline, 
         "store": str(tmp_path),
         "tracking_uri": f"sqlite:///{tmp_path}/mlflow.db",
         "experiment": "lab",
+        "gate": load_gate("demo").to_json(),
     }
 
 

@@ -72,6 +72,14 @@ def test_paths_and_commands_are_whole_lines_that_a_shell_reads_back(
     assert score[1:] == ["predict", "IMAGE", "--model", model, "--store", "/s p"]
 
 
+def test_the_gates_verdict_and_how_to_promote(capsys: pytest.CaptureFixture[str]):
+    registered = {**RESULTS["register"], "gate": "passed (against: version 2)"}
+    lines = summary(capsys, register=registered).splitlines()
+    assert "Gate     passed (against: version 2)" in lines
+    promote = next(shlex.split(line) for line in lines if " promote " in line)
+    assert promote[1:] == ["promote", "bottle", "--store", "/s p"]
+
+
 def test_a_server_needs_no_command(capsys: pytest.CaptureFixture[str]):
     output = summary(capsys, uri="http://mlflow.plant:5000/")
     assert "  http://mlflow.plant:5000/#/experiments/1/runs/abc" in output.splitlines()

@@ -10,6 +10,7 @@ import yaml
 from components.image import IMAGE
 from gtrans_core.config import GTransConfig
 from pipelines.compile import COMPILED_CATEGORY, compile_category, compiled_category
+from pipelines.gates import load_gate
 from pipelines.local import STEPS
 
 RUN = {"run_key", "category", "store", "tracking_uri", "experiment"}
@@ -17,8 +18,8 @@ PARAMETERS = {
     "ingest": RUN | {"source", "config"},
     "cache-features": RUN | {"config"},
     "train": RUN | {"config"},
-    "evaluate": RUN | {"config", "data_digest"},
-    "register": RUN,
+    "evaluate": RUN | {"config", "gate", "data_digest"},
+    "register": RUN | {"gate"},
 }
 ARTIFACTS = {
     "ingest": {},
@@ -93,11 +94,16 @@ def test_parameters_and_defaults(spec: dict[str, Any]):
         "store",
         "tracking_uri",
         "experiment",
+        "gate",
     }
     assert all(value["parameterType"] == "STRING" for value in parameters.values())
     assert all(value["description"] for value in parameters.values())
     defaults = {k: v["defaultValue"] for k, v in parameters.items() if "defaultValue" in v}
-    assert defaults == {"config": GTransConfig().to_json(), "experiment": "gtrans"}
+    assert defaults == {
+        "config": GTransConfig().to_json(),
+        "experiment": "gtrans",
+        "gate": load_gate().to_json(),
+    }
     assert GTransConfig.from_json(defaults["config"]) == GTransConfig()
 
 

@@ -1,56 +1,10 @@
 from __future__ import annotations
 
-from pathlib import Path
-from uuid import uuid4
-
 import pytest
 
 from gtrans_core.errors import ModelError, TrackingError
 from gtrans_core.tracking import registry
 from gtrans_core.tracking.registry import CHALLENGER, fetch_model, register
-from gtrans_core.tracking.runs import RunLogger
-
-TAGS = {"data_digest": "d" * 64, "image_auroc": "0.99"}
-
-
-class Shelf:
-    """Logs plain folders as models, without the cost of packaging real detectors."""
-
-    def __init__(self, run: RunLogger, scratch: Path) -> None:
-        self.run, self.client, self.scratch = run, run.client, scratch
-        self.category = f"c{uuid4().hex[:8]}"
-
-    @property
-    def name(self) -> str:
-        return f"gtrans-{self.category}"
-
-    def detector(self, content: str) -> Path:
-        folder = self.scratch / uuid4().hex
-        folder.mkdir()
-        (folder / "detector.json").write_text(f'"{content}"')
-        (folder / "trans.safetensors").write_text(content)
-        return folder
-
-    def log(self, detector: Path) -> str:
-        experiment = self.client.get_run(self.run.run_id).info.experiment_id
-        model = self.client.create_logged_model(experiment, "detector", self.run.run_id)
-        self.client.log_model_artifacts(model.model_id, str(detector), "artifacts/detector")
-        return f"models:/{model.model_id}"
-
-    def register(self, content: str = "one") -> registry.RegisteredVersion:
-        detector = self.detector(content)
-        uri = self.log(detector)
-        return register(self.client, self.run.run_id, uri, self.category, detector, TAGS)
-
-    def stored(self, version: int) -> Path:
-        """Where the registry keeps a version's detector."""
-        uri = self.client.get_model_version_download_uri(self.name, str(version))
-        return Path(uri.removeprefix("file://")) / "artifacts/detector"
-
-
-@pytest.fixture
-def shelf(run: RunLogger, tmp_path: Path) -> Shelf:
-    return Shelf(run, tmp_path)
 
 
 class TestRegister:
@@ -61,7 +15,7 @@ class TestRegister:
         version = shelf.client.get_model_version_by_alias(shelf.name, CHALLENGER)
         assert version.version == 1
         assert version.run_id == shelf.run.run_id
-        assert version.tags["gtrans.image_auroc"] == "0.99"
+        assert version.tags["gtrans.metric.image_auroc"] == "0.990000"
         assert version.tags["gtrans.data_digest"] == "d" * 64
         assert version.tags["gtrans.category"] == shelf.category
 
@@ -72,6 +26,14 @@ class TestRegister:
         assert (again.version, again.created) == (1, False)
         assert len(shelf.client.search_model_versions(f"name = '{shelf.name}'")) == 2
         assert shelf.client.get_model_version_by_alias(shelf.name, CHALLENGER).version == 1
+
+    def test_a_version_of_an_earlier_release_gets_the_tags_it_lacks(self, shelf):
+        shelf.register("one")
+        shelf.client.delete_model_version_tag(shelf.name, "1", "gtrans.test_images")
+        shelf.client.set_model_version_tag(shelf.name, "1", "gtrans.data_digest", "old")
+        shelf.register("one")
+        tags = shelf.client.get_model_version(shelf.name, "1").tags
+        assert (tags["gtrans.test_images"], tags["gtrans.data_digest"]) == ("80", "old")
 
     def test_second_of_two_simultaneous_registrations_withdraws(self, shelf, monkeypatch):
         shelf.register("one")

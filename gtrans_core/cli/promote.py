@@ -1,0 +1,168 @@
+"""``gtrans promote``, ``rollback`` and ``history``: who is champion of a category."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gtrans_core.cli.options import (
+    Category,
+    DryRun,
+    GateFile,
+    ProfileName,
+    Store,
+    Why,
+    place_options,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from gtrans_core.tracking.championship import Judgement
+    from gtrans_core.tracking.promotion import History, Outcome
+
+_METRICS = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "au_pro_30": "AU-PRO @0.3"}
+
+
+def promote(
+    category: Category,
+    version: Annotated[
+        int | None, typer.Option("--version", min=1, help="Which one; default: the challenger.")
+    ] = None,
+    gate: GateFile = None,
+    why: Why = "",
+    again: Annotated[
+        bool, typer.Option("--again", help="Also a version that was rolled back before.")
+    ] = False,
+    dry_run: DryRun = False,
+    profile: ProfileName = "local",
+    store: Store = None,
+) -> None:
+    """Make a version the champion, if it passes the gate.
+
+    Ends with code 0 when the version is the champion, 12 when the gate refuses it, and 13 when
+    somebody else's promotion came first and stays.
+    """
+    from gtrans_core.cli.summary import program
+    from gtrans_core.tracking.client import connect_existing
+    from gtrans_core.tracking.promotion import promote as promoted
+    from pipelines.gates import load_gate
+    from pipelines.profiles import load_profile
+
+    thresholds = load_gate(category, gate)
+    client = connect_existing(load_profile(profile, store=store).tracking_uri)
+    outcome = promoted(
+        client,
+        category,
+        thresholds,
+        version,
+        why=why,
+        again=again,
+        dry_run=dry_run,
+        on_verdict=lambda judgement: _show_verdict(category, judgement),
+    )
+    _show_outcome(category, outcome, dry_run)
+    if outcome.moved and outcome.previous and not dry_run:
+        command = [program("gtrans"), "rollback", category, *place_options(profile, store)]
+        typer.echo(f"Back to the previous champion:\n  {shlex.join(command)}")
+
+
+def rollback(
+    category: Category,
+    why: Why = "",
+    dry_run: DryRun = False,
+    profile: ProfileName = "local",
+    store: Store = None,
+) -> None:
+    """Make the previous champion champion again.
+
+    Its files are compared with the digests of its registration first; the gate is not asked.
+    """
+    from gtrans_core.tracking.client import connect_existing
+    from gtrans_core.tracking.promotion import rollback as rolled_back
+    from pipelines.profiles import load_profile
+
+    client = connect_existing(load_profile(profile, store=store).tracking_uri)
+    outcome = rolled_back(client, category, why=why, dry_run=dry_run)
+    _show_outcome(category, outcome, dry_run)
+
+
+def history(category: Category, profile: ProfileName = "local", store: Store = None) -> None:
+    """List every move of the champion: who, when, from, to, why, and the metrics."""
+    from rich.console import Console
+
+    from gtrans_core.tracking.client import connect_existing
+    from gtrans_core.tracking.promotion import read_history
+    from pipelines.profiles import load_profile
+
+    client = connect_existing(load_profile(profile, store=store).tracking_uri)
+    found = read_history(client, category)
+    console = Console()
+    if found.moves:
+        console.print(f"gtrans-{category}: champions", style="italic", highlight=False)
+        console.print(_history_table(found))
+    for line in _alias_lines(category, found):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _show_verdict(category: str, judgement: Judgement) -> None:
+    from rich.console import Console
+
+    console = Console()
+    rival = f"champion version {judgement.champion}" if judgement.champion else "no champion yet"
+    console.print(f"gtrans-{category} version {judgement.version}, {rival}", highlight=False)
+    for check in judgement.verdict.checks:
+        console.print("  [green]ok[/]     " if check.passed else "  [red]refused[/]", end=" ")
+        console.print(check.text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _show_outcome(category: str, outcome: Outcome, dry_run: bool) -> None:
+    for note in outcome.notes:
+        typer.echo(note)
+    if not outcome.moved:
+        typer.echo(f"gtrans-{category} version {outcome.champion} is the champion already")
+        return
+    before = f"version {outcome.previous}" if outcome.previous else "none"
+    verb = "would be" if dry_run else "is"
+    typer.echo(f"gtrans-{category} version {outcome.champion} {verb} the champion (was: {before})")
+
+
+def _history_table(found: History) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None)
+    for heading in ("when (UTC)", "who", "what", "from", "to", *_METRICS.values(), "why"):
+        table.add_column(heading, no_wrap=heading in ("when (UTC)", "what"))
+    for recorded in found.moves:
+        move = recorded.move
+        table.add_row(
+            move.when.removesuffix("+00:00"),
+            escape(move.who),
+            move.kind,
+            str(move.previous or "none"),
+            str(move.champion),
+            *(_shown(move.metrics.get(name)) for name in _METRICS),
+            escape(move.why),
+        )
+    return table
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _alias_lines(category: str, found: History) -> list[str]:
+    """What the registry's alias says, where that differs from the history."""
+    champion = found.moves[-1].move.champion if found.moves else None
+    alias = "nothing" if found.alias is None else f"version {found.alias}"
+    if not found.moves:
+        return [f"no promotion yet; the alias champion points to {alias}"]
+    if champion == found.alias:
+        return []
+    return [
+        f"the alias champion points to {alias}, not to version {champion}; the next "
+        f"`gtrans promote {category}` sets it right"
+    ]

@@ -1,0 +1,211 @@
+"""The gate: what a version must show before it may be champion. Evidence in, verdict out.
+
+Pure: no file, no server. The thresholds are data (``pipelines/categories/*.toml``). Whatever is
+missing, not a number or not comparable counts against the version.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, Field, ValidationError
+
+from gtrans_core.config import Section, canonical_json, describe_validation
+from gtrans_core.errors import ConfigError
+from gtrans_core.evaluation.metric_names import MetricName
+
+DefectMetric = Literal["caught", "image_auroc", "au_pro_30"]
+
+_KINDS = "|".join(get_args(DefectMetric))
+_DEFECT_METRIC = re.compile(rf"defect/(?P<defect>.+)/({_KINDS})")
+_ROUNDING = 1e-9  # so that 0.97 - 0.02 is at least 0.95
+
+
+def _known_metric(name: str) -> str:
+    if name in get_args(MetricName) or _DEFECT_METRIC.fullmatch(name):
+        return name
+    known = ", ".join(get_args(MetricName))
+    raise ValueError(f"'{name}' is no metric: use one of {known}, or defect/KIND/{_KINDS}")
+
+
+Metric = Annotated[str, AfterValidator(_known_metric)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Gate(Section):
+    """Thresholds, all of test metrics where more is better; no knob has a default in code."""
+
+    floors: dict[Metric, Share]
+    """Least value of each named metric: ``image_auroc``, ``defect/scratch/caught``, ..."""
+    minimum_gain: dict[Metric, Annotated[float, Field(ge=-1, le=1)]]
+    """By how much each named metric must exceed the champion's; 0: it must not fall."""
+    maximum_loss_per_defect: dict[DefectMetric, Share]
+    """How much each named metric may fall, against the champion's, for any kind of defect."""
+    minimum_test_images: Annotated[int, Field(ge=1)]
+    """Least number of test images, good and defective together."""
+    same_data_as_champion: bool
+    """Whether both must have been judged on the same data, by digest."""
+    as_many_test_images_as_champion: bool
+    """Whether fewer test images than the champion's are refused."""
+
+    def to_json(self) -> str:
+        """Canonical JSON: how the thresholds go from step to step and onto the version."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Gate:
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            ConfigError: naming the key, what it has and what was expected.
+        """
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"gate is not JSON: {error}") from None
+        return cls.read(values, "gate")
+
+    @classmethod
+    def read(cls, values: Any, origin: str) -> Gate:
+        """Thresholds from plain values; ``origin`` names them in an error.
+
+        Raises:
+            ConfigError: naming the key, what it has and what was expected.
+        """
+        unknown = sorted(values.keys() - cls.model_fields) if isinstance(values, dict) else []
+        if unknown:
+            known = ", ".join(cls.model_fields)
+            raise ConfigError(f"{origin}: unknown key '{unknown[0]}'; a gate has {known}")
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(f"{origin}: {describe_validation(error)}") from None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of one version. Empty, None and absent mean: not known.
+
+    Attributes:
+        data_digest: identity of both splits.
+        test_images: good and defective ones together.
+        metrics: by the names MLflow shows (``EvaluationRecord.numbers``).
+    """
+
+    data_digest: str
+    test_images: int | None
+    metrics: Mapping[str, float]
+
+    @property
+    def defects(self) -> list[str]:
+        """The kinds of defect that there are metrics of."""
+        found = (_DEFECT_METRIC.fullmatch(name) for name in self.metrics)
+        return sorted({match["defect"] for match in found if match})
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at; ``text`` says what there is and what was expected."""
+
+    passed: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All checks, in order. It passes when every one does."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing speaks against the version."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Everything that speaks against it."""
+        return tuple(check.text for check in self.checks if not check.passed)
+
+
+def judge(gate: Gate, candidate: Evidence, champion: Evidence | None) -> Verdict:
+    """Hold a version to the thresholds, and against the champion's evidence where there is one."""
+    checks = [*_own_checks(gate, candidate)]
+    if champion is not None:
+        checks += _champion_checks(gate, candidate, champion)
+    return Verdict(tuple(checks))
+
+
+def _own_checks(gate: Gate, candidate: Evidence) -> Iterator[Check]:
+    yield _all_finite(candidate)
+    count, least = candidate.test_images, gate.minimum_test_images
+    yield Check(
+        count is not None and count >= least,
+        f"test images {_known(count)}: expected at least {least}",
+    )
+    for name, floor in gate.floors.items():
+        yield _at_least(candidate, name, floor, "the floor")
+
+
+def _champion_checks(gate: Gate, candidate: Evidence, champion: Evidence) -> Iterator[Check]:
+    if gate.same_data_as_champion:
+        ours, theirs = candidate.data_digest, champion.data_digest
+        yield Check(
+            bool(ours) and ours == theirs,
+            f"data {_known(ours[:12])}: expected the champion's {_known(theirs[:12])}",
+        )
+    if gate.as_many_test_images_as_champion:
+        yield _as_many_images(candidate.test_images, champion.test_images)
+    for name, gain in gate.minimum_gain.items():
+        yield _against(candidate, champion, name, gain)
+    for defect in champion.defects:
+        for metric, loss in gate.maximum_loss_per_defect.items():
+            name = f"defect/{defect}/{metric}"
+            if name in champion.metrics:  # without masks there is no au_pro_30 to lose
+                yield _against(candidate, champion, name, -loss)
+
+
+def _all_finite(candidate: Evidence) -> Check:
+    odd = [
+        f"{name} is {value}"
+        for name, value in sorted(candidate.metrics.items())
+        if not math.isfinite(value)
+    ]
+    if not candidate.metrics:
+        return Check(False, "metrics: none is recorded")
+    return Check(not odd, "metrics: " + (", ".join(odd) or "all are numbers"))
+
+
+def _as_many_images(count: int | None, least: int | None) -> Check:
+    return Check(
+        count is not None and least is not None and count >= least,
+        f"test images {_known(count)}: expected at least the champion's {_known(least)}",
+    )
+
+
+def _against(candidate: Evidence, champion: Evidence, name: str, gain: float) -> Check:
+    theirs = champion.metrics.get(name)
+    if theirs is None or not math.isfinite(theirs):
+        reason = f"the champion's is {_known(theirs)}, so nothing to compare with"
+        return Check(False, f"{name} {_number(candidate.metrics.get(name))}: {reason}")
+    why = f"the champion's {theirs:.4f} {gain:+g}" if gain else "the champion's"
+    return _at_least(candidate, name, theirs + gain, why)
+
+
+def _at_least(candidate: Evidence, name: str, bound: float, why: str) -> Check:
+    value = candidate.metrics.get(name)
+    passed = value is not None and math.isfinite(value) and value >= bound - _ROUNDING
+    return Check(passed, f"{name} {_number(value)}: expected at least {bound:.4f} ({why})")
+
+
+def _number(value: float | None) -> str:
+    return _known(None if value is None else f"{value:.4f}")
+
+
+def _known(value: Any) -> str:
+    return "not known" if value is None or value == "" else str(value)

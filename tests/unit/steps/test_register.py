@@ -1,0 +1,60 @@
+"""What the register step writes on a version is what the gate reads from it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from gtrans_core.evaluation.evaluation import DefectResult
+from gtrans_core.evaluation.gate import Check, Verdict
+from gtrans_core.evaluation.record import EvaluationRecord
+from gtrans_core.steps.register import _in_words, _version_tags
+from gtrans_core.tracking.championship import Judgement, evidence_of
+from gtrans_core.tracking.runs import prefixed
+
+RECORD = EvaluationRecord(
+    category="bottle",
+    data_digest="d" * 64,
+    metrics={"image_auroc": 0.97, "pixel_auroc": None},
+    per_defect=(
+        DefectResult(defect="dent", images=12, caught=9, image_auroc=0.9, au_pro_30=0.8),
+        DefectResult(defect="odd name", images=8, caught=8, image_auroc=1.0, au_pro_30=None),
+    ),
+    threshold=0.5,
+    false_alarm_rate=0.05,
+    held_out=20,
+    good_images=30,
+    good_flagged=3,
+    training_seconds=None,
+    config={},
+    lineage={"data_digest": "d" * 64, "git_sha": "abc"},
+)
+
+
+def test_evidence_survives_the_registry():
+    evidence = evidence_of(prefixed(_version_tags(RECORD)))
+    assert evidence == RECORD.evidence()
+    assert evidence.test_images == 50
+    assert evidence.metrics["defect/dent/caught"] == 0.75
+    assert evidence.defects == ["dent", "odd name"]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_metric_that_is_no_number_stays_one(value: float):
+    record = RECORD.model_copy(update={"metrics": {"image_auroc": value}})
+    found = evidence_of(prefixed(_version_tags(record))).metrics["image_auroc"]
+    assert str(found) == str(value)
+
+
+@pytest.mark.parametrize(
+    ("judgement", "words"),
+    [
+        (Judgement(3, None, Verdict(())), "passed (against: no champion yet)"),
+        (Judgement(3, 2, Verdict(())), "passed (against: version 2)"),
+        (Judgement(3, 3, Verdict(())), "is the champion"),
+        (Judgement(3, 2, Verdict((Check(False, "a"), Check(False, "b")))), "refused: a; b"),
+    ],
+)
+def test_the_verdict_in_words(judgement: Judgement, words: str):
+    assert _in_words(judgement) == words
