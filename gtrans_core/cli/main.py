@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gtrans_core import __version__
+from gtrans_core.cli.bench import bench
 from gtrans_core.cli.compile import compile_pipeline
 from gtrans_core.cli.config import show_config
 from gtrans_core.cli.doctor import doctor
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.command("run")(run)
 app.command("predict")(predict)
+app.command("bench")(bench)
 app.command("config")(show_config)
 app.command("compile")(compile_pipeline)
 app.command("doctor")(doctor)

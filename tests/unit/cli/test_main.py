@@ -17,11 +17,11 @@ HEAVY = {"torch", "timm", "kfp", "mlflow", "numpy", "pandas", "pydantic", "matpl
 def test_help_lists_every_verb_with_a_line():
     result = CliRunner().invoke(app, ["--help"])
     assert result.exit_code == 0
-    for verb in ("run", "predict", "config", "compile", "doctor"):
+    for verb in ("run", "predict", "bench", "config", "compile", "doctor"):
         assert re.search(rf"^│ {verb}\s+[A-Z]", result.output, flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize("verb", ["run", "predict", "config", "compile", "doctor"])
+@pytest.mark.parametrize("verb", ["run", "predict", "bench", "config", "compile", "doctor"])
 def test_help_of_a_verb_describes_every_option(verb: str):
     result = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200"})
     assert result.exit_code == 0
