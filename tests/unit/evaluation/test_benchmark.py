@@ -183,9 +183,14 @@ def test_the_published_numbers_are_those_of_the_log():
     assert means == {"image_auroc": 0.9866, "pixel_auroc": 0.9764}
 
 
-def test_it_imports_nothing_heavy():
-    code = "import sys, gtrans_core.evaluation.benchmark; print(*sys.modules)"
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [("benchmark", {"torch", "numpy", "pydantic"}), ("record", {"torch", "scipy"})],
+)
+def test_what_the_command_needs_imports_nothing_heavy(module: str, heavy: set[str]):
+    """``gtrans bench`` waits beside the steps: it must not hold their libraries in memory."""
+    code = f"import sys, gtrans_core.evaluation.{module}; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
-    assert not {"torch", "numpy", "pydantic"} & set(loaded)
+    assert not heavy & set(loaded)
