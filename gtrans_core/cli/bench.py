@@ -50,7 +50,11 @@ def bench(
     ] = "all",
     seeds: Annotated[
         str | None,
-        typer.Option("--seeds", metavar="0,1,...", help="Run each so often; default: config's."),
+        typer.Option(
+            "--seeds",
+            metavar="0,1,...",
+            help="Run each category with each of these; default: config's.",
+        ),
     ] = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
