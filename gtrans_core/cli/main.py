@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gtrans_core import __version__
+from gtrans_core.cli.bench import bench
 from gtrans_core.cli.compare import compare
 from gtrans_core.cli.compile import compile_pipeline
 from gtrans_core.cli.config import show_config
@@ -31,6 +32,7 @@ app.command("compare")(compare)
 app.command("promote")(promote)
 app.command("rollback")(rollback)
 app.command("history")(history)
+app.command("bench")(bench)
 app.command("config")(show_config)
 app.command("compile")(compile_pipeline)
 app.command("doctor")(doctor)

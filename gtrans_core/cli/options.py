@@ -7,9 +7,25 @@ from typing import Annotated
 
 import typer
 
+from gtrans_core.data.known import KNOWN_SOURCES
+
+SOURCES = "|".join(("DIR", "s3://...", *KNOWN_SOURCES))
+
 Category = Annotated[str, typer.Argument(metavar="CATEGORY", help="Such as bottle.")]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="NAME|FILE",
+        help="TOML file (start: gtrans config), or a preset, such as paper-resnet34.",
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="One knob, such as training.epochs=12."),
+]
 ProfileName = Annotated[
-    str, typer.Option("--profile", metavar="NAME|FILE", help="Where runs are recorded.")
+    str, typer.Option("--profile", metavar="NAME|FILE", help="Where runs are kept and recorded.")
 ]
 Store = Annotated[
     str | None,
@@ -17,9 +33,13 @@ Store = Annotated[
         "--store",
         metavar="DIR",
         envvar="GTRANS_STORE",
-        help="Folder the runs kept things in; default: the profile's.",
+        help="Folder of caches, runs and models; default: the profile's.",
     ),
 ]
+Experiment = Annotated[
+    str | None, typer.Option("--experiment", help="MLflow experiment; default: the profile's.")
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what each step says.")]
 GateFile = Annotated[
     Path | None,
     typer.Option("--gate", metavar="FILE", help="TOML file of thresholds over the category's own."),

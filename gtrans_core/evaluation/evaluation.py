@@ -12,6 +12,7 @@ from gtrans_core.config import ImageConfig
 from gtrans_core.data.images import decode_image, decode_mask, preprocess, preprocess_mask
 from gtrans_core.data.manifest import GOOD, Manifest, Sample
 from gtrans_core.data.reading import read_image, read_mask
+from gtrans_core.evaluation.defect_result import DefectResult
 from gtrans_core.evaluation.metrics import au_pro, image_metrics, pixel_metrics, roc_auc
 from gtrans_core.network.scorer import Scorer
 
@@ -45,17 +46,6 @@ class Evaluation:
     def positions(self, defect: str) -> npt.NDArray[np.intp]:
         """Where the images of one kind are (``good`` is a kind)."""
         return np.flatnonzero([s.defect == defect for s in self.samples])
-
-
-@dataclass(frozen=True)
-class DefectResult:
-    """One kind of defect against all good images. ``au_pro_30`` is None where no mask shows it."""
-
-    defect: str
-    images: int
-    caught: int
-    image_auroc: float
-    au_pro_30: float | None
 
 
 def score_split(

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gtrans_core.config import describe_validation
 from gtrans_core.errors import ModelError
-from gtrans_core.evaluation.evaluation import DefectResult
+from gtrans_core.evaluation.defect_result import DefectResult
 from gtrans_core.evaluation.gate import Evidence
 from gtrans_core.storage import write_atomic
 

@@ -14,6 +14,7 @@ from gtrans_core.cli.main import app, main
 VERBS = (
     "run",
     "predict",
+    "bench",
     "compare",
     "promote",
     "rollback",

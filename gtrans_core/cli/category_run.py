@@ -1,0 +1,131 @@
+"""One category through the compiled pipeline, as seen from the command line."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from gtrans_core.data.known import KNOWN_SOURCES
+from gtrans_core.errors import DataError, StorageError
+
+if TYPE_CHECKING:
+    from gtrans_core.config import GTransConfig
+    from gtrans_core.evaluation.gate import Gate
+    from pipelines.local import LocalRun, Outcome
+    from pipelines.profiles import Profile
+
+_LOG_LINES_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class CategoryRun:
+    """A run that ended, well or not."""
+
+    job: LocalRun
+    outcome: Outcome
+
+    @property
+    def report(self) -> Path:
+        """The HTML report of a run that ended well, under a name a browser knows."""
+        return self.job.folder / "report.html"
+
+    @property
+    def evaluation(self) -> Path:
+        """The folder with the evaluation's record; Kubeflow puts a step's outputs side by side."""
+        return Path(self.outcome.results["evaluate"]["report"]).with_name("evaluation")
+
+
+def run_category(
+    place: Profile,
+    category: str,
+    source: str,
+    config: GTransConfig,
+    gate: Gate,
+    *,
+    verbose: bool,
+) -> CategoryRun:
+    """Run ingest, cache_features, train, evaluate and register, showing how far they are.
+
+    Args:
+        place: where to run and to record.
+        category: what to train on.
+        source: as ``source_of`` returns it.
+        config: every knob.
+        gate: what a version must reach to be promoted.
+        verbose: show what each step says.
+
+    Returns:
+        The run; one whose step failed has that step's exit code and line in its outcome.
+
+    Raises:
+        StorageError: when the store cannot be written.
+        typer.Exit: when the user or the machine stopped it, after saying so.
+    """
+    from gtrans_core.storage import require_writable
+    from pipelines.compile import COMPILED_CATEGORY
+    from pipelines.local import LocalRun, new_run_key
+
+    parameters = {
+        "category": category,
+        "source": source,
+        "config": config.to_json(),
+        "store": place.store,
+        "tracking_uri": place.tracking_uri,
+        "experiment": place.experiment,
+        "gate": gate.to_json(),
+    }
+    require_writable(Path(place.store))
+    job = LocalRun(COMPILED_CATEGORY, parameters, Path(place.store) / "runs" / new_run_key())
+    run = CategoryRun(job, _execute(job, verbose))
+    if run.outcome.exit_code == 0:
+        try:
+            shutil.copyfile(run.outcome.results["evaluate"]["report"], run.report)
+        except OSError as error:
+            raise StorageError(f"{run.report}: cannot be written ({error.strerror})") from None
+    return run
+
+
+def source_of(data: str) -> str:
+    """What ``--data`` names: a folder made absolute, any other source as it is.
+
+    Raises:
+        DataError: for a folder that cannot be made absolute.
+    """
+    if data in KNOWN_SOURCES or "://" in data:
+        return data
+    try:
+        return str(Path(data).expanduser().resolve())
+    except (OSError, RuntimeError) as error:  # no such user's home, a loop of links
+        raise DataError(f"--data {data}: not a folder ({error})") from None
+
+
+def explain_failure(run: CategoryRun) -> None:
+    """Print the one line of a failed step; for a crash, the end of the log before it."""
+    from pipelines.local import CRASHED
+
+    log = run.job.log
+    if run.outcome.exit_code == CRASHED:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        sys.stderr.write("\n".join(lines[-_LOG_LINES_SHOWN:]) + "\n")
+    sys.stderr.write(f"error: {run.outcome.error}\nlog: {log}\n")
+
+
+def _execute(job: LocalRun, verbose: bool) -> Outcome:
+    from rich.console import Console
+
+    from gtrans_core.cli.progress_view import progress_view
+    from pipelines.local import STEPS, StopRequested, execute
+
+    try:
+        with progress_view(Console(), STEPS, verbose) as on_event:
+            return execute(job, on_event)
+    except StopRequested as stop:
+        sys.stderr.write(f"{stop}; the same command goes on from what is cached\n")
+        raise typer.Exit(stop.exit_code) from None
+    except OSError as error:
+        raise StorageError(f"{job.folder}: the run cannot be kept ({error.strerror})") from None

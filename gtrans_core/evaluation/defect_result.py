@@ -1,0 +1,16 @@
+"""What one kind of defect costs. On its own, so that a record can be read without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DefectResult:
+    """One kind of defect against all good images. ``au_pro_30`` is None where no mask shows it."""
+
+    defect: str
+    images: int
+    caught: int
+    image_auroc: float
+    au_pro_30: float | None

@@ -1,0 +1,57 @@
+"""``gtrans bench`` on two tiny categories: real runs, and the tables that come out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gtrans_core.data.demo import generate_demo
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+TINY = [
+    "--set=image.size=64",
+    "--set=agn.backbone=test_efficientnet",
+    "--set=agn.weights=random:0",
+    "--set=training.epochs=1",
+    "--set=training.batch_size=8",
+    "--set=evaluation.false_alarm_rate=0.2",
+]
+METRICS = ("image_auroc", "pixel_auroc", "pixel_ap", "au_pro_30")
+
+
+def test_the_tables_come_out_and_a_broken_category_does_not_stop_the_others(tmp_path: Path):
+    for seed, category in enumerate(("twill", "weave")):
+        folder = tmp_path / "data" / category
+        generate_demo(folder, seed=seed, train=20, test_good=3, per_defect=1, size=128)
+    (tmp_path / "data" / "burnt" / "train" / "good").mkdir(parents=True)
+    (tmp_path / "data" / "burnt" / "train" / "good" / "0.png").write_bytes(b"no image")
+    result = subprocess.run(
+        [
+            *(sys.executable, "-m", "gtrans_core.cli.main", "bench", "--data", "data"),
+            *("--store", "store", "--output", "out", *TINY),
+        ],
+        cwd=tmp_path,
+        env={
+            **{k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")},
+            "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path),  # noqa: PTH100
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 4, result.stdout + result.stderr
+    assert result.stderr.endswith("error: 1 of 3 runs failed: burnt, seed 0\n")
+    numbers = json.loads((tmp_path / "out" / "bench.json").read_text(encoding="utf-8"))
+    assert [run["category"] for run in numbers["runs"]] == ["twill", "weave"]
+    for run in numbers["runs"]:
+        assert all(0 <= run["metrics"][metric] <= 1 for metric in METRICS)
+    page = (tmp_path / "out" / "bench.md").read_text(encoding="utf-8")
+    for start in ("| twill | 0 | ", "| weave | 0 | ", "| **mean of all (2 of 3)** | "):
+        assert f"\n{start}" in page
+    assert "- burnt, seed 0: " in page
