@@ -16,7 +16,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: help
 help: ## List what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 16
 
 .PHONY: setup
 setup: $(INSTALLED) ## Install what requirements.lock says into .venv
@@ -59,6 +59,18 @@ peers-setup: $(PEERS_INSTALLED) ## Install anomalib's models, to compare with, i
 peers-lock: $(UV) ## Resolve the peers' requirements anew
 	$(UV) pip compile $(PEERS)/requirements.in --universal --python-version 3.11 \
 	  --generate-hashes --no-annotate --no-header -o $(PEERS)/requirements.lock
+
+# What both accuracy benchmarks are measured on: categories in MVTec layout.
+BENCH_DATA ?= ../shared/data/magnetic_tile/tile ../shared/data/mvtec/bottle
+ACCURACY = $(BIN)/python -m benchmarks.accuracy
+
+.PHONY: ablate
+ablate: $(INSTALLED) ## Measure what each part of GTrans is worth (about two hours; BENCH_DATA="DIR ...")
+	$(ACCURACY).ablate $(addprefix --data ,$(BENCH_DATA))
+
+.PHONY: bench-accuracy
+bench-accuracy: $(INSTALLED) $(PEERS_INSTALLED) ## Measure GTrans beside anomalib's models (hours; BENCH_DATA="DIR ...")
+	$(ACCURACY).compare $(addprefix --data ,$(BENCH_DATA))
 
 .PHONY: clean
 clean: ## Remove the environments, tools and caches (never your stores)

@@ -151,7 +151,7 @@ class TestKey:
         "override",
         [
             "training.checkpoint_every=7",
-            "scoring.fusion=sum",
+            "scoring.image_score=max",
             "evaluation.false_alarm_rate=0.2",
         ],
     )

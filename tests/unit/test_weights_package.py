@@ -49,7 +49,7 @@ def original() -> dict[str, Tensor]:
 
 @pytest.fixture(scope="module")
 def guide() -> Guide:
-    return load_guide(AgnConfig(), Path())
+    return load_guide(AgnConfig(taps=(4, 8, 16)), Path())
 
 
 def test_names_and_shapes_are_timms_key_by_key(original: dict[str, Tensor]) -> None:
@@ -101,7 +101,7 @@ def test_golden_maps(guide: Guide) -> None:
 
 
 def test_maps_differ_from_a_random_guides(guide: Guide) -> None:
-    random = load_guide(AgnConfig(weights="random:0"), Path())
+    random = load_guide(AgnConfig(taps=(4, 8, 16), weights="random:0"), Path())
     for trained, other in zip(maps_of(guide.agn), maps_of(random.agn), strict=True):
         assert torch.isfinite(trained).all()
         assert not torch.allclose(trained, other, atol=0.1)

@@ -138,7 +138,7 @@ def test_bench_json_has_each_run_and_where_it_comes_from(pipeline: Pipeline, tmp
     assert (run["category"], run["seed"], run["metrics"]["image_auroc"]) == ("grid", 1, 0.89)
     assert run["record"]["threshold"] == 0.25
     assert run["record"]["lineage"] == {"config_digest": "e" * 64}
-    assert there["config"]["training.epochs"] == 24
+    assert there["config"]["training.epochs"] == GTransConfig().training.epochs
     assert "seed" not in there["config"]
     assert len(there["config_digest"]) == 64
     assert {"git_sha", "package.torch"} <= there["lineage"].keys()

@@ -41,9 +41,9 @@ def test_it_names_every_knob_with_a_meaning_and_a_type(printed: str):
     ("knob", "kind"),
     [
         ("seed = 0", "int"),
-        ("taps = [4, 8, 16]", "list of 3 int"),
+        ("taps = [8, 16, 32]", "list of 3 int"),
         ("crop is not set", "int or none"),
-        ('fusion = "product"', "product or sum"),
+        ('fusion = "geometric"', "geometric or product or sum"),
         ("layer_norm = true", "bool"),
         ("learning_rate = 0.001", "float"),
     ],

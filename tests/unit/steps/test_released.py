@@ -17,7 +17,7 @@ from gtrans_core.steps.cache_features import FeatureCacheRef, cache_features
 from gtrans_core.steps.evaluate import _load_scorer
 from gtrans_core.steps.released import as_released, drift_identity
 from gtrans_core.steps.settings import RunSettings
-from gtrans_core.trained_model import TrainingInfo, save_trained
+from gtrans_core.trained_model import TrainedModel, TrainingInfo, save_trained
 from gtrans_core.training import epoch_order, hold_out
 from gtrans_core.weights import load_guide
 
@@ -95,7 +95,7 @@ def test_cache_and_evaluation_see_the_same_drifted_guide(
     assert clean.key != compat.key
     assert clean.weights_sha256 == compat.weights_sha256
 
-    config = tiny_config(COMPAT)
+    config = tiny_config(COMPAT, "scoring.scene_share=0")
     spec = load_guide(config.agn, Path()).agn.spec
     info = TrainingInfo(
         key="k",
@@ -109,7 +109,7 @@ def test_cache_and_evaluation_see_the_same_drifted_guide(
         resumed_at=None,
         history=[],
     )
-    save_trained(model, build_trans(spec, config), info)
+    save_trained(model, TrainedModel(build_trans(spec, config), None), info)
     scorer, _ = _load_scorer(settings, config, model, Manifest.read(train_manifest))
     features = load_cache(Path(compat.folder))
     for cached, plain, now in zip(
