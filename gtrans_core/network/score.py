@@ -27,7 +27,8 @@ def heat_map(
 
     d_i(p) = ||n(a_i) − n(f_i)||²; m_i = w_i d_i or d_i. All maps are upsampled bilinearly, fused,
     and smoothed by a Gaussian. As published (method.md, "Score") the m_i are fused as m_1 m_2 m_3²
-    (the coarsest map twice) or as a sum; ``geometric`` is ``geometric_mean``.
+    (the coarsest map twice) or as a sum; ``geometric`` is the weighted geometric mean of them and
+    the scene model's residuals.
 
     Args:
         agn_maps: a_i [B, C_i, H_i, W_i], finest first.
@@ -36,16 +37,16 @@ def heat_map(
         size: of the result.
         config: how to fuse and smooth.
     """
+    disagreements = _disagreements(agn_maps, trans_maps, config) if config.scene_share < 1 else []
     if config.fusion == "geometric":
-        return geometric_mean(agn_maps, trans_maps, scene_maps, size, config)
-    m_1, m_2, m_3 = (_upsample(m, size) for m in _disagreements(agn_maps, trans_maps, config))
+        return _geometric_mean(disagreements, scene_maps, size, config)
+    m_1, m_2, m_3 = (_upsample(m, size) for m in disagreements)
     fused = m_1 * m_2 * m_3**2 if config.fusion == "product" else m_1 + m_2 + m_3
     return gaussian_blur(fused, config.smoothing_sigma).squeeze(1)
 
 
-def geometric_mean(
-    agn_maps: Sequence[Tensor],
-    trans_maps: Sequence[Tensor],
+def _geometric_mean(
+    disagreements: Sequence[Tensor],
     scene_maps: Sequence[Tensor],
     size: tuple[int, int],
     config: ScoringConfig,
@@ -57,10 +58,7 @@ def geometric_mean(
     may be fused: a constant factor in one of them changes no ranking.
     """
     share = config.scene_share
-    logs: list[Tensor] = []
-    if share < 1:
-        maps = _disagreements(agn_maps, trans_maps, config)
-        logs += [_log(_upsample(m, size)) * ((1 - share) / len(maps)) for m in maps]
+    logs = [_log(_upsample(m, size)) * ((1 - share) / len(disagreements)) for m in disagreements]
     if share > 0:
         logs += [_log(_upsample(r, size)) * (share / len(scene_maps)) for r in scene_maps]
     fused_B1HW = torch.stack(logs).sum(dim=0)
