@@ -6,13 +6,11 @@ import importlib
 import os
 import re
 import shutil
-import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -102,6 +100,8 @@ def _python() -> Finding:
 
 
 def _import(name: str) -> Finding:
+    from importlib import metadata  # on use: it slows the start of every other verb
+
     importlib.import_module(name)
     return Finding(name, metadata.version(name))
 
@@ -127,6 +127,8 @@ def _versions() -> Finding:
 
 def version_differences(lock: str) -> Iterator[str]:
     """``name installed (lock: locked)`` for each package that is not what the lock says."""
+    from importlib import metadata
+
     locked: dict[str, list[str]] = {}
     for name, version in re.findall(r"^([\w.-]+)==([^\s;\\]+)", lock, flags=re.MULTILINE):
         locked.setdefault(name, []).append(version)
@@ -168,6 +170,8 @@ def _store(profile: str, store: str | None) -> Finding:
 
 def _try_sqlite(folder: Path) -> None:
     """Some network folders hold files but not databases (no locks)."""
+    import sqlite3
+
     from gtrans_core.errors import StorageError
 
     probe = folder / f".doctor-{os.getpid()}.db"
