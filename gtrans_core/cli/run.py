@@ -16,6 +16,7 @@ from gtrans_core.cli.options import (
     ProfileName,
     Store,
     Verbose,
+    place_options,
 )
 from gtrans_core.data.known import KNOWN_SOURCES
 from gtrans_core.errors import ConfigError
@@ -61,10 +62,7 @@ def run(
     if finished.outcome.exit_code:
         explain_failure(finished)
         raise typer.Exit(finished.outcome.exit_code)
-    same_place = [
-        *(["--profile", profile] if profile != "local" else []),
-        *(["--store", place.store] if store else []),
-    ]
+    same_place = place_options(profile, place.store if store else None)
     show_summary(finished.outcome.results, category, finished.report, place, same_place)
 
 
