@@ -129,8 +129,13 @@ class ScoringConfig(Section):
     """Gaussian smoothing of the heat map, in input pixels; 0: none."""
     image_score: Literal["max", "top_percent"] = "top_percent"
     """An image's score: the map's maximum, or the mean of its top ``top_percent`` pixels."""
-    top_percent: Annotated[float, Field(gt=0, le=100)] = 1.0
+    top_percent: Annotated[float, Field(gt=0, le=100)] = 3.0
     """Share of pixels, in percent, that ``top_percent`` averages."""
+    place_exponent: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """For the image's score, divide the map by what good images show there, to this power."""
+
+    engine: Literal["onnxruntime", "torch"] = "onnxruntime"
+    """What runs the packaged network on a CPU; torch where ONNX Runtime scores differently."""
 
     @model_validator(mode="after")
     def _scene_fits_fusion(self) -> ScoringConfig:

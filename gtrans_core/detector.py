@@ -1,6 +1,6 @@
 """The packaged detector, one folder of plain files: all networks, preprocessing and threshold.
 
-``detector.json`` holds the facts and the sha256 of each weights file; loading checks all of it and
+``detector.json`` holds the facts and the sha256 of each other file; loading checks all of it and
 refuses anything else in the folder. No pickle, no code.
 """
 
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from gtrans_core.config import GTransConfig, describe_validation
 from gtrans_core.data.images import decode_image, preprocess
+from gtrans_core.engine import Engine, OnnxEngine
 from gtrans_core.errors import ConfigError, ModelError
 from gtrans_core.network.agn import Agn, BackboneSpec, build_backbone
 from gtrans_core.network.build import build_trans
@@ -32,6 +33,8 @@ from gtrans_core.storage import write_atomic
 INFO_NAME = "detector.json"
 WEIGHT_NAMES = ("agn.safetensors", "trans.safetensors", "scene.safetensors")
 """The last one only where the config gives the scene model a share."""
+GRAPH_NAME = "network.onnx"
+"""The same network as a graph; only where ONNX Runtime is the detector's engine."""
 
 
 class DetectorInfo(BaseModel):
@@ -49,8 +52,10 @@ class DetectorInfo(BaseModel):
     data_digest: str
     training_key: str
     weights_sha256: str
+    engine: Literal["onnxruntime", "torch"] = "torch"
+    """What runs the network; filled in by ``Detector``."""
     files: dict[str, str] = {}
-    """sha256 (hex) of each weights file; filled in by ``Detector.save``."""
+    """sha256 (hex) of each file of weights; filled in by ``Detector.save``."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +68,23 @@ class Prediction:
 
 
 class Detector:
-    """Scores encoded images of one category."""
+    """Scores encoded images of one category.
 
-    def __init__(self, scorer: Scorer, info: DetectorInfo) -> None:
+    Args:
+        scorer: the networks.
+        info: the facts.
+        graph: the same networks for ONNX Runtime, which then scores; None: torch does.
+    """
+
+    def __init__(self, scorer: Scorer, info: DetectorInfo, graph: OnnxEngine | None = None) -> None:
         self.scorer = scorer
-        self.info = info
+        self.graph = graph
+        self.info = info.model_copy(update={"engine": "onnxruntime" if graph else "torch"})
+
+    @property
+    def engine(self) -> Engine:
+        """What scores."""
+        return self.graph or self.scorer
 
     @property
     def map_range(self) -> tuple[float, float]:
@@ -97,7 +114,7 @@ class Detector:
         Raises:
             ModelError: when the score is not a number: such an image must not pass as good.
         """
-        heat_map, score = self.scorer.score_view(view)
+        heat_map, score = self.engine.score_view(view)
         if not math.isfinite(score):
             raise ModelError(f"detector of {self.info.category}: the score is {score}")
         return Prediction(score, score > self.info.threshold, heat_map)
@@ -117,8 +134,9 @@ class Detector:
         files = {}
         for name, module in zip(weight_names(self.info.config), modules, strict=True):
             data = save({k: v.cpu().contiguous() for k, v in module.state_dict().items()})
-            write_atomic(folder / name, data)
-            files[name] = hashlib.sha256(data).hexdigest()
+            files[name] = _written(folder / name, data)
+        if self.graph is not None:
+            files[GRAPH_NAME] = _written(folder / GRAPH_NAME, self.graph.graph)
         info = self.info.model_copy(update={"files": files})
         write_atomic(folder / INFO_NAME, info.model_dump_json(indent=1).encode())
         return info
@@ -133,7 +151,8 @@ class Detector:
         info = read_info(folder)
         config = info.config
         names = weight_names(config)
-        _refuse_strangers(folder, names)
+        has_graph = info.engine == "onnxruntime"
+        _refuse_strangers(folder, (*names, GRAPH_NAME) if has_graph else names)
         agn_state, trans_state, *scene_state = (_read_weights(folder / n, info) for n in names)
         try:
             backbone, spec = build_backbone(config.agn.backbone, config.agn.taps)
@@ -148,7 +167,8 @@ class Detector:
             except RuntimeError as error:
                 raise _does_not_fit(folder / name, error) from None
         scene = _load_scene(folder, scene_state[0], spec, config) if scene_state else None
-        return cls(Scorer(Agn(backbone, spec), trans, scene, config.scoring), info)
+        scorer = Scorer(Agn(backbone, spec), trans, scene, config.scoring)
+        return cls(scorer, info, _load_graph(folder / GRAPH_NAME, info) if has_graph else None)
 
 
 def weight_names(config: GTransConfig) -> tuple[str, ...]:
@@ -196,6 +216,19 @@ def _load_scene(
     return scene
 
 
+def _load_graph(path: Path, info: DetectorInfo) -> OnnxEngine:
+    try:
+        return OnnxEngine(_read_verified(path, info))
+    except ValueError as error:
+        raise ModelError(f"{path}: not a graph of a detector ({error})") from None
+
+
+def _written(path: Path, data: bytes) -> str:
+    """The sha256 (hex) of what is now in the file."""
+    write_atomic(path, data)
+    return hashlib.sha256(data).hexdigest()
+
+
 def _does_not_fit(path: Path, error: Exception) -> ModelError:
     return ModelError(f"{path}: does not fit its config ({str(error).splitlines()[0]})")
 
@@ -207,13 +240,18 @@ def _refuse_strangers(folder: Path, names: Sequence[str]) -> None:
             raise ModelError(f"{path}: does not belong to a detector; refused")
 
 
-def _read_weights(path: Path, info: DetectorInfo) -> dict[str, Tensor]:
+def _read_verified(path: Path, info: DetectorInfo) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
         raise _unreadable(path, error) from None
     if hashlib.sha256(data).hexdigest() != info.files.get(path.name):
         raise ModelError(f"{path}: its sha256 is not the one in {INFO_NAME}; refused")
+    return data
+
+
+def _read_weights(path: Path, info: DetectorInfo) -> dict[str, Tensor]:
+    data = _read_verified(path, info)
     try:
         return load(data)
     except SafetensorError as error:

@@ -11,7 +11,7 @@ from benchmarks.accuracy.splits import Category
 from gtrans_core.config import GTransConfig, ScoringConfig
 
 DEFAULT = ScoringConfig()
-PUBLISHED = ScoringConfig(fusion="product", scene_share=0, map_weights="none")
+PUBLISHED = ScoringConfig(fusion="product", scene_share=0, map_weights="none", top_percent=1)
 ALONE = ScoringConfig(scene_share=0)
 
 SCORINGS = {
@@ -23,6 +23,8 @@ SCORINGS = {
     "GTrans alone, product, image weights": PUBLISHED.model_copy(update={"map_weights": "image"}),
     "GTrans alone, sum": PUBLISHED.model_copy(update={"fusion": "sum"}),
     "GTrans alone, product, max": PUBLISHED.model_copy(update={"image_score": "max"}),
+    "default, top 1 %": DEFAULT.model_copy(update={"top_percent": 1}),
+    "default, every place alike": DEFAULT.model_copy(update={"place_exponent": 0}),
     "default, max": DEFAULT.model_copy(update={"image_score": "max"}),
 }
 """Ways to score one and the same network."""

@@ -16,7 +16,7 @@ from gtrans_core.checkpoint import newest_checkpoint
 from gtrans_core.config import GTransConfig, ScoringConfig
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.scene import fit_scene
-from gtrans_core.network.score import heat_map, image_score
+from gtrans_core.network.score import heat_map, image_score, usual_map
 from gtrans_core.network.scorer import Scorer
 from gtrans_core.network.trans import Trans
 from gtrans_core.training import hold_out, train_trans, training_key
@@ -106,15 +106,17 @@ def _rows(
     size = (config.image.input_size,) * 2
     maps = {name: np.empty((len(views), *size), np.float32) for name in scorings}
     scores = {name: np.empty(len(views)) for name in scorings}
+    assert scorer.scene is not None  # noqa: S101 - given above
+    usual = {k: usual_map(scorer.scene.usual_maps(), size, s) for k, s in scorings.items()}
     for i, view in enumerate(views):
         inputs = scorer.agn.spec.normalise(torch.from_numpy(view)[None])
         agn_maps = scorer.agn(inputs)
         trans_maps = scorer.trans(inputs, agn_maps)
-        assert scorer.scene is not None  # noqa: S101 - given above
         scene_maps = scorer.scene(agn_maps)
         for name, scoring in scorings.items():
             map_1HW = heat_map(agn_maps, trans_maps, scene_maps, size, scoring)
-            maps[name][i], scores[name][i] = map_1HW[0], image_score(map_1HW, scoring)[0]
+            maps[name][i] = map_1HW[0]
+            scores[name][i] = image_score(map_1HW, usual[name], scoring)[0]
     return [
         Row(
             method=name,

@@ -12,9 +12,9 @@ from gtrans_core.config import ImageConfig
 from gtrans_core.data.images import decode_image, decode_mask, preprocess, preprocess_mask
 from gtrans_core.data.manifest import GOOD, Manifest, Sample
 from gtrans_core.data.reading import read_image, read_mask
+from gtrans_core.engine import Engine
 from gtrans_core.evaluation.defect_result import DefectResult
 from gtrans_core.evaluation.metrics import au_pro, image_metrics, pixel_metrics, roc_auc
-from gtrans_core.network.scorer import Scorer
 
 PIXEL_METRICS = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "au_pro_30", "au_pro_05")
 
@@ -49,7 +49,7 @@ class Evaluation:
 
 
 def score_split(
-    scorer: Scorer,
+    engine: Engine,
     manifest: Manifest,
     config: ImageConfig,
     on_progress: Callable[[int, int], None],
@@ -67,7 +67,7 @@ def score_split(
     masks = np.zeros((count, size, size), np.bool_) if manifest.has_masks else None
     for i, sample in enumerate(samples):
         views[i] = preprocess(decode_image(read_image(manifest, sample), sample.path), config)
-        maps[i], scores[i] = scorer.score_view(views[i])
+        maps[i], scores[i] = engine.score_view(views[i])
         encoded = read_mask(manifest, sample)
         if masks is not None and encoded is not None:
             masks[i] = preprocess_mask(decode_mask(encoded, str(sample.mask)), config)

@@ -18,7 +18,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-_PARTS = ("mean", "deviation", "basis", "gain")
+_PARTS = ("mean", "deviation", "basis", "gain", "usual")
+FLOOR = 1e-3
+"""Added before a logarithm: all maps are of order 1, and agreement below it says nothing."""
 _TINY = 1e-6
 """Added to a channel's deviation, so that a constant channel divides by something."""
 
@@ -28,7 +30,7 @@ class SceneModel(nn.Module):
 
     Args:
         tensors: as ``state_dict`` returns them: for each scale i = 1, 2, ... ``mean_i`` [C, H, W],
-            ``deviation_i`` [C, 1, 1], ``basis_i`` [K, F] and ``gain_i`` [K].
+            ``deviation_i`` [C, 1, 1], ``basis_i`` [K, F], ``gain_i`` [K] and ``usual_i`` [1, H, W].
 
     Raises:
         ValueError: when a tensor is missing or its shape does not fit the others.
@@ -43,8 +45,9 @@ class SceneModel(nn.Module):
         for name, tensor in tensors.items():
             self.register_buffer(name, tensor)
         for i in range(1, self.scales + 1):
-            mean, deviation, basis, gain = self._parts(i)
+            mean, deviation, basis, gain, usual = self._parts(i)
             fits = mean.ndim == 3 and basis.shape == (len(gain), mean.numel())
+            fits = fits and usual.shape == (1, *mean.shape[1:])
             if not fits or deviation.shape != (len(mean), 1, 1):
                 raise ValueError(f"the tensors of scale {i} do not fit each other")
 
@@ -60,16 +63,25 @@ class SceneModel(nn.Module):
         """[C, H, W] of each scale."""
         return [tuple(self._parts(i)[0].shape) for i in range(1, self.scales + 1)]
 
+    def usual_maps(self) -> list[Tensor]:
+        """u [1, 1, H, W], > 0, of each scale: what good images show at each place.
+
+        u(p) = geometric mean of r(p) + FLOOR over the images that the model was fitted to. These
+        residuals are smaller than those of other good images; which places show more than others
+        is the same.
+        """
+        return [self._parts(i)[-1].unsqueeze(0) for i in range(1, self.scales + 1)]
+
     def _residual(self, scale: int, map_BCHW: Tensor) -> Tensor:
-        mean, deviation, basis_KF, gain_K = self._parts(scale)
+        mean, deviation, basis_KF, gain_K, _ = self._parts(scale)
         z_BCHW = (map_BCHW.float().contiguous() - mean) / deviation
         z_BF = z_BCHW.flatten(1)
         rebuilt_BF = ((z_BF @ basis_KF.T) * gain_K) @ basis_KF
         return (z_BF - rebuilt_BF).view_as(z_BCHW).square().mean(dim=1, keepdim=True)
 
-    def _parts(self, scale: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        mean, deviation, basis, gain = (getattr(self, f"{part}_{scale}") for part in _PARTS)
-        return mean, deviation, basis, gain
+    def _parts(self, scale: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        mean, deviation, basis, gain, usual = (getattr(self, f"{p}_{scale}") for p in _PARTS)
+        return mean, deviation, basis, gain, usual
 
 
 def fit_scene(maps: Sequence[Tensor], rank: int) -> SceneModel:
@@ -86,9 +98,22 @@ def fit_scene(maps: Sequence[Tensor], rank: int) -> SceneModel:
     """
     tensors: dict[str, Tensor] = {}
     for i, map_NCHW in enumerate(maps, start=1):
-        for part, tensor in zip(_PARTS, _fit_scale(map_NCHW.float(), rank), strict=True):
-            tensors[f"{part}_{i}"] = tensor
+        fitted = (*_fit_scale(map_NCHW.float(), rank), torch.ones(1, *map_NCHW.shape[2:]))
+        tensors |= {f"{part}_{i}": tensor for part, tensor in zip(_PARTS, fitted, strict=True)}
+    scene = SceneModel(tensors)
+    for i, usual_1HW in enumerate(_usual(scene, maps), start=1):
+        tensors[f"usual_{i}"] = usual_1HW
     return SceneModel(tensors)
+
+
+def _usual(scene: SceneModel, maps: Sequence[Tensor]) -> list[Tensor]:
+    """u [1, H, W] of each scale; image by image, since residuals of all need too much memory."""
+    images = len(maps[0])
+    logs = [torch.zeros(1, *map_NCHW.shape[2:]) for map_NCHW in maps]
+    for n in range(images):
+        for log_1HW, residual in zip(logs, scene([m[n : n + 1] for m in maps]), strict=True):
+            log_1HW += (residual[0] + FLOOR).log()
+    return [(log_1HW / images).exp() for log_1HW in logs]
 
 
 def _fit_scale(map_NCHW: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -11,9 +11,7 @@ from torch.nn.functional import conv2d, cosine_similarity, interpolate
 
 from gtrans_core.config import ScoringConfig
 from gtrans_core.network.loss import EPSILON, unit
-
-FLOOR = 1e-3
-"""Added before a logarithm: all maps are of order 1, and agreement below it says nothing."""
+from gtrans_core.network.scene import FLOOR
 
 
 def heat_map(
@@ -87,9 +85,37 @@ def _log(map_B1HW: Tensor) -> Tensor:
     return (map_B1HW + FLOOR).log()
 
 
-def image_score(map_BHW: Tensor, config: ScoringConfig) -> Tensor:
-    """One score an image [B]: the map's maximum, or the mean of its top ``top_percent`` pixels."""
-    pixels_BP = map_BHW.flatten(1)
+def usual_map(usual_maps: Sequence[Tensor], size: tuple[int, int], config: ScoringConfig) -> Tensor:
+    """How much more than elsewhere good images show at each place, [1, H, W], of mean 1.
+
+    exp of the smoothed q · mean_i log u_i, over its geometric mean; q ``scene_share``: what the
+    scene model's part of ``heat_map`` is for a usual good image, but for a constant factor.
+
+    Args:
+        usual_maps: the scene model's u_i [1, 1, H_i, W_i]; none: a map of ones.
+        size: of the result.
+        config: how the heat map is made.
+    """
+    if not usual_maps:
+        return torch.ones(1, *size)
+    logs = [_upsample(u, size).log() for u in usual_maps]
+    fused_11HW = torch.stack(logs).mean(dim=0) * config.scene_share
+    smoothed_1HW = gaussian_blur(fused_11HW, config.smoothing_sigma).squeeze(1)
+    return (smoothed_1HW - smoothed_1HW.mean()).exp()
+
+
+def image_score(map_BHW: Tensor, usual_1HW: Tensor, config: ScoringConfig) -> Tensor:
+    """One score an image [B]: the map's maximum, or the mean of its top ``top_percent`` pixels.
+
+    Before, the map is divided by what is usual at each place, to the power ``place_exponent``:
+    at an edge that differs from one good image to the next, more must be seen to mean something.
+
+    Args:
+        map_BHW: the heat maps.
+        usual_1HW: as ``usual_map`` returns it.
+        config: how to score.
+    """
+    pixels_BP = (map_BHW / usual_1HW**config.place_exponent).flatten(1)
     if config.image_score == "max":
         return pixels_BP.amax(dim=1)
     count = max(1, math.ceil(pixels_BP.shape[1] * config.top_percent / 100))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gtrans_core.config import ScoringConfig
 from gtrans_core.network.agn import Agn
 from gtrans_core.network.scene import SceneModel
-from gtrans_core.network.score import heat_map, image_score
+from gtrans_core.network.score import heat_map, image_score, usual_map
 from gtrans_core.network.trans import Trans
 
 
@@ -37,9 +37,9 @@ class Scorer(nn.Module):
         self.trans = trans.to(memory_format=torch.channels_last)
         self.scene = scene
         self.config = config
+        self.usual_1HW = self._usual_map()
         self.eval()
 
-    @torch.inference_mode()
     def forward(self, views_B3HW: Tensor) -> tuple[Tensor, Tensor]:
         """Heat maps [B, H, W] and scores [B] of uint8 RGB views [B, 3, H, W]."""
         inputs = self.agn.spec.normalise(views_B3HW)
@@ -49,8 +49,9 @@ class Scorer(nn.Module):
         scene_maps = self.scene(agn_maps) if self.scene and self.config.scene_share > 0 else []
         height, width = views_B3HW.shape[2:]
         map_BHW = heat_map(agn_maps, trans_maps, scene_maps, (height, width), self.config)
-        return map_BHW, image_score(map_BHW, self.config)
+        return map_BHW, image_score(map_BHW, self.usual_1HW, self.config)
 
+    @torch.inference_mode()
     def score_view(self, view_3HW: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], float]:
         """Heat map [H, W] and score of one view [3, H, W].
 
@@ -58,3 +59,10 @@ class Scorer(nn.Module):
         """
         map_1HW, score_1 = self(torch.from_numpy(view_3HW)[None])
         return map_1HW[0].numpy(), float(score_1[0])
+
+    def _usual_map(self) -> Tensor:
+        if self.scene is None:
+            return torch.ones(1, 1, 1)
+        _, rows, columns = self.scene.map_shapes()[0]
+        stride = self.agn.spec.strides[0]
+        return usual_map(self.scene.usual_maps(), (rows * stride, columns * stride), self.config)

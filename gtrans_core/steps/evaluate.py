@@ -14,6 +14,7 @@ from gtrans_core.cache import load_cache
 from gtrans_core.config import GTransConfig, digest_of, flatten
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.detector import Detector, DetectorInfo
+from gtrans_core.engine import package_graph
 from gtrans_core.errors import DataError, WeightsError
 from gtrans_core.evaluation import record as files
 from gtrans_core.evaluation.evaluation import (
@@ -77,7 +78,12 @@ def evaluate(
     progress.started()
     config, gate = GTransConfig.from_json(config_json), Gate.from_json(gate_json)
     scorer, info = _load_scorer(settings, config, model, Manifest.read(train_manifest))
-    held_out_scores = _held_out_scores(scorer, FeatureCacheRef.read(feature_cache), info)
+    held_out = _held_out_views(FeatureCacheRef.read(feature_cache), info)
+    graph = None
+    if config.scoring.engine == "onnxruntime":
+        graph = package_graph(scorer, held_out, progress.said)
+    engine = graph or scorer
+    held_out_scores = np.array([engine.score_view(view)[1] for view in held_out])
     threshold = conformal_threshold(held_out_scores, config.evaluation.false_alarm_rate)
     package = Detector(
         scorer,
@@ -90,10 +96,11 @@ def evaluate(
             training_key=info.key,
             weights_sha256=info.weights_sha256,
         ),
+        graph,
     )
     package.save(detector)
     scored = score_split(
-        scorer,
+        engine,
         Manifest.read(test_manifest),
         config.image,
         lambda done, total: progress.advanced("images scored", done, total),
@@ -136,16 +143,14 @@ def _load_scorer(
     return Scorer(guide.agn, trained.trans, trained.scene, config.scoring), info
 
 
-def _held_out_scores(
-    scorer: Scorer, reference: FeatureCacheRef, info: TrainingInfo
-) -> npt.NDArray[np.float64]:
-    """Raw scores of the good images that were never trained on, by the detector as packaged."""
+def _held_out_views(reference: FeatureCacheRef, info: TrainingInfo) -> npt.NDArray[np.uint8]:
+    """What the network sees of the good images that were never trained on, [N, 3, S, S]."""
     features = load_cache(Path(reference.folder))
     positions = {digest: i for i, digest in enumerate(features.digests)}
     if not all(digest in positions for digest in info.held_out):
         raise DataError(f"{reference.folder}: not the cache that this model was trained from")
-    views = features.views.numpy()
-    return np.array([scorer.score_view(views[positions[d]])[1] for d in info.held_out])
+    views: npt.NDArray[np.uint8] = features.views.numpy()
+    return views[[positions[digest] for digest in info.held_out]]
 
 
 def _record(

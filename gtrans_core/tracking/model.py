@@ -1,4 +1,4 @@
-"""A detector folder as an MLflow model: models-from-code, safetensors and JSON, no pickle."""
+"""A detector folder as an MLflow model: models-from-code, safetensors, ONNX, JSON, no pickle."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ REQUIREMENTS = (
     "pandas",
     "pillow",
     "pydantic",
+    "onnxruntime",
     "safetensors",
     "scipy",
     "tenacity",
@@ -41,21 +42,21 @@ REQUIREMENTS = (
     "torchvision",
 )
 _SCRIPT = "served_model.py"
-_SUFFIXES = (".safetensors", ".json")
+_SUFFIXES = (".safetensors", ".json", ".onnx")
 
 
 def file_digests(folder: Path) -> dict[str, str]:
     """sha256 (hex) of every file of a detector folder, by relative path with forward slashes.
 
     Raises:
-        ModelError: when there is no file, or one that is neither safetensors nor JSON.
+        ModelError: when there is no file, or one that is neither safetensors, ONNX nor JSON.
     """
     files = sorted(path for path in folder.rglob("*") if not path.is_dir())
     if not files:
         raise ModelError(f"{folder}: no detector there (the folder is missing or empty)")
     for path in files:
         if path.suffix not in _SUFFIXES or path.is_symlink():
-            raise ModelError(f"{path}: a detector holds plain safetensors and JSON files only")
+            raise ModelError(f"{path}: a detector holds safetensors, ONNX and JSON files only")
     return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
 
 

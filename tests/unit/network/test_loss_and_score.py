@@ -10,13 +10,14 @@ from torch.nn.functional import cosine_similarity, interpolate
 
 from gtrans_core.config import ScoringConfig
 from gtrans_core.network.loss import guidance_loss
+from gtrans_core.network.scene import FLOOR
 from gtrans_core.network.score import (
-    FLOOR,
     distance_map,
     gaussian_blur,
     heat_map,
     image_score,
     image_weight,
+    usual_map,
 )
 
 SHAPES = ((6, 16, 16), (10, 8, 8), (12, 4, 4))
@@ -146,10 +147,11 @@ def test_the_unit_of_a_map_changes_no_ranking(factor: float, which: int):
 def test_an_image_scores_the_same_in_any_company(config: ScoringConfig):
     """The released code's weights are batch scalars; ours belong to the image (trap 1)."""
     agn, trans, scene = random_maps(5, 0), random_maps(5, 1), residuals(5, 2)
-    together = image_score(heat_map(agn, trans, scene, (64, 64), config), config)
+    usual = usual_map([r[:1] + FLOOR for r in residuals(1, 3)], (64, 64), config)
+    together = image_score(heat_map(agn, trans, scene, (64, 64), config), usual, config)
     for i in range(5):
         own = ([m[i : i + 1] for m in maps] for maps in (agn, trans, scene))
-        alone = image_score(heat_map(*own, (64, 64), config), config)
+        alone = image_score(heat_map(*own, (64, 64), config), usual, config)
         assert float(alone) == pytest.approx(float(together[i]), rel=1e-5)
 
 
@@ -163,11 +165,33 @@ def test_blur_equals_scipy(size: tuple[int, int], sigma: float):
 
 def test_image_score_takes_the_maximum_or_the_mean_of_the_top_share():
     pixels = torch.arange(200.0).view(1, 10, 20)
-    assert float(image_score(pixels, ScoringConfig(image_score="max"))) == 199
+    alike = torch.ones(1, 10, 20)
+    assert float(image_score(pixels, alike, ScoringConfig(image_score="max"))) == 199
     top = ScoringConfig(image_score="top_percent", top_percent=1.0)
-    assert float(image_score(pixels, top)) == 198.5
+    assert float(image_score(pixels, alike, top)) == 198.5
     tiny = ScoringConfig(image_score="top_percent", top_percent=0.01)
-    assert float(image_score(pixels, tiny)) == 199
+    assert float(image_score(pixels, alike, tiny)) == 199
+
+
+@pytest.mark.parametrize("share", [0.0, 0.75, 1.0])
+def test_usual_map_follows_the_formula(share: float):
+    usual = [r + FLOOR for r in residuals(1, 4)]
+    config = ScoringConfig(scene_share=share, smoothing_sigma=2.0)
+    up = [interpolate(u, (64, 64), mode="bilinear")[0, 0].double().numpy() for u in usual]
+    fused = gaussian_filter(share * np.mean(np.log(up), axis=0), 2.0, mode="reflect")
+    expected = np.exp(fused - fused.mean())
+    np.testing.assert_allclose(usual_map(usual, (64, 64), config)[0], expected, rtol=2e-4)
+
+
+def test_the_same_heat_means_more_where_good_images_show_little():
+    usual = torch.ones(1, 8, 8)
+    usual[:, :, 4:] = 4.0
+    heat = torch.zeros(2, 8, 8)
+    heat[0, 1, 1] = heat[1, 1, 6] = 6.0
+    config = ScoringConfig(image_score="max", place_exponent=0.5)
+    assert image_score(heat, usual, config).tolist() == [6.0, 3.0]
+    alike = config.model_copy(update={"place_exponent": 0.0})
+    assert image_score(heat, usual, alike).tolist() == [6.0, 6.0]
 
 
 def test_scores_are_computed_in_fp32_even_from_half_maps():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
 from gtrans_core.network.agn import state_sha256
-from gtrans_core.network.scene import SceneModel, fit_scene
+from gtrans_core.network.scene import FLOOR, SceneModel, fit_scene
 
 SHAPES = ((6, 8, 8), (10, 4, 4), (12, 2, 2))
 
@@ -100,6 +100,14 @@ def test_gains_and_shapes(images: int, rank: int, seed: int):
         torch.testing.assert_close(basis @ basis.T, torch.eye(len(gain)), atol=1e-3, rtol=0)
         assert scene.map_shapes()[i - 1] == shape
     assert all((r >= 0).all() and torch.isfinite(r).all() for r in scene(random_maps(2, seed)))
+
+
+def test_usual_maps_are_geometric_means_over_the_images_fitted_to():
+    maps = random_maps(9, 5)
+    scene = fit_scene(maps, 4)
+    for usual, residual in zip(scene.usual_maps(), scene(maps), strict=True):
+        expected = np.exp(np.log(residual.double().numpy() + FLOOR).mean(axis=0, keepdims=True))
+        np.testing.assert_allclose(usual, expected, rtol=1e-4)
 
 
 def test_the_same_images_give_the_same_bits():

@@ -21,7 +21,7 @@ def test_digests_of_all_files_below(tmp_path):
 @pytest.mark.parametrize("name", ["x.pkl", "x.pt", "x.bin", "x.py", "x"])
 def test_only_plain_files_are_taken(tmp_path, name):
     (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(ModelError, match=f"{name}: a detector holds plain safetensors and JSON"):
+    with pytest.raises(ModelError, match=f"{name}: a detector holds safetensors, ONNX"):
         file_digests(tmp_path)
 
 
