@@ -41,7 +41,10 @@ def find_images(arguments: Iterable[str]) -> list[ImageRef]:
         DataError: for a folder or prefix that holds no image.
         StorageError: for one that cannot be listed.
     """
-    found = {image.path: image for argument in arguments for image in _images_of(argument)}
+    found: dict[str, ImageRef] = {}
+    for argument in arguments:
+        for image in _images_of(argument):
+            found.setdefault(image.path, image)
     return list(found.values())
 
 
