@@ -19,8 +19,8 @@ def drift_pipeline(
     defect_share: float = DEFAULT_DEFECT_SHARE,
     fail_on_drift: bool = True,
     experiment: str = "gtrans",
-) -> str:
-    """Judge the champion of a category; returns the verdict.
+) -> None:
+    """Judge the champion of a category.
 
     Args:
         category: name of the category; the registered model is gtrans-<category>.
@@ -32,7 +32,7 @@ def drift_pipeline(
         fail_on_drift: end the run as failed, which is what a scheduler notices.
         experiment: the MLflow experiment of the category's runs.
     """
-    verdict = check_drift(
+    task = check_drift(
         run_key=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         category=category,
         store=store,
@@ -44,5 +44,4 @@ def drift_pipeline(
         fail_on_drift=fail_on_drift,
     )
     # The same question has another answer tomorrow.
-    verdict.set_caching_options(False)
-    return verdict.output
+    task.set_caching_options(False)

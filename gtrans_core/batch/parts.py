@@ -66,8 +66,9 @@ class Parts:
     def has(self, image: ImageRef) -> bool:
         """Whether there is a row of this image and its tag says that it has not changed."""
         kept = self.kept.get(image.path)
-        was_read = kept is not None and kept.image_sha256 is not None
-        return was_read and image.tag != "" and kept.tag == image.tag
+        if kept is None or kept.image_sha256 is None:  # one that could not be read is tried again
+            return False
+        return image.tag != "" and image.tag == kept.tag
 
     def add(self, row: ImageRow) -> None:
         """Take a row; it is on disk after ``ROWS_A_PART`` rows or ``SECONDS_A_PART``."""

@@ -52,8 +52,8 @@ def _row(
     return ImageRow(
         path=image.path,
         image_sha256=sha256,
-        score=prediction and prediction.score,
-        is_anomalous=prediction and prediction.is_anomalous,
+        score=None if prediction is None else prediction.score,
+        is_anomalous=None if prediction is None else prediction.is_anomalous,
         scored_at=datetime.now(UTC),
         error=error,
         tag=image.tag,
