@@ -65,6 +65,12 @@ class SupersededError(GTransError):
     exit_code = 13
 
 
+class DriftError(GTransError):
+    """Scores in use are no longer those of the held-out good images."""
+
+    exit_code = 20
+
+
 class PreemptedError(GTransError):
     """The process was asked to stop (SIGTERM); its state is saved, the same command goes on."""
 

@@ -110,6 +110,37 @@ def tiny_cache(tmp_path_factory: pytest.TempPathFactory) -> TinyCache:
     return TinyCache(report.folder, report.key, guide.weights_sha256, guide.agn.spec)
 
 
+@pytest.fixture(scope="session")
+def tiny_detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A detector's folder. It is untrained: scores mean nothing, but each image has its own."""
+    import torch
+
+    from gtrans_core.detector import Detector, DetectorInfo
+    from gtrans_core.network.build import build_trans
+    from gtrans_core.network.scene import fit_scene
+    from gtrans_core.network.scorer import Scorer
+    from gtrans_core.weights import load_guide
+
+    config = load_config(overrides=TINY)
+    folder = tmp_path_factory.mktemp("detector")
+    guide = load_guide(config.agn, folder)
+    torch.manual_seed(0)
+    trans = build_trans(guide.agn.spec, config)
+    shapes = guide.agn.spec.map_shapes(config.image.input_size)
+    scene = fit_scene([torch.rand(6, *shape) for shape in shapes], rank=2)
+    info = DetectorInfo(
+        category="part",
+        config=config,
+        threshold=1.0,
+        held_out_scores=tuple(1 + number / 100 for number in range(24)),
+        data_digest="0" * 64,
+        training_key="1" * 64,
+        weights_sha256=guide.weights_sha256,
+    )
+    Detector(Scorer(guide.agn, trans, scene, config.scoring), info).save(folder / "detector")
+    return folder / "detector"
+
+
 @pytest.fixture
 def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Builder:
     """A cache to be, of seven photos in three shards."""

@@ -1,4 +1,4 @@
-"""``gtrans compile``: the pipeline as YAML, for a Kubeflow server."""
+"""``gtrans compile``: the pipelines as YAML, for a Kubeflow server."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ import typer
 from gtrans_core.errors import StorageError
 
 
-def compile_pipeline(
+def compile_pipelines(
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="File to write; default: the committed one."),
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="Folder to write to; default: the committed one."
+        ),
     ] = None,
 ) -> None:
-    """Write the pipeline's YAML, to upload to a Kubeflow server."""
-    from pipelines.compile import COMPILED_CATEGORY, compile_category
+    """Write the pipelines' YAML, to upload to a Kubeflow server."""
+    from pipelines.compile import COMPILED, compile_all
 
-    path = output or COMPILED_CATEGORY
+    folder = output or COMPILED
     try:
-        compile_category(path)
+        for path in compile_all(folder):
+            typer.echo(f"wrote {path}")
     except OSError as error:
-        raise StorageError(f"{path}: cannot be written ({error.strerror})") from None
-    typer.echo(f"wrote {path}")
+        raise StorageError(f"{folder}: cannot be written ({error.strerror})") from None

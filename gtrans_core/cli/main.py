@@ -10,9 +10,10 @@ import typer
 from gtrans_core import __version__
 from gtrans_core.cli.bench import bench
 from gtrans_core.cli.compare import compare
-from gtrans_core.cli.compile import compile_pipeline
+from gtrans_core.cli.compile import compile_pipelines
 from gtrans_core.cli.config import show_config
 from gtrans_core.cli.doctor import doctor
+from gtrans_core.cli.drift import drift
 from gtrans_core.cli.predict import predict
 from gtrans_core.cli.promote import history, promote, rollback
 from gtrans_core.cli.run import run
@@ -28,13 +29,14 @@ app = typer.Typer(
 )
 app.command("run")(run)
 app.command("predict")(predict)
+app.command("drift")(drift)
 app.command("compare")(compare)
 app.command("promote")(promote)
 app.command("rollback")(rollback)
 app.command("history")(history)
 app.command("bench")(bench)
 app.command("config")(show_config)
-app.command("compile")(compile_pipeline)
+app.command("compile")(compile_pipelines)
 app.command("doctor")(doctor)
 
 

@@ -1,18 +1,19 @@
-"""``gtrans predict``: score images with a detector, and draw where it looks."""
+"""``gtrans predict``: score images with a detector, a few or a million."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gtrans_core.errors import DataError, ModelError, StorageError
+from gtrans_core.cli.options import ProfileName, Store
+from gtrans_core.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
+    from gtrans_core.batch.rows import ScoringModel
     from gtrans_core.detector import Detector
 
 _REGISTRY_SCHEME = "models:/"
@@ -20,7 +21,11 @@ _REGISTRY_SCHEME = "models:/"
 
 def predict(
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="PNG, JPEG, BMP or TIFF files.")
+        list[str],
+        typer.Argument(
+            metavar="IMAGE|DIR|s3://...",
+            help="PNG, JPEG, BMP, TIFF or WebP files, or where to look for them.",
+        ),
     ],
     model: Annotated[
         str,
@@ -32,129 +37,83 @@ def predict(
         ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", help="Where heat maps are written.")
-    ] = Path("heatmaps"),
-    profile: Annotated[
-        str, typer.Option("--profile", metavar="NAME|FILE", help="Where the model is registered.")
-    ] = "local",
-    store: Annotated[
-        str | None,
+        Path | None,
         typer.Option(
-            "--store",
-            metavar="DIR",
-            envvar="GTRANS_STORE",
-            help="Folder the run kept things in; default: the profile's.",
+            "--out", "-o", metavar="FILE.parquet", help="Write a table instead of printing one."
         ),
     ] = None,
+    heat_maps: Annotated[
+        Path | None,
+        typer.Option("--heat-maps", metavar="DIR", help="Draw a heat map of each image there."),
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch/--no-watch", help="Keep the scores for gtrans drift.")
+    ] = True,
+    profile: ProfileName = "local",
+    store: Store = None,
 ) -> None:
-    """Score images and write a heat map of each.
+    """Score images; one whose score is above the detector's threshold is flagged.
 
-    An image whose score is above the detector's threshold is flagged.
+    With --out, an interrupted command goes on where it was when it is given again. Ends with code
+    4 if an image could not be scored (the others are), and with 75 when it was stopped.
     """
-    from rich.console import Console
-
-    detector = _load(model, profile, store)
-    console = Console()
-    console.print(_row("verdict", "score", "threshold", "image -> heat map"), markup=False)
-    refused: list[str] = []
-    for image, drawing in zip(images, heat_map_files(images, out), strict=True):
-        try:
-            verdict = score_image(detector, image, drawing)
-        except DataError as error:
-            refused.append(str(error))
-            continue
-        line = _row(*verdict.words, f"{image} -> {drawing}")
-        style = "red" if verdict.is_anomalous else "green"
-        console.print(line, style=style, soft_wrap=True, markup=False, highlight=False)
-    if refused:
-        lines = [f"{len(refused)} of {len(images)} images could not be scored", *refused]
-        raise DataError("\n".join(lines))
-
-
-def _row(verdict: str, score: str, threshold: str, files: str) -> str:
-    return f"{verdict:8}  {score:>9}  {threshold:>9}  {files}"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a detector says about one image; scores are raw and have no unit."""
-
-    score: float
-    threshold: float
-    is_anomalous: bool
-
-    @property
-    def words(self) -> tuple[str, str, str]:
-        """Verdict, score and threshold as they are printed."""
-        word = "flagged" if self.is_anomalous else "ok"
-        return word, f"{self.score:.4g}", f"{self.threshold:.4g}"
-
-
-def score_image(detector: Detector, image: Path, drawing: Path) -> Verdict:
-    """Score one image file and draw its heat map beside it.
-
-    Raises:
-        DataError: when the image cannot be read or decoded.
-        StorageError: when the drawing cannot be written.
-    """
-    import numpy as np
-
-    from gtrans_core.evaluation.drawing import to_png
-    from gtrans_core.evaluation.heat_maps import Example, heat_map_figure
-
-    try:
-        data = image.read_bytes()
-    except OSError as error:
-        raise DataError(f"{image}: cannot be read ({error.strerror})") from None
-    view = detector.view(data, str(image))
-    prediction = detector.predict_view(view)
-    example = Example(
-        name=image.name,
-        defect="",
-        image=np.moveaxis(view, 0, -1),
-        heat_map=prediction.heat_map,
-        mask=None,
-        score=prediction.score,
-        is_anomalous=prediction.is_anomalous,
-    )
-    threshold = detector.info.threshold
-    _write(drawing, to_png(heat_map_figure(example, threshold, detector.map_range)))
-    return Verdict(prediction.score, threshold, prediction.is_anomalous)
-
-
-def heat_map_files(images: Sequence[Path], out: Path) -> Iterator[Path]:
-    """A file for each image, named after it and its folder; no two are the same."""
-    taken: set[str] = set()
-    for image in images:
-        name = base = "-".join(filter(None, (image.resolve().parent.name, image.stem)))
-        number = 1
-        while name in taken:
-            number += 1
-            name = f"{base}-{number}"
-        taken.add(name)
-        yield out / f"{name}.png"
-
-
-def _load(model: str, profile: str, store: str | None) -> Detector:
-    from gtrans_core.detector import Detector
-
-    if not model.startswith(_REGISTRY_SCHEME):
-        return Detector.load(Path(model))
-    from gtrans_core.tracking.client import connect, has_record
-    from gtrans_core.tracking.registry import fetch_model
+    from gtrans_core.batch.images import find_images
+    from gtrans_core.batch.parts import refuse_existing
+    from gtrans_core.cli.prediction import print_scores, write_table
+    from gtrans_core.watch.record import WATCH_FOLDER
     from pipelines.profiles import load_profile
 
-    uri = load_profile(profile, store=store).tracking_uri
-    if not has_record(uri):
-        raise ModelError(f"{model}: no registry at {uri}; name the run's folder with --store")
-    client = connect(uri)
+    if out is not None:
+        _check_name(out)
+        refuse_existing(out)
+    found = find_images(images)
+    if heat_maps is not None:
+        _refuse_drawing_among(images, heat_maps)
+    place = load_profile(profile, store=store)
+    detector, facts = _load(model, place.tracking_uri)
+    watched = Path(place.store) / WATCH_FOLDER if watch else None
+    if out is None:
+        print_scores(detector, facts, found, heat_maps, watched)
+    else:
+        write_table(detector, facts, found, out, heat_maps, watched)
+
+
+def _check_name(out: Path) -> None:
+    if out.suffix != ".parquet":
+        raise ConfigError(
+            f"--out {out}: expected the name of a .parquet file; --heat-maps takes a folder"
+        )
+
+
+def _refuse_drawing_among(images: Sequence[str], heat_maps: Path) -> None:
+    """Else the next run would take the drawings for images."""
+    for folder in (Path(argument) for argument in images):
+        if folder.is_dir() and heat_maps.resolve().is_relative_to(folder.resolve()):
+            raise ConfigError(f"--heat-maps {heat_maps}: lies in {folder}, among the images")
+
+
+def _load(model: str, tracking_uri: str) -> tuple[Detector, ScoringModel]:
+    """The detector, and which one it is."""
+    if not model.startswith(_REGISTRY_SCHEME):
+        return _read(Path(model), None)
+    from gtrans_core.tracking.client import connect, has_record
+    from gtrans_core.tracking.registry import fetch_model
+    from gtrans_core.tracking.versions import find_version
+
+    if not has_record(tracking_uri):
+        raise ModelError(
+            f"{model}: no registry at {tracking_uri}; name the run's folder with --store"
+        )
+    client = connect(tracking_uri)
+    version = find_version(client, model)
     with tempfile.TemporaryDirectory() as folder:
-        return Detector.load(fetch_model(client, model, Path(folder)))
+        return _read(fetch_model(client, version.uri, Path(folder)), version.version)
 
 
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be written ({error.strerror})") from None
+def _read(folder: Path, version: int | None) -> tuple[Detector, ScoringModel]:
+    from gtrans_core.batch.rows import ScoringModel
+    from gtrans_core.detector import Detector, detector_digest
+
+    detector = Detector.load(folder)
+    info = detector.info
+    return detector, ScoringModel(info.category, version, detector_digest(folder), info.threshold)

@@ -125,7 +125,7 @@ def test_no_secret_of_the_environment_is_written_anywhere(
 def test_the_registered_model_scores_images(plant: Plant):
     images = sorted((plant.root / "data" / "weave" / "test").glob("*/000.png"))
     model = ["--model", "models:/gtrans-weave@challenger", "--store", plant.store]
-    result = plant.gtrans("predict", *images, *model)
+    result = plant.gtrans("predict", *images, *model, "--heat-maps", "heatmaps")
     assert result.returncode == 0, result.stdout + result.stderr
     rows = result.stdout.splitlines()[1:]
     assert len(rows) == len(images)

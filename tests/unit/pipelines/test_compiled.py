@@ -9,7 +9,7 @@ import yaml
 
 from components.image import IMAGE
 from gtrans_core.config import GTransConfig
-from pipelines.compile import COMPILED_CATEGORY, compile_category, compiled_category
+from pipelines.compile import COMPILED, compile_all, compiled
 from pipelines.gates import load_gate
 from pipelines.local import STEPS
 
@@ -52,7 +52,7 @@ OUTPUTS = {
 
 @pytest.fixture(scope="module")
 def text() -> str:
-    return compiled_category()
+    return compiled("category")
 
 
 @pytest.fixture(scope="module")
@@ -65,16 +65,17 @@ def tasks(spec: dict[str, Any]) -> dict[str, Any]:
     return spec["root"]["dag"]["tasks"]
 
 
-def test_the_committed_yaml_is_fresh(text: str):
-    assert COMPILED_CATEGORY.read_text() == text, "stale: run `make compile` and commit"
+def test_the_committed_yaml_is_fresh_and_compiling_gives_the_same_bytes(tmp_path: Path):
+    names = [path.name for path in compile_all(tmp_path)]
+    assert sorted(names) == sorted(path.name for path in COMPILED.iterdir())
+    for name in names:
+        fresh, committed = (tmp_path / name).read_text(), (COMPILED / name).read_text()
+        assert fresh == committed, f"{name} is stale: run `make compile` and commit"
 
 
-def test_compiling_again_gives_the_same_bytes(text: str, tmp_path: Path):
-    compile_category(tmp_path / "again.yaml")
-    assert (tmp_path / "again.yaml").read_text() == text
-
-
-def test_it_is_ascii_and_names_no_machine(text: str):
+@pytest.mark.parametrize("name", ["category", "drift"])
+def test_it_is_ascii_and_names_no_machine(name: str):
+    text = compiled(name)
     assert text.isascii()
     checkout = Path(__file__).resolve().parents[3]
     for place in (str(checkout), str(Path.home()), "/tmp", "http://", "https://", "localhost"):  # noqa: S108
@@ -162,6 +163,30 @@ def test_every_executor_is_our_image_and_installs_nothing(spec: dict[str, Any], 
 @pytest.mark.parametrize("task", PARAMETERS)
 def test_kubeflow_never_answers_from_its_own_cache(tasks: dict[str, Any], task: str):
     assert tasks[task]["cachingOptions"] == {}
+
+
+def test_the_drift_pipeline_is_one_task_that_is_asked_anew_each_time():
+    spec = yaml.safe_load(compiled("drift"))
+    [(name, task)] = spec["root"]["dag"]["tasks"].items()
+    assert name == "check-drift"
+    assert task["cachingOptions"] == {}
+    assert set(task["inputs"]["parameters"]) == RUN | {
+        "since",
+        "alpha",
+        "defect_share",
+        "fail_on_drift",
+    }
+    container = spec["deploymentSpec"]["executors"]["exec-check-drift"]["container"]
+    assert container["image"] == IMAGE
+    parameters = spec["root"]["inputDefinitions"]["parameters"]
+    defaults = {k: v["defaultValue"] for k, v in parameters.items() if "defaultValue" in v}
+    assert defaults == {
+        "since": "7d",
+        "alpha": 0.01,
+        "defect_share": 0.05,
+        "fail_on_drift": True,
+        "experiment": "gtrans",
+    }
 
 
 def readers_of(tasks: dict[str, Any], producer: str, key: str) -> set[str]:

@@ -1,0 +1,33 @@
+"""check_drift: scores in use against held-out good ones; fails when the model must be looked at."""
+
+from kfp import dsl
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def check_drift(
+    run_key: str,
+    category: str,
+    store: str,
+    tracking_uri: str,
+    experiment: str,
+    since: str,
+    alpha: float,
+    defect_share: float,
+    fail_on_drift: bool,
+) -> str:
+    """Compare what the store keeps of the version in use; returns the verdict."""
+    from gtrans_core.steps.check_drift import check_drift as step
+    from gtrans_core.steps.reporting import run_step
+    from gtrans_core.steps.settings import RunSettings
+
+    settings = RunSettings(run_key, category, store, tracking_uri, experiment)
+    with run_step("check_drift", settings):
+        return step(
+            settings,
+            since=since,
+            alpha=alpha,
+            defect_share=defect_share,
+            fail_on_drift=fail_on_drift,
+        )

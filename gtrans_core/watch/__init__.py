@@ -1,0 +1,8 @@
+"""What scores look like in use, beside what they looked like on held-out good images.
+
+=============  ==================================================================
+``histogram``  scores as counts of fine logarithmic bins
+``record``     keeping them: one file a day and writer, so that nobody waits
+``drift``      the test, and what it advises: fine, recalibrate, retrain
+=============  ==================================================================
+"""

@@ -1,0 +1,98 @@
+"""Which images a command line stands for; folders and a real S3 server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gtrans_core.batch.images import find_images, heat_map_files
+from gtrans_core.errors import DataError, StorageError
+from gtrans_core.storage import open_store
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "line [1]"
+    for name in ("b.PNG", "a.jpg", "scratch/000.tiff", "good/000.webp", "notes.txt", "x.parquet"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(name.encode())
+    return root
+
+
+NAMES = ["a.jpg", "b.PNG", "good/000.webp", "scratch/000.tiff"]
+
+
+def test_a_folder_is_its_images_by_name_at_any_depth(folder: Path):
+    images = find_images([str(folder)])
+    assert [image.path for image in images] == [f"{folder}/{name}" for name in NAMES]
+    assert [image.read() for image in images] == [name.encode() for name in NAMES]
+    assert [image.path for image in find_images([f"{folder}/"])] == [i.path for i in images]
+
+
+def test_an_image_named_twice_is_one(folder: Path):
+    arguments = [f"{folder}/a.jpg", str(folder), f"{folder}/a.jpg"]
+    assert [image.path for image in find_images(arguments)] == [f"{folder}/{n}" for n in NAMES]
+
+
+def test_a_file_is_taken_whatever_its_suffix(folder: Path):
+    [image] = find_images([f"{folder}/notes.txt"])
+    assert image.read() == b"notes.txt"
+
+
+def test_a_changed_file_has_another_tag(folder: Path):
+    [before] = find_images([f"{folder}/a.jpg"])
+    (folder / "a.jpg").write_bytes(b"something else")
+    [after] = find_images([f"{folder}/a.jpg"])
+    assert before.tag != after.tag
+    assert after.tag == find_images([str(folder)])[0].tag
+
+
+def test_what_cannot_be_read_is_told_when_it_is_read(tmp_path: Path):
+    [image] = find_images([str(tmp_path / "gone.png")])
+    with pytest.raises(DataError, match=r"gone\.png: cannot be read \(No such file"):
+        image.read()
+
+
+def test_a_folder_without_images_is_refused(tmp_path: Path):
+    with pytest.raises(DataError, match=r"holds no image \(\.bmp, "):
+        find_images([str(tmp_path)])
+
+
+def test_a_prefix_and_an_object(bucket: str):
+    store = open_store(f"s3://{bucket}/line 1")
+    for name in ("b.png", "a.jpg", "notes.txt", "deep/er.png"):
+        store.write(name, name.encode())
+    open_store(f"s3://{bucket}").write("elsewhere.png", b"not below")
+    for argument in (f"s3://{bucket}/line 1", f"s3://{bucket}/line 1/"):
+        images = find_images([argument])
+        names = ["a.jpg", "b.png", "deep/er.png"]
+        assert [image.path for image in images] == [f"s3://{bucket}/line 1/{n}" for n in names]
+        assert [image.read() for image in images] == [name.encode() for name in names]
+        assert all(image.tag for image in images)
+    [one] = find_images([f"s3://{bucket}/elsewhere.png"])
+    assert (one.path, one.read()) == (f"s3://{bucket}/elsewhere.png", b"not below")
+
+
+def test_an_object_that_went_away_is_its_own_fault_a_bucket_is_not(bucket: str):
+    [gone] = find_images([f"s3://{bucket}/gone.png"])
+    with pytest.raises(DataError, match=rf"s3://{bucket}/gone\.png: cannot be read"):
+        gone.read()
+    with pytest.raises(StorageError, match="there is no such bucket"):
+        find_images(["s3://no-such-bucket/x/"])
+
+
+def test_drawings_mirror_a_folder_and_never_share_a_name(folder: Path):
+    (folder / "a.png").touch()
+    images = find_images([str(folder), f"{folder}/scratch/000.tiff"])
+    drawings = [str(path) for path in heat_map_files(images, Path("out"))]
+    assert drawings == [f"out/{n}.png" for n in ("a", "a-2", "b", "good/000", "scratch/000")]
+
+
+def test_drawings_of_single_images_are_named_after_their_folder():
+    images = find_images(["/a/scratch/000.png", "/b/scratch/000.jpg", "/b/good/000.png"])
+    assert list(heat_map_files(images, Path("out"))) == [
+        Path("out/scratch-000.png"),
+        Path("out/scratch-000-2.png"),
+        Path("out/good-000.png"),
+    ]

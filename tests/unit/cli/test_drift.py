@@ -1,0 +1,88 @@
+"""``gtrans drift``: what is handed on, shown, and how it ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from unittest.mock import MagicMock, patch
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from gtrans_core.cli import drift as cli
+from gtrans_core.cli.main import app
+from gtrans_core.errors import DriftError
+from gtrans_core.tracking.registry import RegisteredVersion
+from gtrans_core.watch import drift as core
+from gtrans_core.watch.drift import judge
+from gtrans_core.watch.histogram import counts_of
+
+HELD_OUT = [1 + number / 100 for number in range(24)]
+
+
+def gtrans_drift(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["drift", "flange", *arguments], env={"COLUMNS": "120"})
+
+
+@pytest.fixture
+def judged() -> Callable[[float], MagicMock]:
+    """``judged(factor)``: in use are the held-out scores times that; returns the mock."""
+
+    def prepare(factor: float, count: int = 4) -> MagicMock:
+        found = judge(HELD_OUT, 1.23, counts_of([s * factor for s in HELD_OUT] * count))
+        mock.return_value = (RegisteredVersion("gtrans-flange", 3, created=False), found)
+        return mock
+
+    with patch("gtrans_core.steps.check_drift.judge_version", autospec=True) as mock:
+        yield prepare
+
+
+def test_fine_is_code_0(judged, tmp_path: Path):
+    mock = judged(1.0)
+    options = ["--version", "3", "--since", "7d", "--alpha", "0.05", "--defects", "0.1"]
+    result = gtrans_drift(*options, "--store", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    mock.assert_called_once_with(
+        tmp_path,
+        f"sqlite:///{tmp_path}/mlflow.db",
+        "flange",
+        version=3,
+        since="7d",
+        alpha=0.05,
+        defect_share=0.1,
+    )
+    lines = result.output.splitlines()
+    assert lines[0] == "gtrans-flange version 3: fine"
+    assert "  images       96 in use, 24 held-out good ones" in lines
+    assert not any("threshold" in line for line in lines)
+
+
+def test_drift_is_code_20_and_says_what_the_threshold_would_be(judged):
+    judged(1.08)
+    result = gtrans_drift()
+    assert isinstance(result.exception, DriftError)
+    assert result.exception.exit_code == 20
+    assert str(result.exception).startswith("gtrans-flange version 3: recalibrate: ")
+    assert "  threshold    1.23; would be 1.32" in result.output
+
+
+def test_too_few_images_are_code_0(judged):
+    judged(1.0, count=1)
+    result = gtrans_drift()
+    assert result.exit_code == 0
+    assert "not enough images" in result.output.splitlines()[0]
+
+
+def test_json_has_all_the_evidence(judged):
+    judged(3.0)
+    result = gtrans_drift("--json")
+    assert isinstance(result.exception, DriftError)
+    found = json.loads(result.stdout)
+    assert (found["model"], found["version"], found["verdict"]) == ("gtrans-flange", 3, "retrain")
+    assert found["p_value"] <= 0.01
+    assert found["images"] == 96
+
+
+def test_the_defaults_are_the_cores():
+    assert (cli._ALPHA, cli._DEFECT_SHARE) == (core.DEFAULT_ALPHA, core.DEFAULT_DEFECT_SHARE)
