@@ -144,12 +144,13 @@ def _load(model: str, profile: str, store: str | None) -> Detector:
     from gtrans_core.tracking.registry import fetch_model
     from pipelines.profiles import load_profile
 
-    uri = load_profile(profile, store=store).tracking_uri
+    place = load_profile(profile, store=store)
+    uri = place.tracking_uri
     if not has_record(uri):
         raise ModelError(f"{model}: no registry at {uri}; name the run's folder with --store")
     client = connect(uri)
     with tempfile.TemporaryDirectory() as folder:
-        return Detector.load(fetch_model(client, model, Path(folder)))
+        return Detector.load(fetch_model(client, model, Path(folder), place.trust))
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -52,7 +52,8 @@ def promote(
     from pipelines.profiles import load_profile
 
     thresholds = load_gate(category, gate)
-    client = connect_existing(load_profile(profile, store=store).tracking_uri)
+    place = load_profile(profile, store=store)
+    client = connect_existing(place.tracking_uri)
     outcome = promoted(
         client,
         category,
@@ -61,6 +62,7 @@ def promote(
         why=why,
         again=again,
         dry_run=dry_run,
+        trust=place.trust,
         on_verdict=lambda judgement: _show_verdict(category, judgement),
     )
     _show_outcome(category, outcome, dry_run)
@@ -78,14 +80,15 @@ def rollback(
 ) -> None:
     """Make the previous champion champion again.
 
-    Its files are compared with the digests of its registration first; the gate is not asked.
+    Its digests and its signature are checked first; the gate is not asked.
     """
     from gtrans_core.tracking.client import connect_existing
     from gtrans_core.tracking.promotion import rollback as rolled_back
     from pipelines.profiles import load_profile
 
-    client = connect_existing(load_profile(profile, store=store).tracking_uri)
-    outcome = rolled_back(client, category, why=why, dry_run=dry_run)
+    place = load_profile(profile, store=store)
+    client = connect_existing(place.tracking_uri)
+    outcome = rolled_back(client, category, why=why, dry_run=dry_run, trust=place.trust)
     _show_outcome(category, outcome, dry_run)
 
 

@@ -17,6 +17,7 @@ from gtrans_core.evaluation.gate import Check, Verdict
 from gtrans_core.tracking.championship import Judgement
 from gtrans_core.tracking.ledger import Move, Recorded
 from gtrans_core.tracking.promotion import History, Outcome
+from gtrans_core.trust.policy import TrustPolicy
 from pipelines.gates import load_gate
 
 PROMOTION = "gtrans_core.tracking.promotion"
@@ -131,7 +132,13 @@ def test_rollback_hands_on_what_it_was_told(client: MagicMock):
     outcome = Outcome(champion=2, previous=3, moved=True)
     with patch(f"{PROMOTION}.rollback", autospec=True, return_value=outcome) as rolled_back:
         result = gtrans("rollback", "bottle", "--why", "odd scores")
-    rolled_back.assert_called_once_with(client, "bottle", why="odd scores", dry_run=False)
+    rolled_back.assert_called_once_with(
+        client,
+        "bottle",
+        why="odd scores",
+        dry_run=False,
+        trust=TrustPolicy(unsigned="allow"),
+    )
     assert "version 2 is the champion (was: version 3)" in result.output
 
 
