@@ -15,6 +15,7 @@ from gtrans_core.cli.config import show_config
 from gtrans_core.cli.doctor import doctor
 from gtrans_core.cli.predict import predict
 from gtrans_core.cli.promote import history, promote, rollback
+from gtrans_core.cli.release import release
 from gtrans_core.cli.run import run
 from gtrans_core.cli.trust import keys, sign
 from gtrans_core.errors import GTransError
@@ -33,6 +34,7 @@ app.command("compare")(compare)
 app.command("promote")(promote)
 app.command("rollback")(rollback)
 app.command("history")(history)
+app.command("release")(release)
 app.command("keys")(keys)
 app.command("sign")(sign)
 app.command("bench")(bench)
