@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 from importlib.metadata import Distribution, distributions
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
 from gtrans_core.release.facts import ReleaseFacts
@@ -103,12 +103,12 @@ def _licence(licences: object, text: str) -> License:
 
 def licence_of(package: Distribution) -> str:
     """A package's licence as it states it: expression, classifier or short text; else ``""``."""
-    facts = package.metadata
+    facts: Any = package.metadata  # an email.message.Message
     expression = facts.get("License-Expression")
     if expression:
-        return expression
+        return str(expression)
     for classifier in facts.get_all("Classifier") or []:
         if classifier.startswith(_CLASSIFIER):
-            return classifier.removeprefix(_CLASSIFIER)
-    text = (facts.get("License") or "").strip()
+            return str(classifier).removeprefix(_CLASSIFIER)
+    text = str(facts.get("License") or "").strip()
     return text if len(text) <= _LICENCE_LENGTH and "\n" not in text else ""

@@ -37,6 +37,7 @@ REQUIREMENTS = (
     "pandas",
     "pillow",
     "pydantic",
+    "pyopenssl",  # model-signing imports it, and does not say so
     "safetensors",
     "scipy",
     "tenacity",

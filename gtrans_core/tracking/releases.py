@@ -139,8 +139,9 @@ def _write(
         folder.mkdir()
         write_release(_facts(client, version, promotion, Path(scratch)), folder, key)
         path = f"release/{promotion.number}"
-        client.log_artifacts(version.run_id, str(folder), path)
-        release = Release(number, version.run_id, path, _digests(folder))
+        run_id = _run_id(version)
+        client.log_artifacts(run_id, str(folder), path)
+        release = Release(number, run_id, path, _digests(folder))
     client.set_model_version_tag(
         LEDGER_PREFIX + category, str(promotion.number), RELEASE_TAG, json.dumps(asdict(release))
     )
@@ -150,15 +151,16 @@ def _write(
 def _facts(
     client: MlflowClient, version: ModelVersion, promotion: Recorded, scratch: Path
 ) -> ReleaseFacts:
-    run = client.get_run(version.run_id)
+    run_id = _run_id(version)
+    run = client.get_run(run_id)
     logged = scratch / "logged"
     logged.mkdir()
     for name in (evaluation.RECORD, evaluation.REPORT):
-        client.download_artifacts(version.run_id, name, str(logged))
+        client.download_artifacts(run_id, name, str(logged))
     move = promotion.move
     return ReleaseFacts(
         version=move.champion,
-        run_id=version.run_id,
+        run_id=run_id,
         detector_digest=version.tags[DETECTOR_TAG],
         files=json.loads(version.tags[FILES_TAG]),
         splits=_splits(run),
@@ -169,6 +171,12 @@ def _facts(
         report=(logged / evaluation.REPORT).read_bytes(),
         signature=_signature(client, version, scratch),
     )
+
+
+def _run_id(version: ModelVersion) -> str:
+    if not version.run_id:
+        raise ModelError(f"{version.name} version {version.version}: no MLflow run made it")
+    return version.run_id
 
 
 def _splits(run: Run) -> tuple[Split, ...]:

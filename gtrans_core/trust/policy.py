@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from gtrans_core.errors import ConfigError
 from gtrans_core.trust.keys import SIGNING_KEY, SigningKey, read_public_key
@@ -96,8 +96,9 @@ def read_unsigned(text: str, origin: str) -> Unsigned:
     Raises:
         ConfigError: for anything else; ``origin`` names it.
     """
-    if text == "refuse" or text == _ALLOW:
-        return text
+    for known in get_args(Unsigned):
+        if text == known:
+            return cast("Unsigned", text)
     raise ConfigError(f"{origin} is '{text}': expected refuse or allow")
 
 

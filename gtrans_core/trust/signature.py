@@ -36,7 +36,8 @@ def sign_folder(folder: Path, key: SigningKey) -> Path:
 
     key.public_pem()
     signature = folder / SIGNATURE_NAME
-    config = Config().set_hashing_config(_hashing())
+    config = Config()  # type: ignore[no-untyped-call]
+    config.set_hashing_config(_hashing())
     # The library says str; what it hands the password to takes bytes only.
     config.use_elliptic_key_signer(private_key=key.path, password=key.password)  # type: ignore[arg-type]
     try:
@@ -66,8 +67,11 @@ def verify_folder(folder: Path, public_key: Path, name: str, *, whole: bool = Tr
     read_public_key(public_key)
     signature = folder / SIGNATURE_NAME
     if not signature.is_file():
-        raise ModelError(f"{name}: not signed ({SIGNATURE_NAME} is missing)")
-    config = Config().set_hashing_config(_hashing()).set_ignore_unsigned_files(not whole)
+        raise ModelError(
+            f"{name}: not signed ({SIGNATURE_NAME} is missing); `gtrans sign` signs what you trust"
+        )
+    config = Config()  # type: ignore[no-untyped-call]
+    config.set_hashing_config(_hashing()).set_ignore_unsigned_files(not whole)
     config.use_elliptic_key_verifier(public_key=public_key)
     try:
         config.verify(folder, signature)
@@ -81,7 +85,8 @@ def _hashing() -> HashingConfig:
     from model_signing.hashing import Config
 
     # By default what belongs to git would be left out: a place for strangers.
-    return Config().set_ignored_paths(paths=[SIGNATURE_NAME], ignore_git_paths=False)
+    config = Config()  # type: ignore[no-untyped-call]
+    return config.set_ignored_paths(paths=[SIGNATURE_NAME], ignore_git_paths=False)
 
 
 def _reason(text: str, public_key: Path) -> str:
