@@ -26,8 +26,8 @@ from gtrans_core.trust.signature import sign_folder
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("empty_folder")]
 
 SOURCES = Path(gtrans_core.__file__).parents[1]
-OPTIONAL = ("boto3", "email-validator", "python-multipart")
-"""FastAPI and securesystemslib import these where they are installed, as here, and do without."""
+OPTIONAL = ("boto3", "defusedxml", "email-validator", "python-multipart")
+"""FastAPI, Pillow and securesystemslib import these where they are installed, as here, and do without."""
 
 
 @dataclass
