@@ -67,10 +67,14 @@ class TrustPolicy:
             ConfigError: when models must be signed and there is no key, or it is not the other half
                 of the public key.
         """
-        require_signing(self.unsigned_now, key)
-        if key is None or self.public_key is None:
-            return
-        if key.public_pem() != read_public_key(self.public_key):
+        if self.public_key is None:
+            require_signing(self.unsigned, key)
+        elif key is None:
+            raise ConfigError(
+                f"models must be signed with the private half of {self.public_key} here, and "
+                f"{SIGNING_KEY} names no private key"
+            )
+        elif key.public_pem() != read_public_key(self.public_key):
             raise ConfigError(
                 f"{key.path} is not the private key of {self.public_key}: what it signs would be "
                 "refused"

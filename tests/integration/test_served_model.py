@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("empty_folder")]
 
 SOURCES = Path(gtrans_core.__file__).parents[1]
 OPTIONAL = ("boto3", "defusedxml", "email-validator", "python-multipart")
-"""FastAPI, Pillow and securesystemslib import these where they are installed, as here, and do without."""
+"""FastAPI, Pillow and securesystemslib import these where installed, as here, and do without."""
 
 
 @dataclass
