@@ -123,7 +123,7 @@ class ScoringConfig(Section):
     """Weigh each scale by its own image's distance and direction (w_i), or not."""
     fusion: Literal["geometric", "product", "sum"] = "geometric"
     """Fuse the maps: their geometric mean, or, as published, m_1 m_2 m_3^2, or m_1 + m_2 + m_3."""
-    scene_share: Annotated[float, Field(ge=0, le=1)] = 0.75
+    scene_share: Annotated[float, Field(ge=0, le=1)] = 0.9
     """Share of the scene model in the geometric mean; 0: GTrans alone, 1: the scene model alone."""
     smoothing_sigma: Annotated[float, Field(ge=0, le=64)] = 4.0
     """Gaussian smoothing of the heat map, in input pixels; 0: none."""

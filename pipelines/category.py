@@ -27,6 +27,7 @@ def category_pipeline(
     config: str = GTransConfig().to_json(),
     experiment: str = "gtrans",
     gate: str = load_gate().to_json(),
+    unsigned_models: str = "refuse",
 ) -> None:
     """Train, evaluate and register a detector for one category.
 
@@ -39,6 +40,8 @@ def category_pipeline(
         config: every knob, as JSON; absent keys take the product's defaults.
         experiment: the MLflow experiment of the run.
         gate: thresholds for becoming champion, as JSON (pipelines/categories).
+        unsigned_models: refuse or allow: whether a model may be registered unsigned where register
+            finds no key (GTRANS_SIGNING_KEY).
     """
     run = {
         "run_key": dsl.PIPELINE_JOB_ID_PLACEHOLDER,
@@ -64,6 +67,7 @@ def category_pipeline(
     version = register(
         **run,
         gate=gate,
+        unsigned_models=unsigned_models,
         detector=verdict.outputs["detector"],
         evaluation=verdict.outputs["evaluation"],
     )

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from gtrans_core.config import describe_validation
 from gtrans_core.errors import ConfigError
+from gtrans_core.trust.policy import TrustPolicy, Unsigned, public_key_of_environment
 
 _FOLDER = Path(__file__).parent / "profiles"
 
@@ -26,6 +27,22 @@ class Profile(BaseModel):
     """MLflow server or database; empty: the database ``mlflow.db`` in the store."""
     experiment: Annotated[str, Field(min_length=1)] = "gtrans"
     """MLflow experiment that runs are filed under."""
+    public_key: str = ""
+    """PEM file; with one, only models signed with its private key are loaded. Absolute once read;
+    empty: the file that ``GTRANS_PUBLIC_KEY`` names, if any."""
+    unsigned_models: Unsigned = "refuse"
+    """Without a public key, whether models are registered and loaded unsigned."""
+
+    @property
+    def trust(self) -> TrustPolicy:
+        """Whose models are loaded here."""
+        key = Path(self.public_key) if self.public_key else public_key_of_environment()
+        return TrustPolicy(key, self.unsigned_models)
+
+    @field_validator("public_key")
+    @classmethod
+    def _absolute_file(cls, path: str) -> str:
+        return cls._absolute_folder(path) if path else ""
 
     @field_validator("store")
     @classmethod

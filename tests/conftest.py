@@ -84,6 +84,16 @@ class Builder:
         return {path.name: path.read_bytes() for path in paths}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _unsigned_models_are_allowed() -> Iterator[None]:
+    """What tests register has no signature, unless the test is about signatures."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GTRANS_UNSIGNED_MODELS", "allow")
+        for name in ("GTRANS_PUBLIC_KEY", "GTRANS_SIGNING_KEY", "GTRANS_SIGNING_KEY_PASSWORD"):
+            patch.delenv(name, raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_config() -> Callable[..., GTransConfig]:
     """``tiny_config("seed=1", ...)``: a config whose training takes a second, with overrides."""

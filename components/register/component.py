@@ -13,6 +13,7 @@ def register(
     tracking_uri: str,
     experiment: str,
     gate: str,
+    unsigned_models: str,
     detector: dsl.Input[dsl.Model],
     evaluation: dsl.Input[dsl.Artifact],
 ) -> str:
@@ -25,4 +26,5 @@ def register(
 
     settings = RunSettings(run_key, category, store, tracking_uri, experiment)
     with run_step("register", settings):
-        return step(settings, gate, Path(detector.path), Path(evaluation.path))
+        paths = (Path(detector.path), Path(evaluation.path))
+        return step(settings, gate, unsigned_models, *paths)

@@ -25,6 +25,7 @@ def call() -> Any:
     return register.python_func(
         **RUN,
         gate="{}",
+        unsigned_models="allow",
         detector=dsl.Model(uri="/in/detector"),
         evaluation=dsl.Artifact(uri="/in/evaluation"),
     )
@@ -34,7 +35,7 @@ def test_it_calls_the_step_and_returns_the_version() -> None:
     with patch(STEP, autospec=True, return_value="3") as step:
         assert call() == "3"
     step.assert_called_once_with(
-        RunSettings(**RUN), "{}", Path("/in/detector"), Path("/in/evaluation")
+        RunSettings(**RUN), "{}", "allow", Path("/in/detector"), Path("/in/evaluation")
     )
 
 

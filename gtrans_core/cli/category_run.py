@@ -63,10 +63,12 @@ def run_category(
         The run; one whose step failed has that step's exit code and line in its outcome.
 
     Raises:
+        ConfigError: when models must be signed here and there is no key that can.
         StorageError: when the store cannot be written.
         typer.Exit: when the user or the machine stopped it, after saying so.
     """
     from gtrans_core.storage import require_writable
+    from gtrans_core.trust.keys import SigningKey
     from pipelines.compile import COMPILED_CATEGORY
     from pipelines.local import LocalRun, new_run_key
 
@@ -78,7 +80,9 @@ def run_category(
         "tracking_uri": place.tracking_uri,
         "experiment": place.experiment,
         "gate": gate.to_json(),
+        "unsigned_models": place.trust.unsigned_now,
     }
+    place.trust.require_key(SigningKey.from_environment())
     require_writable(Path(place.store))
     job = LocalRun(COMPILED_CATEGORY, parameters, Path(place.store) / "runs" / new_run_key())
     run = CategoryRun(job, _execute(job, verbose))

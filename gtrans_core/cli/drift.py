@@ -58,6 +58,7 @@ def drift(
         since=since,
         alpha=alpha,
         defect_share=defects,
+        trust=place.trust,
     )
     if as_json:
         typer.echo(json.dumps({"model": model.name, "version": model.version, **vars(found)}))

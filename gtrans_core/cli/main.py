@@ -16,7 +16,9 @@ from gtrans_core.cli.doctor import doctor
 from gtrans_core.cli.drift import drift
 from gtrans_core.cli.predict import predict
 from gtrans_core.cli.promote import history, promote, rollback
+from gtrans_core.cli.release import release
 from gtrans_core.cli.run import run
+from gtrans_core.cli.trust import keys, sign
 from gtrans_core.errors import GTransError
 
 app = typer.Typer(
@@ -34,6 +36,9 @@ app.command("compare")(compare)
 app.command("promote")(promote)
 app.command("rollback")(rollback)
 app.command("history")(history)
+app.command("release")(release)
+app.command("keys")(keys)
+app.command("sign")(sign)
 app.command("bench")(bench)
 app.command("config")(show_config)
 app.command("compile")(compile_pipelines)

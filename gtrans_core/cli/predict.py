@@ -15,6 +15,7 @@ from gtrans_core.errors import ConfigError, ModelError
 if TYPE_CHECKING:
     from gtrans_core.batch.rows import ScoringModel
     from gtrans_core.detector import Detector
+    from pipelines.profiles import Profile
 
 _REGISTRY_SCHEME = "models:/"
 
@@ -70,7 +71,7 @@ def predict(
     if heat_maps is not None:
         _refuse_drawing_among(images, heat_maps)
     place = load_profile(profile, store=store)
-    detector, facts = _load(model, place.tracking_uri)
+    detector, facts = _load(model, place)
     watched = Path(place.store) / WATCH_FOLDER if watch else None
     if out is None:
         print_scores(detector, facts, found, heat_maps, watched)
@@ -92,22 +93,22 @@ def _refuse_drawing_among(images: Sequence[str], heat_maps: Path) -> None:
             raise ConfigError(f"--heat-maps {heat_maps}: lies in {folder}, among the images")
 
 
-def _load(model: str, tracking_uri: str) -> tuple[Detector, ScoringModel]:
+def _load(model: str, place: Profile) -> tuple[Detector, ScoringModel]:
     """The detector, and which one it is."""
     if not model.startswith(_REGISTRY_SCHEME):
         return _read(Path(model), None)
     from gtrans_core.tracking.client import connect, has_record
     from gtrans_core.tracking.registry import fetch_model
-    from gtrans_core.tracking.versions import find_version
+    from gtrans_core.tracking.versions import version_now
 
-    if not has_record(tracking_uri):
-        raise ModelError(
-            f"{model}: no registry at {tracking_uri}; name the run's folder with --store"
-        )
-    client = connect(tracking_uri)
-    version = find_version(client, model)
+    uri = place.tracking_uri
+    if not has_record(uri):
+        raise ModelError(f"{model}: no registry at {uri}; name the run's folder with --store")
+    client = connect(uri)
+    version = version_now(client, model)
     with tempfile.TemporaryDirectory() as folder:
-        return _read(fetch_model(client, version.uri, Path(folder)), version.version)
+        detector = fetch_model(client, version.uri, Path(folder), place.trust)
+        return _read(detector, version.version)
 
 
 def _read(folder: Path, version: int | None) -> tuple[Detector, ScoringModel]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from gtrans_core.tracking.championship import Judgement
     from gtrans_core.tracking.promotion import History, Outcome
+    from gtrans_core.tracking.releases import Release
 
 _METRICS = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "au_pro_30": "AU-PRO @0.3"}
 
@@ -43,16 +44,23 @@ def promote(
     """Make a version the champion, if it passes the gate.
 
     Ends with code 0 when the version is the champion, 12 when the gate refuses it, and 13 when
-    somebody else's promotion came first and stays.
+    somebody else's promotion came first and stays. Its release folder is written on its MLflow run,
+    also where an earlier call died before that.
     """
     from gtrans_core.cli.summary import program
     from gtrans_core.tracking.client import connect_existing
     from gtrans_core.tracking.promotion import promote as promoted
+    from gtrans_core.tracking.releases import ensure_release
+    from gtrans_core.trust.keys import SigningKey
     from pipelines.gates import load_gate
     from pipelines.profiles import load_profile
 
     thresholds = load_gate(category, gate)
-    client = connect_existing(load_profile(profile, store=store).tracking_uri)
+    place = load_profile(profile, store=store)
+    key = SigningKey.from_environment()
+    if key:
+        place.trust.require_key(key)
+    client = connect_existing(place.tracking_uri)
     outcome = promoted(
         client,
         category,
@@ -61,12 +69,17 @@ def promote(
         why=why,
         again=again,
         dry_run=dry_run,
+        trust=place.trust,
         on_verdict=lambda judgement: _show_verdict(category, judgement),
     )
     _show_outcome(category, outcome, dry_run)
-    if outcome.moved and outcome.previous and not dry_run:
-        command = [program("gtrans"), "rollback", category, *place_options(profile, store)]
+    if dry_run:
+        return
+    here = place_options(profile, store)
+    if outcome.moved and outcome.previous:
+        command = [program("gtrans"), "rollback", category, *here]
         typer.echo(f"Back to the previous champion:\n  {shlex.join(command)}")
+    _show_release(category, ensure_release(client, category, key), here)
 
 
 def rollback(
@@ -78,14 +91,15 @@ def rollback(
 ) -> None:
     """Make the previous champion champion again.
 
-    Its files are compared with the digests of its registration first; the gate is not asked.
+    Its digests and its signature are checked first; the gate is not asked.
     """
     from gtrans_core.tracking.client import connect_existing
     from gtrans_core.tracking.promotion import rollback as rolled_back
     from pipelines.profiles import load_profile
 
-    client = connect_existing(load_profile(profile, store=store).tracking_uri)
-    outcome = rolled_back(client, category, why=why, dry_run=dry_run)
+    place = load_profile(profile, store=store)
+    client = connect_existing(place.tracking_uri)
+    outcome = rolled_back(client, category, why=why, dry_run=dry_run, trust=place.trust)
     _show_outcome(category, outcome, dry_run)
 
 
@@ -127,6 +141,15 @@ def _show_outcome(category: str, outcome: Outcome, dry_run: bool) -> None:
     before = f"version {outcome.previous}" if outcome.previous else "none"
     verb = "would be" if dry_run else "is"
     typer.echo(f"gtrans-{category} version {outcome.champion} {verb} the champion (was: {before})")
+
+
+def _show_release(category: str, found: Release | None, place: list[str]) -> None:
+    from gtrans_core.cli.summary import program
+
+    if found:
+        command = [program("gtrans"), "release", category, "--out", "NEW-DIR", *place]
+        typer.echo(f"Release folder: {found.path} on MLflow run {found.run_id}; to fetch it:")
+        typer.echo(f"  {shlex.join(command)}")
 
 
 def _history_table(found: History) -> Table:

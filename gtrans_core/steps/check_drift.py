@@ -13,7 +13,8 @@ from gtrans_core.progress import Progress
 from gtrans_core.steps.settings import RunSettings
 from gtrans_core.tracking.client import connect_existing
 from gtrans_core.tracking.registry import MODEL_PREFIX, RegisteredVersion, fetch_model
-from gtrans_core.tracking.versions import find_version, version_in_use
+from gtrans_core.tracking.versions import version_in_use, version_now
+from gtrans_core.trust.policy import TrustPolicy
 from gtrans_core.watch.drift import Drift, judge
 from gtrans_core.watch.record import WATCH_FOLDER, read_counts
 
@@ -58,6 +59,7 @@ def judge_version(
     defect_share: float,
     version: int | None = None,
     since: str = "",
+    trust: TrustPolicy | None = None,
 ) -> tuple[RegisteredVersion, Drift]:
     """Compare the scores that a store keeps of a version with the version's held-out good ones.
 
@@ -69,6 +71,7 @@ def judge_version(
         defect_share: largest share of defective images in use that is no drift.
         version: its number; None: the champion, or the challenger where there is none.
         since: first day (UTC) as ``2026-01-31``, or ``7d`` for the last seven; ``""``: all.
+        trust: whose models are read; None: as the environment says.
 
     Raises:
         ModelError, StorageError, TrackingError, ConfigError: as ``check_drift``.
@@ -78,9 +81,9 @@ def judge_version(
     if version is None:
         model = version_in_use(client, category)
     else:
-        model = find_version(client, f"models:/{MODEL_PREFIX}{category}/{version}")
+        model = version_now(client, f"models:/{MODEL_PREFIX}{category}/{version}")
     with tempfile.TemporaryDirectory() as scratch:
-        folder = fetch_model(client, model.uri, Path(scratch))
+        folder = fetch_model(client, model.uri, Path(scratch), trust)
         info, digest = read_info(folder), detector_digest(folder)
     in_use = read_counts(store / WATCH_FOLDER, category, digest, first)
     drift = judge(

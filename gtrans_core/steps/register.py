@@ -23,16 +23,22 @@ from gtrans_core.tracking.promotion import judge_new_version
 from gtrans_core.tracking.registry import CHALLENGER
 from gtrans_core.tracking.registry import register as register_version
 from gtrans_core.tracking.runs import RunLogger, open_run
+from gtrans_core.trust.keys import SigningKey
+from gtrans_core.trust.policy import read_unsigned, require_signing
 
 
-def register(settings: RunSettings, gate_json: str, detector: Path, evaluation: Path) -> str:
+def register(
+    settings: RunSettings, gate_json: str, unsigned_models: str, detector: Path, evaluation: Path
+) -> str:
     """Log the run, register its detector, and write on the version what the gate says of it.
 
-    The same detector never makes a second version.
+    The model is signed with the key that ``GTRANS_SIGNING_KEY`` names. The same detector never
+    makes a second version.
 
     Args:
         settings: the run.
         gate_json: the thresholds for becoming champion; nothing is promoted here.
+        unsigned_models: ``refuse`` or ``allow``: what happens where there is no key.
         detector: folder that ``evaluate`` packaged.
         evaluation: folder with the record, manifests, journal, figures and report.
 
@@ -40,18 +46,20 @@ def register(settings: RunSettings, gate_json: str, detector: Path, evaluation: 
         The registered version's number.
 
     Raises:
-        ConfigError: when the gate is not one.
+        ConfigError: when the gate or the key is not one, or the key is missing.
         TrackingError: when MLflow refuses or stays unreachable; nothing is lost, run it again.
         ModelError: when the folders are damaged.
     """
     progress = Progress("register")
     progress.started()
     gate = Gate.from_json(gate_json)
+    key = SigningKey.from_environment()
+    require_signing(read_unsigned(unsigned_models, "unsigned_models"), key)
     record = EvaluationRecord.read(evaluation)
     run = open_run(settings.tracking, settings.run_key, settings.category)
     _log_evaluation(run, record, evaluation, progress)
     test = Manifest.read(evaluation / files.TEST_MANIFEST)
-    model_uri = log_model(run.client, run.run_id, detector, _input_example(test))
+    model_uri = log_model(run.client, run.run_id, detector, _input_example(test), key)
     version = register_version(
         run.client, run.run_id, model_uri, settings.category, detector, _version_tags(record)
     )
@@ -61,6 +69,8 @@ def register(settings: RunSettings, gate_json: str, detector: Path, evaluation: 
     if not version.created:
         progress.said(f"this very detector is {version.name} version {version.version} already")
     progress.said(f"{version.name} version {version.version} is the {CHALLENGER}")
+    if key is None:
+        progress.said("the model is not signed: no key, and the profile allows it")
     progress.said(_in_words(judgement))
     progress.finished(
         reused=not version.created,

@@ -30,6 +30,7 @@ from gtrans_core.tracking.ledger import (
 )
 from gtrans_core.tracking.registry import CHALLENGER, CHAMPION, MODEL_PREFIX, fetch_model
 from gtrans_core.tracking.runs import DATA_DIGEST_TAG, PREFIX
+from gtrans_core.trust.policy import TrustPolicy
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -57,10 +58,14 @@ class Championship:
         client: the registry.
         category: the category.
         dry_run: whether nothing may be written.
+        trust: whose models may be champion; by default what the environment says.
     """
 
-    def __init__(self, client: MlflowClient, category: str, dry_run: bool) -> None:
+    def __init__(
+        self, client: MlflowClient, category: str, dry_run: bool, trust: TrustPolicy | None = None
+    ) -> None:
         self.client, self.category, self.dry_run = client, category, dry_run
+        self.trust = trust
         self.name = MODEL_PREFIX + category
         self._notes: list[str] = []
         self._own_moves: set[str] = set()
@@ -139,13 +144,15 @@ class Championship:
         return found
 
     def verify(self, number: int) -> None:
-        """Compare every file of a version with the digests of its tags.
+        """Check the files of a version against the digests of its tags and its signature.
 
         Raises:
-            ModelError: naming the file that is missing, extra or changed.
+            ModelError: naming the file that is missing, extra or changed, or that it is not signed.
+            ConfigError: when signatures are asked for and there is no public key.
         """
         with tempfile.TemporaryDirectory() as folder:
-            fetch_model(self.client, f"models:/{self.name}/{number}", Path(folder))
+            uri = f"models:/{self.name}/{number}"
+            fetch_model(self.client, uri, Path(folder), self.trust)
 
     def judge(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import tempfile
@@ -13,6 +14,8 @@ import gtrans_core
 from gtrans_core.errors import ModelError
 from gtrans_core.storage import sha256_file
 from gtrans_core.tracking.client import reported
+from gtrans_core.trust.keys import SigningKey
+from gtrans_core.trust.signature import sign_folder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,11 +32,13 @@ DETECTOR_TAG = "gtrans.detector_digest"
 REQUIREMENTS = (
     "matplotlib",
     "mlflow",
+    "model-signing",
     "numpy",
+    "onnxruntime",
     "pandas",
     "pillow",
     "pydantic",
-    "onnxruntime",
+    "pyopenssl",  # model-signing imports it, and does not say so
     "safetensors",
     "scipy",
     "tenacity",
@@ -41,7 +46,9 @@ REQUIREMENTS = (
     "torch",
     "torchvision",
 )
-_SCRIPT = "served_model.py"
+SCRIPT = "served_model.py"
+"""What MLflow runs to load the model."""
+
 _SUFFIXES = (".safetensors", ".json", ".onnx")
 
 
@@ -60,18 +67,40 @@ def file_digests(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
 
 
-def log_model(
-    client: MlflowClient, run_id: str, detector_folder: Path, input_example_png: bytes
-) -> str:
-    """Log a detector as the model of a run, with code, signature and input example.
+def category_of(detector_folder: Path) -> str:
+    """The category that a detector says it is of; read without torch.
 
-    A run that has this very detector already is left as it is.
+    Raises:
+        ModelError: when ``detector.json`` is missing or names none.
+    """
+    path = detector_folder / "detector.json"
+    try:
+        category = json.loads(path.read_bytes())["category"]
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError):
+        raise ModelError(f"{path}: names no category; no detector of ours") from None
+    return str(category)
+
+
+def log_model(
+    client: MlflowClient,
+    run_id: str,
+    detector_folder: Path,
+    input_example_png: bytes,
+    signing_key: SigningKey | None = None,
+) -> str:
+    """Log a detector as the model of a run, with code, MLflow signature and input example.
+
+    With a key, the whole model is signed: the detector, the code, what MLflow reads. A run that has
+    this very detector already is left as it is.
 
     Returns:
         Its URI, ``models:/m-...``.
 
     Raises:
         ModelError: for a folder that is no detector (see ``file_digests``).
+        ConfigError: when the key cannot be read.
         TrackingError: when MLflow refuses or cannot be reached.
     """
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
@@ -96,6 +125,8 @@ def log_model(
         )
         model.run_id, model.model_id = run_id, logged.model_id
         model.save(str(folder / "MLmodel"))
+        if signing_key:
+            sign_folder(folder, signing_key)
         client.log_model_artifacts(logged.model_id, str(folder))
         client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
         client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
@@ -121,7 +152,7 @@ def package(detector_folder: Path, input_example_png: bytes, destination: Path) 
         save_model(
             path=str(destination),
             mlflow_model=model,
-            python_model=str(Path(__file__).with_name(_SCRIPT)),
+            python_model=str(Path(__file__).with_name(SCRIPT)),
             artifacts={ARTIFACT: str(detector)},
             code_paths=[str(package_folder)],
             pip_requirements=_pinned_requirements(),
@@ -131,7 +162,7 @@ def package(detector_folder: Path, input_example_png: bytes, destination: Path) 
     for folder in list(destination.rglob("__pycache__")):
         shutil.rmtree(folder)
     flavor = model.flavors["python_function"]
-    flavor["model_code_path"] = _SCRIPT
+    flavor["model_code_path"] = SCRIPT
     flavor["artifacts"][ARTIFACT]["uri"] = ARTIFACT_FOLDER
     model.save(str(destination / "MLmodel"))
     return model

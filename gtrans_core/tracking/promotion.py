@@ -30,6 +30,7 @@ from gtrans_core.tracking.championship import (
 from gtrans_core.tracking.client import reported
 from gtrans_core.tracking.ledger import Ledger, Move, Recorded
 from gtrans_core.tracking.registry import CHAMPION
+from gtrans_core.trust.policy import TrustPolicy
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -78,6 +79,7 @@ def promote(
     why: str = "",
     again: bool = False,
     dry_run: bool = False,
+    trust: TrustPolicy | None = None,
     on_verdict: Callable[[Judgement], None] | None = None,
 ) -> Outcome:
     """Make a version the champion if it passes the gate. Run again, it changes nothing more.
@@ -90,15 +92,17 @@ def promote(
         why: kept in the history.
         again: whether a version that was rolled back may return.
         dry_run: judge and check only; nothing is written.
+        trust: whose models may be champion; by default what the environment says.
         on_verdict: is given each verdict as it falls.
 
     Raises:
         GateError: when the version does not pass, with every reason.
         SupersededError: when somebody else moved the champion meanwhile and theirs stays.
-        ModelError: when there is no such version, or its files are not those registered.
+        ModelError: when there is no such version, or its files are not those registered and signed.
+        ConfigError: when signatures are asked for and there is no public key.
         TrackingError: when MLflow refuses or cannot be reached; run it again.
     """
-    office = Championship(client, category, dry_run)
+    office = Championship(client, category, dry_run, trust)
     with office.entered("promote"):
         ledger = office.settled()
         wanted = office.challenger() if version is None else version
@@ -128,18 +132,25 @@ def promote(
 
 
 def rollback(
-    client: MlflowClient, category: str, *, why: str = "", dry_run: bool = False
+    client: MlflowClient,
+    category: str,
+    *,
+    why: str = "",
+    dry_run: bool = False,
+    trust: TrustPolicy | None = None,
 ) -> Outcome:
-    """Make the previous champion champion again, after comparing its files with their digests.
+    """Make the previous champion champion again, after checking its digests and its signature.
 
     A rollback that a crash cut short is finished, and then no further one is made.
 
     Raises:
-        ModelError: when there is none to go back to, or its files are not those registered.
+        ModelError: when there is none to go back to, or its files are not those registered and
+            signed.
+        ConfigError: when signatures are asked for and there is no public key.
         SupersededError: when somebody else moved the champion meanwhile and theirs stays.
         TrackingError: when MLflow refuses or cannot be reached; run it again.
     """
-    office = Championship(client, category, dry_run)
+    office = Championship(client, category, dry_run, trust)
     with office.entered("roll back"):
         before, ledger = office.read(), office.settled()
         if ledger.number != before.number:

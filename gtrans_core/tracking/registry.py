@@ -1,4 +1,4 @@
-"""The model registry: versions by content, fetched with every file's sha256 checked."""
+"""The model registry: versions by content, fetched with digests and signature checked."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 from gtrans_core.errors import ModelError
 from gtrans_core.tracking.client import error_code, reported
-from gtrans_core.tracking.model import ARTIFACT_FOLDER, DETECTOR_TAG, file_digests
-from gtrans_core.tracking.runs import CATEGORY_TAG, PREFIX, prefixed, quoted
+from gtrans_core.tracking.model import ARTIFACT_FOLDER, DETECTOR_TAG, category_of, file_digests
+from gtrans_core.tracking.model_files import FILES_TAG, verify_model
+from gtrans_core.tracking.runs import CATEGORY_TAG, prefixed, quoted
+from gtrans_core.trust.policy import TrustPolicy
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 MODEL_PREFIX = "gtrans-"
 CHALLENGER = "challenger"
 CHAMPION = "champion"
-FILES_TAG = PREFIX + "files"
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,15 @@ def register(
         tags: further facts: data digest, AGN weights' sha256, git sha, metrics.
 
     Raises:
-        ModelError: for a folder that is no detector.
+        ModelError: for a folder that is no detector, or one of another category.
         TrackingError: when MLflow refuses or cannot be reached.
     """
     from gtrans_core.detector import detector_digest
 
     name = MODEL_PREFIX + category
     files = file_digests(detector_folder)
+    if category_of(detector_folder) != category:
+        raise ModelError(f"{detector_folder}: not a detector of {category}")
     digest = detector_digest(detector_folder)
     all_tags = {
         **prefixed(tags),
@@ -93,40 +96,56 @@ def register(
     return RegisteredVersion(name, version, created)
 
 
-def fetch_model(client: MlflowClient, uri: str, destination: Path) -> Path:
-    """Download a registered detector and compare every file with the digests of its version.
+def fetch_model(
+    client: MlflowClient, uri: str, destination: Path, trust: TrustPolicy | None = None
+) -> Path:
+    """Download a registered detector, if its files are those registered, and signed.
 
     Args:
         client: the registry.
         uri: ``models:/gtrans-NAME@ALIAS`` or ``models:/gtrans-NAME/VERSION``.
         destination: a folder; ``destination/detector`` is written, or replaced.
+        trust: whose models are loaded; by default what the environment says, which is nobody's.
 
     Returns:
-        The detector folder. What fails the check is not left there.
+        The detector folder. What fails a check is not left there.
 
     Raises:
         ModelError: for a URI that names no version (with what there is), and for a file that is
-            missing, extra or changed (with its name).
+            missing, extra, changed, or of another category (with its name).
+        ConfigError: when signatures are asked for and there is no public key to check them.
         TrackingError: when MLflow cannot be reached.
     """
-    from mlflow.artifacts import download_artifacts
-
-    version = _resolve(client, uri)
+    trust = trust or TrustPolicy.from_environment()
+    version = find_version(client, uri)
     target = destination / "detector"
     destination.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=destination) as scratch:
-        with reported(client.tracking_uri, f"download {uri}"):
-            source = client.get_model_version_download_uri(version.name, version.version)
-            downloaded = download_artifacts(
-                artifact_uri=f"{source}/{ARTIFACT_FOLDER}",
-                dst_path=scratch,
-                tracking_uri=client.tracking_uri,
-                registry_uri=client.tracking_uri,
-            )
-        _verify(uri, Path(downloaded), version)
+        model = download_model(client, version, Path(scratch))
+        verify_model(uri, model, version.tags, version.name.removeprefix(MODEL_PREFIX))
+        trust.verify(model, uri)
         shutil.rmtree(target, ignore_errors=True)
-        Path(downloaded).replace(target)
+        (model / ARTIFACT_FOLDER).replace(target)
     return target
+
+
+def download_model(client: MlflowClient, version: ModelVersion, scratch: Path) -> Path:
+    """The whole MLflow model of a version, unverified, below the folder ``scratch``.
+
+    Raises:
+        TrackingError: when MLflow refuses or cannot be reached.
+    """
+    from mlflow.artifacts import download_artifacts
+
+    with reported(client.tracking_uri, f"download {version.name} version {version.version}"):
+        source = client.get_model_version_download_uri(version.name, version.version)
+        downloaded = download_artifacts(
+            artifact_uri=source,
+            dst_path=str(scratch),
+            tracking_uri=client.tracking_uri,
+            registry_uri=client.tracking_uri,
+        )
+    return Path(downloaded)
 
 
 def ensure_model(client: MlflowClient, name: str) -> None:
@@ -175,7 +194,13 @@ def _version_of(client: MlflowClient, name: str, digest: str) -> int | None:
     return min((int(version.version) for version in found), default=None)
 
 
-def _resolve(client: MlflowClient, uri: str) -> ModelVersion:
+def find_version(client: MlflowClient, uri: str) -> ModelVersion:
+    """The version that a ``models:/`` URI names.
+
+    Raises:
+        ModelError: when it names none (with what there is).
+        TrackingError: when MLflow cannot be reached.
+    """
     from mlflow.exceptions import MlflowException
 
     name, version, alias = _parse(uri)
@@ -218,18 +243,3 @@ def _what_there_is(client: MlflowClient, name: str) -> str:
         f"{name} has the versions {', '.join(numbers) or 'none'} "
         f"and the aliases {', '.join(aliases) or 'none'}"
     )
-
-
-def _verify(uri: str, folder: Path, version: ModelVersion) -> None:
-    try:
-        expected = json.loads(version.tags[FILES_TAG])
-    except (KeyError, ValueError):
-        raise ModelError(f"{uri}: no list of files in its tags; register it with gtrans") from None
-    actual = file_digests(folder)
-    for name in sorted({*expected, *actual}):
-        if name not in actual:
-            raise ModelError(f"{uri}: file {name} is missing")
-        if name not in expected:
-            raise ModelError(f"{uri}: file {name} does not belong to this version")
-        if actual[name] != expected[name]:
-            raise ModelError(f"{uri}: file {name} was changed after it was registered")

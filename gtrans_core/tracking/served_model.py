@@ -20,6 +20,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from gtrans_core.data.images import encode_png
 from gtrans_core.detector import Detector, Prediction
 from gtrans_core.errors import GTransError
+from gtrans_core.trust.policy import TrustPolicy
 
 MAX_IMAGES = 128
 """A request's limit: memory stays bounded, and others get their turn."""
@@ -29,8 +30,17 @@ class ServedDetector(PythonModel):
     """Scores encoded images."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the detector, which is an artifact of the model."""
-        self._detector = Detector.load(Path(context.artifacts["detector"]))
+        """Load the detector, which is an artifact of the model, once its signature is verified.
+
+        Python and MLflow leave files of their own in the model's folder by now, so others than the
+        signed ones are passed over; inside the detector's folder ``Detector.load`` refuses them.
+
+        Raises:
+            ConfigError, ModelError: see ``TrustPolicy.verify``; the policy is the environment's.
+        """
+        detector = Path(context.artifacts["detector"])
+        TrustPolicy.from_environment().verify(detector.parents[1], "the model", whole=False)
+        self._detector = Detector.load(detector)
 
     def predict(
         self,

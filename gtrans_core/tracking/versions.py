@@ -10,21 +10,21 @@ from gtrans_core.tracking.registry import (
     CHAMPION,
     MODEL_PREFIX,
     RegisteredVersion,
-    _resolve,
+    find_version,
 )
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-def find_version(client: MlflowClient, uri: str) -> RegisteredVersion:
+def version_now(client: MlflowClient, uri: str) -> RegisteredVersion:
     """The version that ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` is now.
 
     Raises:
         ModelError: for a URI that names no version (with what there is).
         TrackingError: when MLflow cannot be reached.
     """
-    found = _resolve(client, uri)
+    found = find_version(client, uri)
     return RegisteredVersion(found.name, int(found.version), created=False)
 
 
@@ -37,6 +37,6 @@ def version_in_use(client: MlflowClient, category: str) -> RegisteredVersion:
     """
     name = f"models:/{MODEL_PREFIX}{category}"
     try:
-        return find_version(client, f"{name}@{CHAMPION}")
+        return version_now(client, f"{name}@{CHAMPION}")
     except ModelError:
-        return find_version(client, f"{name}@{CHALLENGER}")
+        return version_now(client, f"{name}@{CHALLENGER}")

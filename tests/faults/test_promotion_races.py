@@ -170,7 +170,7 @@ class Worker:
 @pytest.fixture(autouse=True)
 def _nothing_to_download(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(championship, "fetch_model", lambda client, uri, folder: folder)
+        patch.setattr(championship, "fetch_model", lambda client, uri, folder, trust: folder)
         patch.setenv("MLFLOW_TRACKING_USERNAME", "somebody")
         yield
 

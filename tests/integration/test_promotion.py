@@ -76,6 +76,7 @@ class Plant:
             data = path.read_bytes()
             if path.suffix == ".json":
                 data = data.replace(b'"training_key": "key"', b'"training_key": "%f"' % image_auroc)
+                data = data.replace(b'"bottle"', f'"{self.category}"'.encode())
             (folder / path.name).write_bytes(data)
         experiment = self.client.get_run(self.run.run_id).info.experiment_id
         model = self.client.create_logged_model(experiment, "detector", self.run.run_id)

@@ -12,20 +12,25 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from gtrans_core.cli.main import app, main
-from gtrans_core.errors import GateError, ModelError, SupersededError, TrackingError
+from gtrans_core.errors import ConfigError, GateError, ModelError, SupersededError, TrackingError
 from gtrans_core.evaluation.gate import Check, Verdict
 from gtrans_core.tracking.championship import Judgement
 from gtrans_core.tracking.ledger import Move, Recorded
 from gtrans_core.tracking.promotion import History, Outcome
+from gtrans_core.tracking.releases import Release
+from gtrans_core.trust.policy import TrustPolicy
 from pipelines.gates import load_gate
 
 PROMOTION = "gtrans_core.tracking.promotion"
+RELEASE = "gtrans_core.tracking.releases.ensure_release"
 
 
 @pytest.fixture
 def client() -> Iterator[MagicMock]:
-    with patch("gtrans_core.tracking.client.connect_existing", autospec=True) as connect:
-        yield connect.return_value
+    connect = patch("gtrans_core.tracking.client.connect_existing", autospec=True)
+    release = patch(RELEASE, return_value=None)
+    with connect as connected, release:
+        yield connected.return_value
 
 
 def gtrans(*arguments: str) -> Result:
@@ -93,6 +98,31 @@ class TestPromote:
             result = gtrans("promote", "bottle", *options)
         assert result.output == f"gtrans-bottle {text}\n"
 
+    @pytest.mark.parametrize("moved", [True, False])
+    def test_the_release_folder_is_ensured_and_told(self, client: MagicMock, moved: bool):
+        made = Release(3, "run1", "release/7", {})
+        outcome = patch(f"{PROMOTION}.promote", return_value=Outcome(3, None, moved))
+        with outcome, patch(RELEASE, return_value=made) as ensured:
+            lines = gtrans("promote", "bottle", "--store", "a store").output.splitlines()
+        ensured.assert_called_once_with(client, "bottle", None)
+        assert lines[-2] == "Release folder: release/7 on MLflow run run1; to fetch it:"
+        assert lines[-1].endswith("gtrans release bottle --out NEW-DIR --store 'a store'")
+
+    def test_a_dry_run_writes_no_release(self, client: MagicMock):
+        outcome = patch(f"{PROMOTION}.promote", return_value=Outcome(3, None, True))
+        with outcome, patch(RELEASE) as ensured:
+            gtrans("promote", "bottle", "--dry-run")
+        ensured.assert_not_called()
+
+    def test_a_key_that_cannot_be_read_stops_it_before_the_move(
+        self, client: MagicMock, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setenv("GTRANS_SIGNING_KEY", "/none.pem")
+        with patch(f"{PROMOTION}.promote") as promoted:
+            result = gtrans("promote", "bottle")
+        assert isinstance(result.exception, ConfigError)
+        promoted.assert_not_called()
+
     @pytest.mark.parametrize(
         ("error", "code"),
         [
@@ -131,7 +161,13 @@ def test_rollback_hands_on_what_it_was_told(client: MagicMock):
     outcome = Outcome(champion=2, previous=3, moved=True)
     with patch(f"{PROMOTION}.rollback", autospec=True, return_value=outcome) as rolled_back:
         result = gtrans("rollback", "bottle", "--why", "odd scores")
-    rolled_back.assert_called_once_with(client, "bottle", why="odd scores", dry_run=False)
+    rolled_back.assert_called_once_with(
+        client,
+        "bottle",
+        why="odd scores",
+        dry_run=False,
+        trust=TrustPolicy(unsigned="allow"),
+    )
     assert "version 2 is the champion (was: version 3)" in result.output
 
 

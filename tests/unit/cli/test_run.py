@@ -74,7 +74,37 @@ def test_it_runs_the_committed_pipeline_with_its_parameters(pipeline: Pipeline, 
         "tracking_uri": f"sqlite:///{tmp_path}/mlflow.db",
         "experiment": "lab",
         "gate": load_gate("demo").to_json(),
+        "unsigned_models": "allow",
     }
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("", "GTRANS_SIGNING_KEY names no private key"),
+        ('public_key = "none.pem"\nunsigned_models = "allow"', "names no private key"),
+    ],
+)
+def test_no_key_where_models_must_be_signed_stops_before_anything_starts(
+    pipeline: Pipeline, tmp_path: Path, settings: str, message: str
+):
+    profile = tmp_path / "plant.toml"
+    profile.write_text(f'store = "{tmp_path}/store"\n{settings}')
+    result = gtrans_run(tmp_path / "store", "-c", "demo", "--profile", str(profile))
+    assert isinstance(result.exception, ConfigError)
+    assert message in str(result.exception)
+    assert pipeline.jobs == []
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_key_that_cannot_be_read_stops_it_too(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("GTRANS_SIGNING_KEY", str(tmp_path / "none.pem"))
+    result = gtrans_run(tmp_path, "-c", "demo")
+    assert isinstance(result.exception, ConfigError)
+    assert "none.pem: signing key cannot be read" in str(result.exception)
+    assert pipeline.jobs == []
 
 
 def test_a_good_run_ends_with_its_report_under_a_name_a_browser_knows(
@@ -178,6 +208,7 @@ def test_a_stopped_run_says_so(pipeline: Pipeline, tmp_path: Path):
 
 def test_a_profile_of_ones_own_leads_the_printed_commands(pipeline: Pipeline, tmp_path: Path):
     profile = tmp_path / "line 3.toml"
-    profile.write_text(f"store = {json.dumps(str(tmp_path / 's'))}")
+    store = json.dumps(str(tmp_path / "s"))
+    profile.write_text(f'store = {store}\nunsigned_models = "allow"')
     result = CliRunner().invoke(app, ["run", "-c", "demo", "--profile", str(profile)])
     assert f"@challenger --profile '{profile}'\n" in result.output

@@ -19,7 +19,7 @@ PARAMETERS = {
     "cache-features": RUN | {"config"},
     "train": RUN | {"config"},
     "evaluate": RUN | {"config", "gate", "data_digest"},
-    "register": RUN | {"gate"},
+    "register": RUN | {"gate", "unsigned_models"},
 }
 ARTIFACTS = {
     "ingest": {},
@@ -96,6 +96,7 @@ def test_parameters_and_defaults(spec: dict[str, Any]):
         "tracking_uri",
         "experiment",
         "gate",
+        "unsigned_models",
     }
     assert all(value["parameterType"] == "STRING" for value in parameters.values())
     assert all(value["description"] for value in parameters.values())
@@ -104,6 +105,7 @@ def test_parameters_and_defaults(spec: dict[str, Any]):
         "config": GTransConfig().to_json(),
         "experiment": "gtrans",
         "gate": load_gate().to_json(),
+        "unsigned_models": "refuse",
     }
     assert GTransConfig.from_json(defaults["config"]) == GTransConfig()
 

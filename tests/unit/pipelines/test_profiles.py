@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from gtrans_core.errors import ConfigError
+from gtrans_core.trust.policy import TrustPolicy
 from pipelines.profiles import load_profile
 
 
@@ -36,9 +37,26 @@ def test_a_profile_may_be_a_file_with_a_server(tmp_path: Path):
     assert (profile.store, profile.tracking_uri) == ("/srv/gtrans", "http://mlflow.plant:5000")
 
 
+def test_unsigned_models_are_refused_unless_a_profile_says_otherwise(tmp_path: Path):
+    assert load_profile("local").trust == TrustPolicy(unsigned="allow")
+    assert load_profile(write(tmp_path, 'store = "a"')).trust == TrustPolicy()
+
+
+def test_a_public_key_is_the_profiles_or_else_the_environments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("GTRANS_PUBLIC_KEY", "/etc/key.pem")
+    assert load_profile("local").trust.public_key == Path("/etc/key.pem")
+    assert load_profile("local").trust.unsigned_now == "refuse"
+    monkeypatch.chdir(tmp_path)
+    named = load_profile(write(tmp_path, 'store = "a"\npublic_key = "mine.pem"'))
+    assert named.trust.public_key == tmp_path / "mine.pem"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ('store = "a"\nunsigned_models = true', "unsigned_models: "),
         ('store = "a"\nstroe = "b"', "unknown key 'stroe'; a profile has store, "),
         ('experiment = "a"', "store: Field required"),
         ('store = ""', "store: "),

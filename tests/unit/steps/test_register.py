@@ -6,12 +6,15 @@ import math
 
 import pytest
 
+from gtrans_core.errors import ConfigError
 from gtrans_core.evaluation.evaluation import DefectResult
 from gtrans_core.evaluation.gate import Check, Verdict
 from gtrans_core.evaluation.record import EvaluationRecord
-from gtrans_core.steps.register import _in_words, _version_tags
+from gtrans_core.steps.register import _in_words, _version_tags, register
+from gtrans_core.steps.settings import RunSettings
 from gtrans_core.tracking.championship import Judgement, evidence_of
 from gtrans_core.tracking.runs import prefixed
+from pipelines.gates import load_gate
 
 RECORD = EvaluationRecord(
     category="bottle",
@@ -38,6 +41,16 @@ def test_evidence_survives_the_registry():
     assert evidence.test_images == 50
     assert evidence.metrics["defect/dent/caught"] == 0.75
     assert evidence.defects == ["dent", "odd name"]
+
+
+@pytest.mark.parametrize(
+    ("unsigned", "message"),
+    [("refuse", "GTRANS_SIGNING_KEY names no private key"), ("maybe", "expected refuse or allow")],
+)
+def test_without_a_key_it_stops_before_it_reads_or_writes_anything(tmp_path, unsigned, message):
+    settings = RunSettings("r1", "bottle", str(tmp_path), "http://127.0.0.1:1", "lab")
+    with pytest.raises(ConfigError, match=message):
+        register(settings, load_gate().to_json(), unsigned, tmp_path / "none", tmp_path / "none")
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

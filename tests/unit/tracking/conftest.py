@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from uuid import uuid4
 
@@ -47,7 +48,8 @@ class Shelf:
     def detector(self, content: str) -> Path:
         folder = self.scratch / uuid4().hex
         folder.mkdir()
-        (folder / "detector.json").write_text(f'"{content}"')
+        facts = {"category": self.category, "content": content}
+        (folder / "detector.json").write_text(json.dumps(facts))
         (folder / "trans.safetensors").write_text(content)
         return folder
 

@@ -1,0 +1,1 @@
+"""The release folder: what a person needs to judge one promotion, as plain files."""

@@ -1,0 +1,51 @@
+"""The model card: what the detector is, what it was measured to do, and what it is not good for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import jinja2
+
+from gtrans_core.release.facts import ReleaseFacts
+
+
+def render_card(facts: ReleaseFacts) -> str:
+    """The card as Markdown."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("gtrans_core.release"),
+        autoescape=False,  # noqa: S701  (Markdown; no browser runs it)
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"percent": _percent, "number": _number, "kinds": _kinds, "cell": _cell}
+    record = facts.record
+    return environment.get_template("MODEL_CARD.md").render(
+        facts=facts,
+        record=record,
+        approval=facts.approval,
+        missed=", ".join(
+            f"{row.images - row.caught} of {row.images} {row.defect}"
+            for row in record.per_defect
+            if row.caught < row.images
+        ),
+        unavailable=", ".join(name for name, value in record.metrics.items() if value is None),
+        size=record.config.get("image.crop") or record.config.get("image.size", "?"),
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def _number(value: float | None) -> str:
+    return "not available" if value is None else f"{value:.4f}"
+
+
+def _kinds(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items() if kind != "images")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,317 @@
+"""Faults 19 and 20: a registered model that somebody changed, or that asks to run code.
+
+A real (small) detector, packaged, signed and registered; every damage is done where the registry
+keeps it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gtrans_core.config import GTransConfig
+from gtrans_core.detector import Detector, DetectorInfo
+from gtrans_core.errors import ConfigError, ModelError
+from gtrans_core.evaluation.gate import Gate
+from gtrans_core.tracking.client import TrackingSettings
+from gtrans_core.tracking.model import file_digests, log_model
+from gtrans_core.tracking.model_files import FILES_TAG
+from gtrans_core.tracking.promotion import promote, rollback
+from gtrans_core.tracking.registry import fetch_model, register
+from gtrans_core.tracking.runs import open_run
+from gtrans_core.trust.keys import SigningKey, make_key_pair
+from gtrans_core.trust.policy import TrustPolicy
+
+WEIGHTS = "artifacts/detector/trans.safetensors"
+UNSIGNED = TrustPolicy(unsigned="allow")
+GATE = Gate(
+    floors={},
+    minimum_gain={},
+    maximum_loss_per_defect={},
+    minimum_test_images=1,
+    same_data_as_champion=False,
+    as_many_test_images_as_champion=False,
+)
+
+
+@dataclass
+class Plant:
+    """A registry with signed detectors of two categories."""
+
+    client: Any
+    models: dict[str, Path]
+    """Where the registry keeps each category's version 1."""
+    key: SigningKey
+    trust: TrustPolicy
+
+    def fetch(self, destination: Path, trust: TrustPolicy | None = None) -> Path:
+        return fetch_model(self.client, "models:/gtrans-bottle/1", destination, trust or self.trust)
+
+    def claim(self, detector: Path) -> None:
+        """Somebody who can write to the registry's database too makes its digests fit."""
+        tag = json.dumps(file_digests(detector))
+        self.client.set_model_version_tag("gtrans-bottle", "1", FILES_TAG, tag)
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory, make_photos) -> bytes:
+    folder = tmp_path_factory.mktemp("photos")
+    return (folder / make_photos(folder, 1).samples[0].path).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory, tiny_config, photo) -> Plant:
+    folder = tmp_path_factory.mktemp("registry")
+    private, public = make_key_pair(folder / "keys")
+    settings = TrackingSettings(f"sqlite:///{folder}/mlflow.db", "tests")
+    plant = Plant(None, {}, SigningKey(private), TrustPolicy(public))
+    for category in ("bottle", "cable"):
+        detector = make_detector(folder / category, tiny_config(), category)
+        run = open_run(settings, category, category)
+        plant.client = run.client
+        uri = log_model(run.client, run.run_id, detector, photo, plant.key)
+        tags = {"test_images": "9", "metric.image_auroc": "0.9"}
+        made = register(run.client, run.run_id, uri, category, detector, tags)
+        stored = run.client.get_model_version_download_uri(made.name, "1")
+        plant.models[category] = Path(stored.removeprefix("file://"))
+    return plant
+
+
+@pytest.fixture
+def plant(registry, tmp_path) -> Iterator[Plant]:
+    """The registry; what a test damages is as before afterwards."""
+    model = registry.models["bottle"]
+    backup = shutil.copytree(model, tmp_path / "backup")
+    yield registry
+    shutil.rmtree(model)
+    shutil.copytree(backup, model)
+    registry.claim(model / "artifacts/detector")
+
+
+def make_detector(folder: Path, config: GTransConfig, category: str) -> Path:
+    import torch
+
+    from gtrans_core.network.build import build_trans
+    from gtrans_core.network.scene import fit_scene
+    from gtrans_core.network.scorer import Scorer
+    from gtrans_core.weights import load_guide
+
+    guide = load_guide(config.agn, folder)
+    torch.manual_seed(len(category))
+    shapes = guide.agn.spec.map_shapes(config.image.input_size)
+    scene = fit_scene([torch.rand(6, *shape) for shape in shapes], rank=2)
+    info = DetectorInfo(
+        category=category,
+        config=config,
+        threshold=0.5,
+        held_out_scores=(0.1, 0.2),
+        data_digest="0" * 64,
+        training_key="key",
+        weights_sha256=guide.weights_sha256,
+    )
+    trans = build_trans(guide.agn.spec, config)
+    Detector(Scorer(guide.agn, trans, scene, config.scoring), info).save(folder)
+    return folder
+
+
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def flip_a_bit_and_let_detector_json_agree(model: Path) -> None:
+    flip_a_bit(model / WEIGHTS)
+    info = model / "artifacts/detector/detector.json"
+    facts = json.loads(info.read_text())
+    facts["files"] |= {"trans.safetensors": file_digests(info.parent)["trans.safetensors"]}
+    info.write_text(json.dumps(facts))
+
+
+def raise_the_threshold(model: Path) -> None:
+    info = model / "artifacts/detector/detector.json"
+    info.write_text(info.read_text().replace('"threshold": 0.5', '"threshold": 99.0'))
+    assert "99.0" in info.read_text()
+
+
+def append(model: Path, file: str, text: str) -> None:
+    with (model / file).open("a") as opened:
+        opened.write(text)
+
+
+def test_untouched_it_loads_and_promotion_lets_it_pass(plant, tmp_path, photo):
+    detector = Detector.load(plant.fetch(tmp_path / "fetched"))
+    assert len(detector.predict_bytes([photo])) == 1
+    assert promote(plant.client, "bottle", GATE, dry_run=True, trust=plant.trust).moved
+
+
+@pytest.mark.parametrize(
+    ("damage", "file"),
+    [
+        (lambda m: flip_a_bit(m / WEIGHTS), "trans.safetensors was changed"),
+        (flip_a_bit_and_let_detector_json_agree, "detector.json was changed"),
+        (raise_the_threshold, "detector.json was changed"),
+        (lambda m: (m / WEIGHTS).unlink(), "trans.safetensors is missing"),
+        (lambda m: (m / "artifacts/detector/x.json").write_text("{}"), "x.json does not belong"),
+        (lambda m: append(m, "served_model.py", "\n"), "served_model.py was changed"),
+        (lambda m: append(m, "code/gtrans_core/detector.py", "\n"), "detector.py was changed"),
+        (lambda m: (m / "code/torch.py").touch(), "code/torch.py is not covered"),
+        (lambda m: append(m, "requirements.txt", "\nevil"), "requirements.txt was changed"),
+        (lambda m: (m / "model.sig").unlink(), "model.sig is missing"),
+    ],
+)
+def test_fault_19_a_changed_missing_or_extra_file_is_refused_by_name(plant, tmp_path, damage, file):
+    damage(plant.models["bottle"])
+    with pytest.raises(ModelError, match=rf"models:/gtrans-bottle/1: .*{file}"):
+        plant.fetch(tmp_path / "fetched")
+    assert list((tmp_path / "fetched").iterdir()) == []
+    with pytest.raises(ModelError, match=file):
+        promote(plant.client, "bottle", GATE, trust=plant.trust)
+    assert "champion" not in plant.client.get_registered_model("gtrans-bottle").aliases
+
+
+@pytest.mark.parametrize("damage", [flip_a_bit_and_let_detector_json_agree, raise_the_threshold])
+def test_fault_19_a_registry_that_agrees_with_the_damage_does_not_help(plant, tmp_path, damage):
+    """Without a signature this would load: who can write files and database can lie in both."""
+    damage(plant.models["bottle"])
+    plant.claim(plant.models["bottle"] / "artifacts/detector")
+    plant.fetch(tmp_path / "fetched", UNSIGNED)
+    with pytest.raises(ModelError, match=r"file artifacts/detector/.* was changed after it was s"):
+        plant.fetch(tmp_path / "fetched")
+
+
+@pytest.mark.parametrize("trust", ["signed", "unsigned"])
+def test_fault_19_another_categorys_model_is_refused_although_it_is_signed(plant, tmp_path, trust):
+    model = plant.models["bottle"]
+    shutil.rmtree(model)
+    shutil.copytree(plant.models["cable"], model)
+    plant.claim(model / "artifacts/detector")
+    with pytest.raises(ModelError, match=r"detector\.json is of a detector of cable, not bottle"):
+        plant.fetch(tmp_path / "fetched", plant.trust if trust == "signed" else UNSIGNED)
+
+
+def test_another_key_and_no_key_are_refused(plant, tmp_path):
+    _, others = make_key_pair(tmp_path / "others")
+    with pytest.raises(ModelError, match="signed with another key"):
+        plant.fetch(tmp_path / "fetched", TrustPolicy(others))
+    with pytest.raises(ConfigError, match="no public key is known"):
+        plant.fetch(tmp_path / "fetched", TrustPolicy())
+
+
+def loads_with(**changes: str) -> Callable[[Path], None]:
+    def change(model: Path) -> None:
+        import yaml
+
+        path = model / "MLmodel"
+        facts = yaml.safe_load(path.read_text())
+        facts["flavors"]["python_function"] |= changes
+        path.write_text(yaml.safe_dump(facts))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda m: (m / "python_model.pkl").touch(), "file python_model.pkl may be a pickle"),
+        (lambda m: (m / "artifacts/detector/a.PTH").touch(), "detector/a.PTH may be a pickle"),
+        (lambda m: (m / "code/weights.joblib").touch(), "file code/weights.joblib may be a pickle"),
+        (loads_with(loader_module="mlflow.sklearn"), "asks for the loader mlflow.sklearn of"),
+        (loads_with(loader_module="evil"), "asks for the loader evil of served_model.py"),
+        (loads_with(model_code_path="../evil.py"), r"of \.\./evil\.py: expected"),
+        (loads_with(python_model="python_model.pkl"), "MLmodel asks for"),
+        (lambda m: (m / "MLmodel").write_text("flavors: {}"), "MLmodel is not one of ours"),
+        (lambda m: (m / "MLmodel").write_text("!!python/object:x {}"), "MLmodel is not one of"),
+    ],
+)
+def test_fault_20_a_pickle_or_an_unknown_loader_is_refused_even_unsigned(
+    plant, tmp_path, damage, message
+):
+    damage(plant.models["bottle"])
+    with pytest.raises(ModelError, match=message):
+        plant.fetch(tmp_path / "fetched", UNSIGNED)
+
+
+def test_fault_20_what_we_save_holds_no_pickle(plant):
+    suffixes = {path.suffix for path in plant.models["bottle"].rglob("*")}
+    assert not suffixes & {".pkl", ".pickle", ".pt", ".pth", ".bin", ".joblib", ".npy", ".pyc"}
+
+
+def test_fault_21_a_rollback_to_a_model_that_fails_is_refused(plant, tmp_path, tiny_config, photo):
+    folder = make_detector(tmp_path / "next", tiny_config("seed=1"), "bottle")
+    promote(plant.client, "bottle", GATE, 1, trust=plant.trust)
+    run = open_run(TrackingSettings(plant.client.tracking_uri, "tests"), "next", "bottle")
+    uri = log_model(run.client, run.run_id, folder, photo, plant.key)
+    tags = {"test_images": "9", "metric.image_auroc": "0.9"}
+    register(run.client, run.run_id, uri, "bottle", folder, tags)
+    assert promote(plant.client, "bottle", GATE, 2, trust=plant.trust).champion == 2
+    append(plant.models["bottle"], "code/gtrans_core/detector.py", "\n")
+    with pytest.raises(ModelError, match=r"gtrans-bottle/1: file code/gtrans_core/detector\.py"):
+        rollback(plant.client, "bottle", trust=plant.trust)
+    version = plant.client.get_model_version_by_alias("gtrans-bottle", "champion").version
+    assert int(version) == 2
+
+
+LOAD = """
+import os, sys
+import mlflow, pandas
+for model, public_key in zip(sys.argv[2::2], sys.argv[3::2]):
+    os.environ["GTRANS_PUBLIC_KEY"] = public_key
+    try:
+        image = open(sys.argv[1], "rb").read()
+        loaded = mlflow.pyfunc.load_model(model)
+        print("loaded", len(loaded.predict(pandas.DataFrame({"image": [image]}))))
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.slow
+def test_mlflow_itself_loads_what_is_signed_with_pickle_forbidden(plant, tmp_path, photo):
+    """As ``mlflow models serve`` does, where the registry keeps the model, and twice."""
+    (tmp_path / "image.png").write_bytes(photo)
+    model, public_key = plant.models["bottle"], str(plant.trust.public_key)
+    damaged = shutil.copytree(model, tmp_path / "damaged")
+    flip_a_bit_and_let_detector_json_agree(damaged)
+    extra = shutil.copytree(model, tmp_path / "extra")
+    (extra / "artifacts/detector/more.json").write_text("{}")
+    unsigned = shutil.copytree(model, tmp_path / "unsigned")
+    (unsigned / "model.sig").unlink()
+    _, others = make_key_pair(tmp_path / "others")
+    registered = "models:/gtrans-bottle/1"
+    attempts = [(registered, public_key), (registered, public_key), (damaged, public_key)]
+    attempts += [(extra, public_key), (unsigned, public_key), (model, others), (model, "")]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+        "MLFLOW_TRACKING_URI": plant.client.tracking_uri,
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    arguments = [str(part) for attempt in attempts for part in attempt]
+    result = subprocess.run(
+        [sys.executable, "-c", LOAD, str(tmp_path / "image.png"), *arguments],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = result.stdout.splitlines()
+    assert said[:2] == ["loaded 1", "loaded 1"], result.stdout + result.stderr
+    assert said[2].startswith("ModelError the model: file artifacts/detector/")
+    assert "more.json: does not belong to a detector" in said[3]
+    assert said[4].startswith("ModelError the model: not signed (model.sig is missing)")
+    assert "signed with another key" in said[5]
+    assert said[6].startswith("ConfigError the model: models must be signed here")
+    # What Python and MLflow left beside the stored model does no harm.
+    plant.fetch(tmp_path / "fetched")

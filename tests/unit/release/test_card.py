@@ -1,0 +1,45 @@
+"""The model card says what was measured, what is promised, and what is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gtrans_core.release.card import render_card
+
+
+def test_it_says_what_was_measured(facts):
+    card = render_card(facts)
+    for line in (
+        "# gtrans-bottle, version 3",
+        "Promoted by ada on 2026-01-31T12:00:00+00:00 (champion before: 2).",
+        "Reason given: new lamp",
+        "| training | 209 | 209 good | mvtec | `aaa` |",
+        "| testing | 50 | 30 good, 12 dent | mvtec | `bbb` |",
+        "An image is flagged when its score is above **0.512346** (raw score, no unit).",
+        "| image_auroc | 0.9700 |",
+        "| pixel_auroc | not available |",
+        "| dent | 12 | 9 (75 %) | 0.9000 | 0.8000 |",
+        "| odd\\|name | 8 | 8 (100 %) | 1.0000 | not available |",
+        "Observed on the test split: 3 of 30 good images flagged",
+        "gtrans predict IMAGE --model models:/gtrans-bottle/3",
+    ):
+        assert line in card.splitlines(), card
+
+
+def test_the_promise_names_its_images_and_its_limits_are_said(facts):
+    card = render_card(facts)
+    text = " ".join(card.split())
+    assert "**at most 5 %** are flagged" in text
+    assert "alpha = 0.05 on 42 held-out good images" in text
+    assert "- Missed at this threshold: 3 of 12 dent." in card
+    assert "- Not available: pixel_auroc" in card
+    assert "scored at 256 x 256 pixels" in card
+    assert "not signed" not in card
+
+
+def test_an_unsigned_first_champion_without_a_reason(facts):
+    approval = replace(facts.approval, why="", previous=None)
+    card = render_card(replace(facts, approval=approval, signature=None))
+    assert "(champion before: none)" in card
+    assert "No reason was given." in card
+    assert "The model is **not signed**" in card

@@ -1,0 +1,109 @@
+"""A signature covers every file of a folder, and only the holder of the key makes one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gtrans_core.errors import ModelError
+from gtrans_core.trust.keys import SigningKey, make_key_pair
+from gtrans_core.trust.signature import SIGNATURE_NAME, sign_folder, verify_folder
+
+
+@dataclass
+class Signed:
+    folder: Path
+    key: SigningKey
+    public_key: Path
+
+    @property
+    def signature(self) -> Path:
+        return self.folder / SIGNATURE_NAME
+
+    def verify(self, **options) -> None:
+        verify_folder(self.folder, self.public_key, "the model", **options)
+
+
+@pytest.fixture
+def signed(tmp_path, monkeypatch) -> Signed:
+    monkeypatch.setenv("GTRANS_SIGNING_KEY_PASSWORD", "pass word")
+    private, public = make_key_pair(tmp_path / "keys")
+    folder = tmp_path / "model"
+    (folder / "code").mkdir(parents=True)
+    (folder / "MLmodel").write_text("flavors")
+    (folder / "code" / "module.py").write_text("print()")
+    key = SigningKey(private, b"pass word")
+    sign_folder(folder, key)
+    return Signed(folder, key, public)
+
+
+def test_as_signed_it_passes_wherever_it_is(signed):
+    signed.folder = signed.folder.rename(signed.folder.with_name("elsewhere"))
+    signed.verify()
+    signed.verify(whole=False)
+
+
+def test_signing_again_replaces_the_signature(signed):
+    (signed.folder / "more.json").write_text("{}")
+    sign_folder(signed.folder, signed.key)
+    signed.verify()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: (f / "MLmodel").write_text("other"), "file MLmodel was changed after it was"),
+        (lambda f: (f / "code/module.py").unlink(), "file code/module.py is missing"),
+        (lambda f: (f / "code/evil.py").touch(), "file code/evil.py is not covered"),
+        (lambda f: (f / ".gitignore").touch(), "file .gitignore is not covered"),
+        (
+            lambda f: (f / "link").symlink_to("/etc/hostname"),
+            "model.sig is damaged, or a file cannot be read",
+        ),
+        (lambda f: (f / SIGNATURE_NAME).unlink(), r"not signed \(model.sig is missing\)"),
+    ],
+)
+def test_what_is_not_as_signed_is_refused_by_name(signed, damage, message):
+    damage(signed.folder)
+    with pytest.raises(ModelError, match=f"the model: {message}"):
+        signed.verify()
+
+
+def test_files_that_loaders_leave_may_be_passed_over_and_no_others(signed):
+    (signed.folder / "registered_model_meta").touch()
+    signed.verify(whole=False)
+    (signed.folder / "MLmodel").write_text("other")
+    with pytest.raises(ModelError, match="file MLmodel was changed"):
+        signed.verify(whole=False)
+    (signed.folder / "MLmodel").unlink()
+    with pytest.raises(ModelError, match="MLmodel"):
+        signed.verify(whole=False)
+
+
+def test_another_key_is_named(signed, tmp_path):
+    _, signed.public_key = make_key_pair(tmp_path / "others")
+    with pytest.raises(ModelError, match=r"signed with another key than that of .*others"):
+        signed.verify()
+
+
+def test_claiming_a_key_does_not_help(signed, tmp_path):
+    """A forger signs with a key of his own, and writes the plant's key into the bundle."""
+    forger, _ = make_key_pair(tmp_path / "others")
+    plants = json.loads(signed.signature.read_text())["verificationMaterial"]
+    sign_folder(signed.folder, SigningKey(forger, b"pass word"))
+    bundle = json.loads(signed.signature.read_text())
+    for material in (plants, {**plants, "publicKey": {}}):
+        bundle["verificationMaterial"] = material
+        signed.signature.write_text(json.dumps(bundle))
+        with pytest.raises(ModelError, match=r"model\.sig was changed, or is not a signature"):
+            signed.verify()
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", "null", '{"verificationMaterial": {}}', "ä"])
+def test_no_signature_at_all(signed, content):
+    signed.signature.write_text(content, encoding="latin-1")
+    with pytest.raises(ModelError, match=r"model\.sig is damaged"):
+        signed.verify()
