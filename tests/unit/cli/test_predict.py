@@ -96,7 +96,7 @@ def test_a_registered_model_is_fetched_from_the_profiles_registry(
     fetch = patch("gtrans_core.tracking.registry.fetch_model", autospec=True, return_value=detector)
     connect = patch("gtrans_core.tracking.client.connect", autospec=True)
     version = RegisteredVersion("gtrans-part", 4, created=False)
-    find = patch("gtrans_core.tracking.versions.find_version", autospec=True, return_value=version)
+    find = patch("gtrans_core.tracking.versions.version_now", autospec=True, return_value=version)
     with fetch as fetched, connect as connected, find as found:
         uri = "models:/gtrans-part@challenger"
         place = ("--store", tmp_path / "s", "--heat-maps", tmp_path / "maps")
@@ -186,7 +186,7 @@ def test_a_registered_models_batch_is_counted_for_drift_unless_told_not_to(
     with (
         patch("gtrans_core.tracking.registry.fetch_model", autospec=True, return_value=detector),
         patch("gtrans_core.tracking.client.connect", autospec=True),
-        patch("gtrans_core.tracking.versions.find_version", autospec=True, return_value=version),
+        patch("gtrans_core.tracking.versions.version_now", autospec=True, return_value=version),
     ):
         options = ("--model", "models:/gtrans-part/4", "--store", tmp_path)
         for name, more in (("a", ()), ("b", ("--no-watch",))):

@@ -58,8 +58,8 @@ def registry(tiny_detector: Path) -> Iterator[MagicMock]:
     with (
         patch(f"{STEP}.connect_existing", autospec=True),
         patch(f"{STEP}.fetch_model", autospec=True, side_effect=fetch) as fetched,
-        patch(f"{STEP}.find_version", autospec=True, side_effect=find),
-        patch("gtrans_core.tracking.versions.find_version", autospec=True, side_effect=find),
+        patch(f"{STEP}.version_now", autospec=True, side_effect=find),
+        patch("gtrans_core.tracking.versions.version_now", autospec=True, side_effect=find),
     ):
         yield fetched
 
