@@ -15,7 +15,9 @@ from gtrans_core.cli.config import show_config
 from gtrans_core.cli.doctor import doctor
 from gtrans_core.cli.predict import predict
 from gtrans_core.cli.promote import history, promote, rollback
+from gtrans_core.cli.resolve import resolve
 from gtrans_core.cli.run import run
+from gtrans_core.cli.serve import serve
 from gtrans_core.errors import GTransError
 
 app = typer.Typer(
@@ -32,6 +34,8 @@ app.command("compare")(compare)
 app.command("promote")(promote)
 app.command("rollback")(rollback)
 app.command("history")(history)
+app.command("serve")(serve)
+app.command("resolve")(resolve)
 app.command("bench")(bench)
 app.command("config")(show_config)
 app.command("compile")(compile_pipeline)

@@ -111,7 +111,7 @@ def fetch_model(client: MlflowClient, uri: str, destination: Path) -> Path:
     """
     from mlflow.artifacts import download_artifacts
 
-    version = _resolve(client, uri)
+    version = find_version(client, uri)
     target = destination / "detector"
     destination.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=destination) as scratch:
@@ -175,7 +175,13 @@ def _version_of(client: MlflowClient, name: str, digest: str) -> int | None:
     return min((int(version.version) for version in found), default=None)
 
 
-def _resolve(client: MlflowClient, uri: str) -> ModelVersion:
+def find_version(client: MlflowClient, uri: str) -> ModelVersion:
+    """The version that ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` stands for.
+
+    Raises:
+        ModelError: where there is none, with what there is.
+        TrackingError: when MLflow cannot be reached.
+    """
     from mlflow.exceptions import MlflowException
 
     name, version, alias = _parse(uri)
