@@ -80,7 +80,9 @@ class ServedDetector(PythonModel):
         )
         if params and params.get("return_map"):
             pairs = zip(images, predictions, strict=True)
-            table["heat_map_png"] = [self._draw(*pair) for pair in pairs]
+            drawings = [self._draw(*pair) for pair in pairs]
+            # As objects: MLServer does not know pandas' own kind of text.
+            table["heat_map_png"] = pd.Series(drawings, dtype=object)
         return table
 
     def _draw(self, data: bytes, prediction: Prediction) -> str:
