@@ -20,7 +20,7 @@ class ServeSettings(Section):
     """TCP port to listen at."""
     max_request_bytes: Annotated[int, Field(ge=1024, le=2**31)] = 32 * MEBIBYTE
     """Bytes of one request's body, counted as they arrive."""
-    max_body_bytes: Annotated[int, Field(ge=1024, le=2**36)] = 256 * MEBIBYTE
+    max_body_bytes: Annotated[int, Field(ge=1024, le=2**36)] = 128 * MEBIBYTE
     """Bytes of all bodies held at once; a request beyond it is told to come back."""
     max_images: Annotated[int, Field(ge=1, le=128)] = 16
     """Images in one request."""

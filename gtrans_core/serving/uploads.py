@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
@@ -18,6 +19,14 @@ FORM = "multipart/form-data"
 _RAW = "application/octet-stream"
 _FIELDS = 8
 """Text fields of a form, at most; they are refused, but with a reason."""
+
+
+@dataclass
+class _Body:
+    """A body as it arrives; ``size`` counts until it is released, joined or not."""
+
+    chunks: list[bytes] = field(default_factory=list)
+    size: int = 0
 
 
 class Uploads:
@@ -38,26 +47,20 @@ class Uploads:
                 type; 503 when too much is held already.
         """
         kind = content_type(request)
-        if kind != FORM and kind != _RAW and not kind.startswith("image/"):
+        if kind not in (FORM, _RAW) and not kind.startswith("image/"):
             raise HTTPException(
                 415,
                 f"content type '{kind or 'none'}': send the bytes of an image file as image/png, "
                 f"image/jpeg or {_RAW}, or files as {FORM}",
             )
-        chunks: list[bytes] = []
+        body = _Body()
         try:
-            await self._read(request, chunks)
-            body = b"".join(chunks)
-            if kind == FORM:
-                yield await self._form_files(request, body)
-            elif body:
-                yield [EncodedImage("image", body)]
-            else:
-                raise HTTPException(400, "no image: the body is empty")
+            await self._read(request, body)
+            yield await (self._form_files(request, body) if kind == FORM else _raw_image(body))
         finally:
-            self._release(chunks)
+            self._release(body)
 
-    async def _read(self, request: Request, chunks: list[bytes]) -> None:
+    async def _read(self, request: Request, body: _Body) -> None:
         """Collect the body.
 
         One that is refused is read on for a while, and thrown away, so that a client which sends
@@ -70,39 +73,39 @@ class Uploads:
                     received += len(chunk)
                     refusal = refusal or self._refusal(received, len(chunk))
                     if refusal is None:
-                        chunks.append(chunk)
+                        body.chunks.append(chunk)
+                        body.size += len(chunk)
                         self.held += len(chunk)
                         continue
-                    self._release(chunks)
+                    self._release(body)
                     if received > 2 * self.settings.max_request_bytes:
                         break
         except TimeoutError:
-            raise HTTPException(
-                408, f"the body took longer than {self.settings.body_seconds:g} s to arrive"
-            ) from None
+            seconds = f"{self.settings.body_seconds:g} s"
+            refusal = _hang_up(408, f"the body took longer than {seconds} to arrive")
         except ClientDisconnect:
-            raise HTTPException(400, "the client left before its body was complete") from None
+            refusal = _hang_up(400, "the client left before its body was complete")
         if refusal is not None:
             raise refusal
 
     def _refusal(self, received: int, more: int) -> HTTPException | None:
         limit = self.settings.max_request_bytes
         if received > limit:
-            return HTTPException(413, f"the body is too large: at most {limit:,} bytes")
+            return _hang_up(413, f"the body is too large: at most {limit:,} bytes")
         if self.held + more > self.settings.max_body_bytes:
-            return busy()
+            return busy(hang_up=True)
         return None
 
-    def _release(self, chunks: list[bytes]) -> None:
-        self.held -= sum(map(len, chunks))
-        chunks.clear()
+    def _release(self, body: _Body) -> None:
+        self.held -= body.size
+        body.size = 0
+        body.chunks.clear()
 
-    async def _form_files(self, request: Request, body: bytes) -> list[EncodedImage]:
-        async def stream() -> AsyncIterator[bytes]:
-            yield body
-
+    async def _form_files(self, request: Request, body: _Body) -> list[EncodedImage]:
         limit = self.settings.max_images
-        parser = MultiPartParser(request.headers, stream(), max_files=limit + 1, max_fields=_FIELDS)
+        parser = MultiPartParser(
+            request.headers, _drained(body), max_files=limit + 1, max_fields=_FIELDS
+        )
         parser.spool_max_size = self.settings.max_request_bytes  # never to a disk
         try:
             form = await parser.parse()
@@ -111,11 +114,12 @@ class Uploads:
                 raise _too_many(f"more than {limit}", limit) from None
             raise HTTPException(400, f"not a valid form: {error.message}") from None
         images = []
-        for field, value in form.multi_items():
+        for name, value in form.multi_items():
             if not isinstance(value, UploadFile):
-                raise HTTPException(400, f"form field '{field}': expected a file, got text")
-            name = f"image {len(images) + 1} ({value.filename or field})"
-            images.append(EncodedImage(name, await value.read()))
+                raise HTTPException(400, f"form field '{name}': expected a file, got text")
+            shown = f"image {len(images) + 1} ({value.filename or name})"
+            images.append(EncodedImage(shown, await value.read()))
+        await form.close()
         if not images:
             raise HTTPException(400, "no image: the form has no file")
         if len(images) > limit:
@@ -128,12 +132,34 @@ def content_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def busy() -> HTTPException:
+def busy(*, hang_up: bool = False) -> HTTPException:
     """What a request is told for which there is no room now."""
-    return HTTPException(503, "too much to do at the moment: come back in a second", _RETRY)
+    headers = {"Retry-After": "1"} | (_CLOSE if hang_up else {})
+    return HTTPException(503, "too much to do at the moment: come back in a second", headers)
 
 
-_RETRY = {"Retry-After": "1"}
+async def _raw_image(body: _Body) -> list[EncodedImage]:
+    if not body.size:
+        raise HTTPException(400, "no image: the body is empty")
+    image = EncodedImage("image", b"".join(body.chunks))
+    body.chunks.clear()
+    return [image]
+
+
+async def _drained(body: _Body) -> AsyncIterator[bytes]:
+    """The chunks, each forgotten once it is taken."""
+    body.chunks.reverse()
+    while body.chunks:
+        yield body.chunks.pop()
+    yield b""
+
+
+# A connection whose body was not read to its end is of no more use.
+_CLOSE = {"Connection": "close"}
+
+
+def _hang_up(status: int, reason: str) -> HTTPException:
+    return HTTPException(status, reason, _CLOSE)
 
 
 def _too_many(count: str, limit: int) -> HTTPException:

@@ -108,9 +108,7 @@ def _images(table: pd.DataFrame) -> list[bytes]:
     if "image" not in table.columns:
         raise _refusal("column 'image' is missing")
     if not 1 <= len(table) <= MAX_IMAGES:
-        raise _refusal(
-            f"{len(table)} images in one request: expected 1 to {MAX_IMAGES}"
-        )
+        raise _refusal(f"{len(table)} images in one request: expected 1 to {MAX_IMAGES}")
     return [_bytes(value, row) for row, value in enumerate(table["image"], start=1)]
 
 

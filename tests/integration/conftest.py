@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -224,6 +224,12 @@ def link_driver(packages: Path) -> None:
     if not list(debian.glob(f"_psycopg.cpython-{sys.version_info[0]}{sys.version_info[1]}-*.so")):
         pytest.skip("psycopg2 is not installed, and Debian's is of another Python")
     (packages / "psycopg2").symlink_to(debian)
+
+
+@pytest.fixture(scope="session")
+def install() -> Callable[[str], None]:
+    """``install(package)``: one of Debian's; skips the test where that is not allowed."""
+    return apt_install
 
 
 def apt_install(package: str) -> None:
