@@ -111,7 +111,7 @@ class Processes:
     def server(
         self, *arguments: str, folder: Path, health: str, packages: str = ""
     ) -> Iterator[None]:
-        """A server that answers at ``health``; it and its children are ended afterwards."""
+        """``python ARGUMENTS`` as a server that answers at ``health``."""
         with (folder / "server.log").open("ab") as log:
             process = self.python(
                 *arguments,
@@ -121,6 +121,14 @@ class Processes:
                 cwd=folder,
                 start_new_session=True,
             )
+        with self.serving(process, folder, health):
+            yield
+
+    @contextmanager
+    def serving(
+        self, process: subprocess.Popen[bytes], folder: Path, health: str
+    ) -> Iterator[None]:
+        """Wait for a server that logs to ``folder/server.log``; it and its children are ended."""
         try:
             deadline = time.monotonic() + 120
             while not answers(health):
