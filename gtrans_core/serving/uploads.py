@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -113,7 +113,7 @@ class Uploads:
             if error.message.startswith("Too many files"):
                 raise _too_many(f"more than {limit}", limit) from None
             raise HTTPException(400, f"not a valid form: {error.message}") from None
-        images = []
+        images: list[EncodedImage] = []
         for name, value in form.multi_items():
             if not isinstance(value, UploadFile):
                 raise HTTPException(400, f"form field '{name}': expected a file, got text")
@@ -146,7 +146,7 @@ async def _raw_image(body: _Body) -> list[EncodedImage]:
     return [image]
 
 
-async def _drained(body: _Body) -> AsyncIterator[bytes]:
+async def _drained(body: _Body) -> AsyncGenerator[bytes, None]:
     """The chunks, each forgotten once it is taken."""
     body.chunks.reverse()
     while body.chunks:

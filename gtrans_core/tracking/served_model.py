@@ -100,7 +100,8 @@ def _refusal(reason: str) -> Exception:
     if "mlserver" in sys.modules:
         from mlserver.errors import InferenceError
 
-        return InferenceError(reason)
+        error: Exception = InferenceError(reason)
+        return error
     return MlflowException.invalid_parameter_value(reason)
 
 
