@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 SOURCES = Path(gtrans_core.__file__).parents[1]
 MEBIBYTE = 2**20
 ROOM = 850 * MEBIBYTE
-"""What a service may need over its idle size: decoding one image of 49 megapixels (540 MiB), and
+"""What a service may need over its idle size: decoding one image of 49 megapixels (650 MiB), and
 128 MiB of bodies; two decoded at once would be too much."""
 
 
