@@ -97,12 +97,14 @@ class ServedDetector(PythonModel):
 
 def _refusal(reason: str) -> Exception:
     """What each server answers with 400 and the reason: MLServer does not know MLflow's."""
+    refusal: Exception
     if "mlserver" in sys.modules:
         from mlserver.errors import InferenceError
 
-        error: Exception = InferenceError(reason)
-        return error
-    return MlflowException.invalid_parameter_value(reason)
+        refusal = InferenceError(reason)
+    else:
+        refusal = MlflowException.invalid_parameter_value(reason)
+    return refusal
 
 
 def _images(table: pd.DataFrame) -> list[bytes]:
