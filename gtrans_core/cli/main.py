@@ -17,7 +17,9 @@ from gtrans_core.cli.drift import drift
 from gtrans_core.cli.predict import predict
 from gtrans_core.cli.promote import history, promote, rollback
 from gtrans_core.cli.release import release
+from gtrans_core.cli.resolve import resolve
 from gtrans_core.cli.run import run
+from gtrans_core.cli.serve import serve
 from gtrans_core.cli.trust import keys, sign
 from gtrans_core.errors import GTransError
 
@@ -39,6 +41,8 @@ app.command("history")(history)
 app.command("release")(release)
 app.command("keys")(keys)
 app.command("sign")(sign)
+app.command("serve")(serve)
+app.command("resolve")(resolve)
 app.command("bench")(bench)
 app.command("config")(show_config)
 app.command("compile")(compile_pipelines)

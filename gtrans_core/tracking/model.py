@@ -179,7 +179,7 @@ def signature() -> ModelSignature:
             [
                 ColSpec(DataType.double, "score"),
                 ColSpec(DataType.boolean, "is_anomalous"),
-                ColSpec(DataType.binary, "heat_map_png", required=False),
+                ColSpec(DataType.string, "heat_map_png", required=False),
             ]
         ),
         params=ParamSchema([ParamSpec("return_map", DataType.boolean, default=False)]),

@@ -195,10 +195,10 @@ def _version_of(client: MlflowClient, name: str, digest: str) -> int | None:
 
 
 def find_version(client: MlflowClient, uri: str) -> ModelVersion:
-    """The version that a ``models:/`` URI names.
+    """The version that ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` stands for.
 
     Raises:
-        ModelError: when it names none (with what there is).
+        ModelError: where there is none, with what there is.
         TrackingError: when MLflow cannot be reached.
     """
     from mlflow.exceptions import MlflowException

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,15 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from gtrans_core.data.images import encode_png
-from gtrans_core.detector import Detector, Prediction
-from gtrans_core.errors import GTransError
+from gtrans_core.detector import Detector, Prediction, detector_digest
+from gtrans_core.errors import GTransError, ModelError
 from gtrans_core.trust.policy import TrustPolicy
 
 MAX_IMAGES = 128
 """A request's limit: memory stays bounded, and others get their turn."""
+
+EXPECTED_DIGEST = "GTRANS_MODEL_DIGEST"
+"""Environment variable: the digest that the loaded detector must have, where one is given."""
 
 
 class ServedDetector(PythonModel):
@@ -36,11 +41,17 @@ class ServedDetector(PythonModel):
         signed ones are passed over; inside the detector's folder ``Detector.load`` refuses them.
 
         Raises:
-            ConfigError, ModelError: see ``TrustPolicy.verify``; the policy is the environment's.
+            ConfigError: when signatures are asked for and there is no public key to check them; the
+                policy is the environment's.
+            ModelError: when it is damaged, not as it was signed, or not the one that the
+                environment asks for.
         """
-        detector = Path(context.artifacts["detector"])
-        TrustPolicy.from_environment().verify(detector.parents[1], "the model", whole=False)
-        self._detector = Detector.load(detector)
+        folder = Path(context.artifacts["detector"])
+        TrustPolicy.from_environment().verify(folder.parents[1], "the model", whole=False)
+        expected = os.environ.get(EXPECTED_DIGEST)
+        if expected and detector_digest(folder) != expected:
+            raise ModelError(f"{folder}: its digest is not {EXPECTED_DIGEST}={expected}; refused")
+        self._detector = Detector.load(folder)
 
     def predict(
         self,
@@ -57,17 +68,18 @@ class ServedDetector(PythonModel):
 
         Returns:
             ``score`` (raw, no unit), ``is_anomalous`` (score above the detector's threshold) and,
-            where asked for, ``heat_map_png``: a PNG of the image under its heat map, in the size
-            of the network's input.
+            where asked for, ``heat_map_png``: a PNG (base64 text) of the image under its heat map,
+            in the size of the network's input.
 
         Raises:
-            MlflowException: INVALID_PARAMETER_VALUE, naming the image by its position.
+            MlflowException: INVALID_PARAMETER_VALUE, naming the image by its position (in MLServer:
+                its InferenceError).
         """
         images = _images(model_input)
         try:
             predictions = self._detector.predict_bytes(images)
         except GTransError as error:
-            raise MlflowException.invalid_parameter_value(str(error)) from None
+            raise _refusal(str(error)) from None
         table = pd.DataFrame(
             {
                 "score": [float(prediction.score) for prediction in predictions],
@@ -76,24 +88,38 @@ class ServedDetector(PythonModel):
         )
         if params and params.get("return_map"):
             pairs = zip(images, predictions, strict=True)
-            table["heat_map_png"] = [self._draw(*pair) for pair in pairs]
+            drawings = [self._draw(*pair) for pair in pairs]
+            # As objects: MLServer does not know pandas' own kind of text.
+            table["heat_map_png"] = pd.Series(drawings, dtype=object)
         return table
 
-    def _draw(self, data: bytes, prediction: Prediction) -> bytes:
+    def _draw(self, data: bytes, prediction: Prediction) -> str:
         # matplotlib is slow to import, and only this needs it.
         from gtrans_core.evaluation.heat_maps import overlay
 
         view = np.moveaxis(self._detector.view(data, "image"), 0, -1)
-        return encode_png(overlay(view, prediction.heat_map, self._detector.map_range))
+        drawing = encode_png(overlay(view, prediction.heat_map, self._detector.map_range))
+        # As text, since MLServer cannot answer with bytes that are no text.
+        return base64.b64encode(drawing).decode("ascii")
+
+
+def _refusal(reason: str) -> Exception:
+    """What each server answers with 400 and the reason: MLServer does not know MLflow's."""
+    refusal: Exception
+    if "mlserver" in sys.modules:
+        from mlserver.errors import InferenceError
+
+        refusal = InferenceError(reason)
+    else:
+        refusal = MlflowException.invalid_parameter_value(reason)
+    return refusal
 
 
 def _images(table: pd.DataFrame) -> list[bytes]:
     if "image" not in table.columns:
-        raise MlflowException.invalid_parameter_value("column 'image' is missing")
+        raise _refusal("column 'image' is missing")
     if not 1 <= len(table) <= MAX_IMAGES:
-        raise MlflowException.invalid_parameter_value(
-            f"{len(table)} images in one request: expected 1 to {MAX_IMAGES}"
-        )
+        raise _refusal(f"{len(table)} images in one request: expected 1 to {MAX_IMAGES}")
     return [_bytes(value, row) for row, value in enumerate(table["image"], start=1)]
 
 
@@ -104,7 +130,7 @@ def _bytes(value: Any, row: int) -> bytes:
         # Text with line breaks is base64 all the same; any other foreign character is not.
         return base64.b64decode("".join(value.split()), validate=True)
     except (AttributeError, ValueError, binascii.Error):
-        raise MlflowException.invalid_parameter_value(
+        raise _refusal(
             f"image {row}: expected the bytes of an image file, or their base64 text"
         ) from None
 

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +111,7 @@ class Processes:
     def server(
         self, *arguments: str, folder: Path, health: str, packages: str = ""
     ) -> Iterator[None]:
-        """A server that answers at ``health``; it and its children are ended afterwards."""
+        """``python ARGUMENTS`` as a server that answers at ``health``."""
         with (folder / "server.log").open("ab") as log:
             process = self.python(
                 *arguments,
@@ -121,6 +121,14 @@ class Processes:
                 cwd=folder,
                 start_new_session=True,
             )
+        with self.serving(process, folder, health):
+            yield
+
+    @contextmanager
+    def serving(
+        self, process: subprocess.Popen[bytes], folder: Path, health: str
+    ) -> Iterator[None]:
+        """Wait for a server that logs to ``folder/server.log``; it and its children are ended."""
         try:
             deadline = time.monotonic() + 120
             while not answers(health):
@@ -224,6 +232,12 @@ def link_driver(packages: Path) -> None:
     if not list(debian.glob(f"_psycopg.cpython-{sys.version_info[0]}{sys.version_info[1]}-*.so")):
         pytest.skip("psycopg2 is not installed, and Debian's is of another Python")
     (packages / "psycopg2").symlink_to(debian)
+
+
+@pytest.fixture(scope="session")
+def install() -> Callable[[str], None]:
+    """``install(package)``: one of Debian's; skips the test where that is not allowed."""
+    return apt_install
 
 
 def apt_install(package: str) -> None:

@@ -64,7 +64,7 @@ def test_base64_text_is_the_same_image(served):
 
 def test_heat_map_where_asked_for(served):
     table = predict(served, [png(200)], return_map=True)
-    drawn = Image.open(io.BytesIO(table["heat_map_png"].item()))
+    drawn = Image.open(io.BytesIO(base64.b64decode(table["heat_map_png"].item())))
     assert (drawn.format, drawn.size) == ("PNG", (12, 8))
     assert "heat_map_png" not in predict(served, [png(200)], return_map=False)
 

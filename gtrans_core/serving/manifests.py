@@ -1,0 +1,161 @@
+"""Kubernetes objects that run the service, or one version on KServe in its place."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import jinja2
+
+from gtrans_core.errors import ConfigError
+from gtrans_core.tracking.registry import MODEL_PREFIX
+from gtrans_core.tracking.resolved import ResolvedModel
+
+_PROFILE = "/etc/gtrans/profile.toml"
+_NAME_LENGTH = 50  # KServe puts its own words behind it
+_KSERVE_SCHEMES = ("s3", "gs", "pvc", "http", "https", "hdfs", "webhdfs")
+
+
+@dataclass(frozen=True)
+class ServiceAsked:
+    """What a Deployment of ``gtrans serve`` should be.
+
+    Attributes:
+        categories: whose champions it serves.
+        image: with ``gtrans`` in it; by digest or a tag that is not ``latest``.
+        tracking_uri: the registry, as the cluster reaches it.
+        secret: name of the Secret with the registry's credentials; it may be missing.
+        replicas: pods.
+    """
+
+    categories: Sequence[str]
+    image: str
+    tracking_uri: str
+    secret: str = "gtrans-mlflow"  # noqa: S105 - a name
+    replicas: int = 2
+
+
+def deployment(asked: ServiceAsked) -> str:
+    """ConfigMap, Deployment and Service, as YAML.
+
+    Raises:
+        ConfigError: for an image without a fixed tag, or a registry that no pod can reach.
+    """
+    if not asked.tracking_uri.startswith(("http://", "https://")):
+        raise ConfigError(
+            f"{asked.tracking_uri}: no pod can read this registry; name a profile whose "
+            "tracking_uri is an MLflow server (--profile)"
+        )
+    args = [*asked.categories, "--host=0.0.0.0", "--port=8080", f"--profile={_PROFILE}"]
+    return _render(
+        "deployment.yaml.j2",
+        name="gtrans-serve",
+        labels=_labels("gtrans-serve"),
+        image=_fixed(asked.image),
+        tracking_uri=asked.tracking_uri,
+        args=args,
+        secret=asked.secret,
+        replicas=asked.replicas,
+        memory=f"{2 + len(asked.categories)}Gi",
+    )
+
+
+def inference_service(
+    category: str,
+    model: ResolvedModel,
+    image: str,
+    artifact_root: str = "",
+    service_account: str = "gtrans-models",
+) -> str:
+    """A KServe InferenceService of one version, as YAML.
+
+    Args:
+        category: the category.
+        model: its version.
+        image: MLServer with the model's requirements; by digest or a tag that is not ``latest``.
+        artifact_root: where the MLflow server keeps its artifacts (its
+            ``--artifacts-destination``), for a registry that hands them out itself.
+        service_account: name of the account whose secret opens the store.
+
+    Raises:
+        ConfigError: for an image without a fixed tag, or files that KServe cannot fetch.
+    """
+    name = kubernetes_name(MODEL_PREFIX + category)
+    return _render(
+        "inferenceservice.yaml.j2",
+        name=name,
+        labels=_labels(name),
+        uri=model.uri,
+        version=model.version,
+        digest=model.digest,
+        storage_uri=storage_uri(model.source, artifact_root),
+        image=_fixed(image),
+        service_account=service_account,
+    )
+
+
+def storage_uri(source: str, artifact_root: str = "") -> str:
+    """Where KServe fetches a model's folder from.
+
+    Args:
+        source: the registry's word for it.
+        artifact_root: stands for ``mlflow-artifacts:/``, which only an MLflow client can read.
+
+    Raises:
+        ConfigError: when KServe cannot read that.
+    """
+    parts = urlsplit(source)
+    if parts.scheme == "mlflow-artifacts":
+        if not artifact_root:
+            raise ConfigError(
+                f"{source}: KServe cannot ask the MLflow server for it; say where the server keeps "
+                "its artifacts: --artifact-root s3://BUCKET/PREFIX"
+            )
+        source = f"{artifact_root.rstrip('/')}/{parts.path.lstrip('/')}"
+    if urlsplit(source).scheme not in _KSERVE_SCHEMES:
+        raise ConfigError(
+            f"{source}: KServe cannot read it; it reads {', '.join(_KSERVE_SCHEMES)} addresses"
+        )
+    return source
+
+
+def kubernetes_name(text: str) -> str:
+    """A DNS label that comes close to a text."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower())[:_NAME_LENGTH].strip("-")
+
+
+def _fixed(image: str) -> str:
+    """An image that stays what it is.
+
+    Raises:
+        ConfigError: for one that may be another tomorrow.
+    """
+    name, _, digest = image.partition("@")
+    tag = name.rpartition("/")[2].partition(":")[2]
+    if not digest.startswith("sha256:") and tag in ("", "latest"):
+        raise ConfigError(f"--image '{image}': give a digest (NAME@sha256:...) or a fixed tag")
+    return image
+
+
+def _labels(name: str) -> dict[str, str]:
+    return {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "gtrans"}
+
+
+def _render(template: str, **values: Any) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("gtrans_core.serving"),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - YAML; every text goes through `_as_json`
+    )
+    environment.filters["tojson"] = _as_json
+    return environment.get_template(template).render(values)
+
+
+def _as_json(value: str | Mapping[str, str] | Sequence[str]) -> str:
+    """JSON is YAML, quoted in every case (jinja2's own filter escapes for HTML)."""
+    return json.dumps(value)

@@ -1,0 +1,86 @@
+"""``gtrans resolve``: what is printed, and what is refused before the registry is asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from unittest.mock import MagicMock, patch
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from gtrans_core.cli.main import app
+from gtrans_core.errors import ConfigError
+from gtrans_core.tracking.resolved import ResolvedModel
+
+IMAGE = "registry.example/gtrans:0.1.0"
+
+
+@pytest.fixture
+def registry() -> Iterator[MagicMock]:
+    def resolve(client, uri):
+        name = uri.removeprefix("models:/").partition("@")[0]
+        return ResolvedModel(name, 3, "d" * 64, "s3://models/m-7")
+
+    connect = patch("gtrans_core.tracking.client.connect_existing", autospec=True)
+    path = "gtrans_core.tracking.resolved.resolve_model"
+    with connect, patch(path, autospec=True, side_effect=resolve) as resolved:
+        yield resolved
+
+
+def gtrans(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["resolve", *arguments])
+
+
+def test_text(registry: MagicMock):
+    result = gtrans("bottle")
+    assert result.output.splitlines() == [
+        "model    gtrans-bottle",
+        "version  3",
+        "uri      models:/gtrans-bottle/3",
+        f"digest   {'d' * 64}",
+        "source   s3://models/m-7",
+    ]
+    assert registry.call_args.args[1] == "models:/gtrans-bottle@champion"
+
+
+def test_json_of_several_with_an_alias(registry: MagicMock):
+    found = json.loads(gtrans("bottle@challenger", "cable", "--json").output)
+    assert [(one["name"], one["version"]) for one in found] == [
+        ("gtrans-bottle", 3),
+        ("gtrans-cable", 3),
+    ]
+    asked = [call.args[1] for call in registry.call_args_list]
+    assert asked == ["models:/gtrans-bottle@challenger", "models:/gtrans-cable@champion"]
+
+
+def test_kserve(registry: MagicMock):
+    result = gtrans("bottle", "cable", "--kserve", "--image", IMAGE)
+    found = list(yaml.safe_load_all(result.output))
+    assert [one["metadata"]["name"] for one in found] == ["gtrans-bottle", "gtrans-cable"]
+    assert found[0]["metadata"]["annotations"]["gtrans/model-digest"] == "d" * 64
+
+
+def test_deployment(registry: MagicMock, tmp_path):
+    profile = tmp_path / "cluster.toml"
+    profile.write_text('store = "/tmp/x"\ntracking_uri = "http://mlflow:5000"\n')
+    options = ("--deployment", "--image", IMAGE, "--profile", str(profile))
+    kinds = [one["kind"] for one in yaml.safe_load_all(gtrans("bottle", *options).output)]
+    assert kinds == ["ConfigMap", "Deployment", "Service"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["bottle", "--kserve"], "--image is missing"),
+        (["bottle", "--kserve", "--json"], "exclude each other"),
+        (["bottle@"], "expected CATEGORY or CATEGORY@ALIAS"),
+        (["@champion"], "expected CATEGORY or CATEGORY@ALIAS"),
+        (["bottle@challenger", "--deployment", "--image", IMAGE], "serves champions only"),
+    ],
+)
+def test_mistakes(arguments: list[str], reason: str):
+    result = gtrans(*arguments)
+    assert isinstance(result.exception, ConfigError)
+    assert reason in str(result.exception)

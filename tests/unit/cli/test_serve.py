@@ -1,0 +1,73 @@
+"""``gtrans serve``: what stops it before it listens."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from gtrans_core.cli.main import app
+from gtrans_core.errors import ConfigError, ModelError, TrackingError
+from gtrans_core.serving.server import is_loopback
+
+
+def gtrans(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["serve", *arguments])
+
+
+@pytest.fixture
+def port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def refused(kind: type[Exception], *arguments: str) -> str:
+    with patch("gtrans_core.serving.server.serve", autospec=True) as served:
+        result = gtrans(*arguments)
+    assert not served.called
+    assert isinstance(result.exception, kind), result.output
+    return str(result.exception)
+
+
+def test_a_port_that_is_taken_is_told_before_a_model_is_loaded(tmp_path: Path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        told = refused(
+            ConfigError, "bottle", "--port", str(taken), "--store", str(tmp_path / "no-such")
+        )
+    assert told.startswith(f"127.0.0.1 port {taken}: cannot listen there (Address already in use")
+
+
+def test_nothing_to_serve(port: str):
+    assert "nothing to serve" in refused(ConfigError, "--port", port)
+
+
+def test_no_registry(port: str, tmp_path: Path):
+    told = refused(TrackingError, "bottle", "--port", port, "--store", str(tmp_path / "typo"))
+    assert "typo/mlflow.db" in told
+
+
+def test_no_detector_in_the_folder(port: str, tmp_path: Path):
+    told = refused(ModelError, "--model", str(tmp_path), "--port", port)
+    assert str(tmp_path) in told
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--port", "70000"), ("--poll", "0"), ("--queue-size", "0")]
+)
+def test_values_out_of_range(option: str, value: str):
+    assert "Input should be" in refused(ConfigError, "bottle", option, value)
+
+
+def test_which_addresses_others_reach():
+    assert is_loopback("127.0.0.1")
+    assert is_loopback("::1")
+    assert is_loopback("localhost")
+    assert not is_loopback("0.0.0.0")  # noqa: S104
+    assert not is_loopback("factory.example")

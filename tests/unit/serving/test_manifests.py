@@ -1,0 +1,201 @@
+"""What a Kubernetes server would reject, asserted on the parsed YAML."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gtrans_core.errors import ConfigError
+from gtrans_core.serving.manifests import (
+    ServiceAsked,
+    deployment,
+    inference_service,
+    kubernetes_name,
+    storage_uri,
+)
+from gtrans_core.tracking.resolved import ResolvedModel
+
+IMAGE = "registry.example/gtrans@sha256:" + "a" * 64
+MODEL = ResolvedModel("gtrans-metal_nut", 3, "d" * 64, "mlflow-artifacts:/1/models/m-7/artifacts")
+QUANTITY = re.compile(r"\d+(\.\d+)?(m|k|M|G|Ki|Mi|Gi)?")
+COMMITTED = Path(__file__).parents[3] / "infra/kubernetes/serving"
+
+
+@pytest.fixture(scope="module")
+def objects() -> dict[str, dict]:
+    asked = ServiceAsked(("bottle", "metal_nut"), IMAGE, "https://mlflow.example")
+    return {found["kind"]: found for found in yaml.safe_load_all(deployment(asked))}
+
+
+class TestDeployment:
+    def test_it_serves_the_categories_from_the_profile_that_is_mounted(self, objects):
+        pod = objects["Deployment"]["spec"]["template"]["spec"]
+        [container] = pod["containers"]
+        assert container["image"] == IMAGE
+        assert container["command"] == ["gtrans", "serve"]
+        assert container["args"][:2] == ["bottle", "metal_nut"]
+        assert "--profile=/etc/gtrans/profile.toml" in container["args"]
+        volumes = {volume["name"]: volume for volume in pod["volumes"]}
+        mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+        assert set(mounts.values()) == set(volumes)
+        assert volumes[mounts["/etc/gtrans"]]["configMap"]["name"] == name_of(objects["ConfigMap"])
+        assert "emptyDir" in volumes[mounts["/tmp"]]  # noqa: S108 - the pod's
+        assert {"name": "HOME", "value": "/tmp"} in container["env"]  # noqa: S108
+
+    def test_the_profile_is_one(self, objects, tmp_path):
+        from pipelines.profiles import load_profile
+
+        file = tmp_path / "profile.toml"
+        file.write_text(objects["ConfigMap"]["data"]["profile.toml"])
+        assert load_profile(str(file)).tracking_uri == "https://mlflow.example"
+
+    def test_the_arguments_are_ones_that_serve_knows(self, objects):
+        from typer.main import get_command
+
+        from gtrans_core.cli.main import app
+
+        [container] = objects["Deployment"]["spec"]["template"]["spec"]["containers"]
+        command = get_command(app).commands["serve"]
+        context = command.make_context("serve", list(container["args"]))
+        assert list(context.params["categories"]) == ["bottle", "metal_nut"]
+        assert (context.params["host"], context.params["port"]) == ("0.0.0.0", 8080)  # noqa: S104
+
+    def test_restricted_pod_security(self, objects):
+        pod = objects["Deployment"]["spec"]["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert "runAsUser" not in pod["securityContext"]
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["automountServiceAccountToken"] is False
+        [container] = pod["containers"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+
+    def test_selectors_ports_and_probes_meet(self, objects):
+        spec = objects["Deployment"]["spec"]
+        labels = spec["template"]["metadata"]["labels"]
+        assert spec["selector"]["matchLabels"].items() <= labels.items()
+        assert objects["Service"]["spec"]["selector"].items() <= labels.items()
+        [container] = spec["template"]["spec"]["containers"]
+        ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+        assert ports == {"http": 8080}
+        assert [port["targetPort"] for port in objects["Service"]["spec"]["ports"]] == ["http"]
+        probes = {name: container[f"{name}Probe"]["httpGet"] for name in ("liveness", "readiness")}
+        assert probes["liveness"] == {"path": "/healthz", "port": "http"}
+        assert probes["readiness"] == {"path": "/readyz", "port": "http"}
+
+    def test_quantities(self, objects):
+        pod = objects["Deployment"]["spec"]["template"]["spec"]
+        [container] = pod["containers"]
+        check_quantities(container["resources"])
+        assert container["resources"]["limits"]["memory"] == "4Gi"
+        assert QUANTITY.fullmatch(pod["volumes"][0]["emptyDir"]["sizeLimit"])
+
+    def test_secrets_come_by_name(self, objects):
+        [container] = objects["Deployment"]["spec"]["template"]["spec"]["containers"]
+        assert container["envFrom"] == [{"secretRef": {"name": "gtrans-mlflow", "optional": True}}]
+
+    def test_a_registry_of_this_machine_is_refused(self):
+        with pytest.raises(ConfigError, match="no pod can read this registry"):
+            deployment(ServiceAsked(("bottle",), IMAGE, "sqlite:////store/mlflow.db"))
+
+
+class TestInferenceService:
+    def test_it_names_uri_version_and_digest(self):
+        text = inference_service("metal_nut", MODEL, IMAGE, "s3://models/mlflow/")
+        found = yaml.safe_load(text)
+        assert (found["apiVersion"], found["kind"]) == (
+            "serving.kserve.io/v1beta1",
+            "InferenceService",
+        )
+        assert name_of(found) == "gtrans-metal-nut"
+        assert found["metadata"]["annotations"] == {
+            "gtrans/model-uri": "models:/gtrans-metal_nut/3",
+            "gtrans/model-version": "3",
+            "gtrans/model-digest": "d" * 64,
+        }
+        model = found["spec"]["predictor"]["model"]
+        assert model["modelFormat"] == {"name": "mlflow"}
+        assert model["protocolVersion"] == "v2"
+        assert model["storageUri"] == "s3://models/mlflow/1/models/m-7/artifacts"
+        assert model["image"] == IMAGE
+        assert {"name": "GTRANS_MODEL_DIGEST", "value": "d" * 64} in model["env"]
+        check_quantities(model["resources"])
+
+    def test_the_digest_is_the_one_that_the_model_checks(self):
+        from gtrans_core.tracking.served_model import EXPECTED_DIGEST
+
+        assert EXPECTED_DIGEST in inference_service("metal_nut", MODEL, IMAGE, "s3://models")
+
+    @pytest.mark.parametrize(
+        ("source", "root", "found"),
+        [
+            ("s3://bucket/1/m", "", "s3://bucket/1/m"),
+            ("mlflow-artifacts:/1/m", "s3://bucket/a", "s3://bucket/a/1/m"),
+            ("mlflow-artifacts://host:5000/1/m", "s3://bucket/a/", "s3://bucket/a/1/m"),
+        ],
+    )
+    def test_storage(self, source, root, found):
+        assert storage_uri(source, root) == found
+
+    @pytest.mark.parametrize(
+        ("source", "reason"),
+        [
+            ("mlflow-artifacts:/1/m", "--artifact-root s3://BUCKET"),
+            ("/store/artifacts/1/m", "KServe cannot read it"),
+            ("file:///store/1/m", "KServe cannot read it"),
+        ],
+    )
+    def test_storage_that_kserve_cannot_reach(self, source, reason):
+        with pytest.raises(ConfigError, match=reason):
+            storage_uri(source)
+
+
+@pytest.mark.parametrize("image", ["gtrans", "gtrans:latest", "host:5000/gtrans", "g@latest"])
+def test_an_image_that_may_change_is_refused(image):
+    with pytest.raises(ConfigError, match="give a digest"):
+        inference_service("metal_nut", MODEL, image, "s3://models")
+
+
+@pytest.mark.parametrize("image", ["gtrans:0.1.0", "host:5000/gtrans:1", IMAGE])
+def test_a_fixed_image_is_taken(image):
+    assert yaml.safe_load(inference_service("metal_nut", MODEL, image, "s3://models"))
+
+
+def test_no_text_breaks_out_of_its_place():
+    evil = 's3://models/"\nkind: Evil #'
+    found = yaml.safe_load(inference_service("metal_nut", MODEL, IMAGE, evil))
+    assert found["kind"] == "InferenceService"
+    assert found["spec"]["predictor"]["model"]["storageUri"].startswith(evil)
+
+
+def test_names():
+    assert kubernetes_name("gtrans-Metal_Nut.2") == "gtrans-metal-nut-2"
+    assert len(kubernetes_name("x" * 99)) <= 63
+
+
+def test_the_committed_examples_are_what_is_rendered():
+    image = "registry.example/gtrans@sha256:" + "0" * 64
+    asked = ServiceAsked(("bottle",), image, "http://mlflow.gtrans.svc:5000")
+    assert (COMMITTED / "deployment.yaml").read_text() == deployment(asked)
+    bottle = ResolvedModel("gtrans-bottle", 3, "0" * 64, "mlflow-artifacts:/1/models/m-0/artifacts")
+    image = "registry.example/gtrans-mlserver@sha256:" + "0" * 64
+    rendered = inference_service("bottle", bottle, image, "s3://mlflow")
+    assert (COMMITTED / "inferenceservice.yaml").read_text() == rendered
+
+
+def check_quantities(resources: dict) -> None:
+    for kind in ("requests", "limits"):
+        assert set(resources[kind]) == {"cpu", "memory"}
+        for quantity in resources[kind].values():
+            assert isinstance(quantity, str)
+            assert QUANTITY.fullmatch(quantity)
+
+
+def name_of(found: dict) -> str:
+    return found["metadata"]["name"]
