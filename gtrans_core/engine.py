@@ -86,7 +86,7 @@ def export_onnx(scorer: Scorer, size: int) -> bytes:
             torch.onnx.export(
                 scorer,
                 (view,),
-                file,
+                file,  # type: ignore[arg-type]  # its older exporter takes one; torch's types do not
                 dynamo=False,
                 input_names=[_INPUT],
                 output_names=_OUTPUTS,

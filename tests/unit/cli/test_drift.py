@@ -17,6 +17,7 @@ from gtrans_core.tracking.registry import RegisteredVersion
 from gtrans_core.watch import drift as core
 from gtrans_core.watch.drift import judge
 from gtrans_core.watch.histogram import counts_of
+from pipelines.profiles import load_profile
 
 HELD_OUT = [1 + number / 100 for number in range(24)]
 
@@ -51,6 +52,7 @@ def test_fine_is_code_0(judged, tmp_path: Path):
         since="7d",
         alpha=0.05,
         defect_share=0.1,
+        trust=load_profile("local").trust,
     )
     lines = result.output.splitlines()
     assert lines[0] == "gtrans-flange version 3: fine"

@@ -52,7 +52,7 @@ def registry(tiny_detector: Path) -> Iterator[MagicMock]:
             raise ModelError(f"{uri}: not in the registry")
         return RegisteredVersion(name.partition("/")[0], known[key], created=False)
 
-    def fetch(client: object, uri: str, folder: Path) -> Path:
+    def fetch(client: object, uri: str, folder: Path, trust: object) -> Path:
         return Path(shutil.copytree(tiny_detector, folder / "detector"))
 
     with (

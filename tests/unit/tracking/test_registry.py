@@ -47,7 +47,7 @@ class TestRegister:
     def test_folder_with_anything_else_is_refused(self, shelf):
         detector = shelf.detector("one")
         (detector / "weights.pkl").write_bytes(b"pickle")
-        with pytest.raises(ModelError, match=r"weights\.pkl: a detector holds plain"):
+        with pytest.raises(ModelError, match=r"weights\.pkl: a detector holds"):
             register(shelf.client, shelf.run.run_id, "models:/m-1", "bottle", detector, {})
 
     def test_model_that_was_never_logged(self, shelf):
