@@ -5,8 +5,9 @@ bottom, in one scratch folder, unless the line above it is `<!-- not run: REASON
 block names what it is (```text, ```toml, ...) and holds no command.
 
 The folder has what the pages speak of: `my-parts/flange`, `shots`, `part.png`, `part1.png`,
-`part2.png`, `detector`, and a store in which flange was trained. `gtrans run` is given small images
-and one epoch on top of its own options; the same one is run once, however many pages have it.
+`part2.png`, `detector`, and a store in which flange was trained; port 8080 is a free one. `gtrans
+run` is given small images and one epoch on top of its own options; the same one is run once,
+however many pages have it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -83,6 +85,7 @@ class Scratch:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.store = folder / "gtrans-store"
+        self.port = str(free_port())
         (folder / "bin").mkdir()
         self._write_command()
         generate_demo(folder / "my-parts" / "flange", train=96, test_good=10, per_defect=2, size=96)
@@ -100,7 +103,7 @@ class Scratch:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "GTRANS_"))}
         binaries = [self.folder / "bin", Path(sys.executable).parent]
         return subprocess.run(
-            command,
+            [word.replace("8080", self.port) for word in command],
             cwd=self.folder,
             env={
                 **kept,
@@ -112,6 +115,7 @@ class Scratch:
             capture_output=True,
             text=True,
             check=False,
+            timeout=300,
         )
 
     def _write_command(self) -> None:
@@ -120,11 +124,18 @@ class Scratch:
         script.write_text(
             "#!/bin/sh\n"
             f'run() {{ {shlex.quote(sys.executable)} -m gtrans_core.cli.main "$@"; }}\n'
-            '[ "$1" = run ] || { run "$@"; exit; }\n'
+            # Not a child: a page that stops a service stops what it started.
+            f'[ "$1" = run ] || exec {shlex.quote(sys.executable)} -m gtrans_core.cli.main "$@"\n'
             'done="$(dirname "$0")/$(printf "%s\\n" "$@" | sha256sum | cut -c1-64)"\n'
             f'[ -e "$done" ] || {{ run "$@" {small} && touch "$done"; }}\n'
         )
         script.chmod(0o755)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
