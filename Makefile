@@ -25,9 +25,15 @@ setup: $(INSTALLED) ## Install what requirements.lock says into .venv
 demo: $(INSTALLED) ## Take the built-in demo category through the whole pipeline
 	@$(BIN)/gtrans run --category demo
 
+# The commands of the docs take ten minutes, one core at a time: they run beside the other tests.
+DOCS_TEST := tests/e2e/test_docs.py
+DOCS_LOG := .venv/test-docs.log
+
 .PHONY: test
 test: $(INSTALLED) ## Run all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(DOCS_TEST) > $(DOCS_LOG) 2>&1 & docs=$$!; \
+	failed=0; $(BIN)/python -m pytest --ignore $(DOCS_TEST) || failed=$$?; \
+	wait $$docs || failed=$$?; cat $(DOCS_LOG); exit $$failed
 
 .PHONY: test-quick
 test-quick: $(INSTALLED) ## Run the tests that are not marked slow
