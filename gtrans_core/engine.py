@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnxruntime
 import torch
 
@@ -70,6 +71,8 @@ class OnnxEngine:
 def export_onnx(scorer: Scorer, size: int) -> bytes:
     """The scorer as an ONNX graph: a uint8 view [1, 3, S, S] in, heat map and score out.
 
+    The same scorer gives the same bytes, in any process.
+
     Args:
         scorer: on the CPU.
         size: S, the side of the network's input in pixels.
@@ -96,7 +99,16 @@ def export_onnx(scorer: Scorer, size: int) -> bytes:
             )
     except (RuntimeError, torch.onnx.OnnxExporterError) as error:
         raise ValueError((str(error).splitlines() or [type(error).__name__])[0]) from None
-    return file.getvalue()
+    return _canonical(file.getvalue())
+
+
+def _canonical(graph: bytes) -> bytes:
+    """The same graph, weights in the order of their names: the exporter's is another each time."""
+    model = onnx.load_from_string(graph)
+    weights = sorted(model.graph.initializer, key=lambda tensor: tensor.name)
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(weights)
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 def largest_difference(reference: Engine, other: Engine, views: npt.NDArray[np.uint8]) -> float:

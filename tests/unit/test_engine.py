@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -82,8 +83,11 @@ def test_an_image_has_one_score_whatever_came_before_and_on_any_number_of_thread
             assert np.array_equal(again[0], heat_map)
 
 
-def test_the_same_network_gives_the_same_file(scorer: Scorer, graph: OnnxEngine) -> None:
-    assert export_onnx(scorer, 64) == graph.graph
+def test_weights_are_in_an_order_that_every_process_gives(graph: OnnxEngine) -> None:
+    """Else a run that is repeated would register the same detector as a new version."""
+    names = [tensor.name for tensor in onnx.load_from_string(graph.graph).graph.initializer]
+    assert len(names) > 20
+    assert names == sorted(names)
 
 
 def test_the_largest_difference_is_relative_and_sees_a_nan(scorer: Scorer) -> None:
