@@ -57,7 +57,10 @@ class SceneModel(nn.Module):
         r(p) = mean over channels of (z − ẑ)²; z the standardised map, ẑ = V^T (g ⊙ V z) what the
         principal maps V make of it, each with its gain g. About 1 where nothing is explained.
         """
-        return [self._residual(i, map_BCHW) for i, map_BCHW in enumerate(agn_maps, start=1)]
+        return [
+            _residual(map_BCHW, *self._parts(i)[:-1])
+            for i, map_BCHW in enumerate(agn_maps, start=1)
+        ]
 
     def map_shapes(self) -> list[tuple[int, ...]]:
         """[C, H, W] of each scale."""
@@ -71,13 +74,6 @@ class SceneModel(nn.Module):
         is the same.
         """
         return [self._parts(i)[-1].unsqueeze(0) for i in range(1, self.scales + 1)]
-
-    def _residual(self, scale: int, map_BCHW: Tensor) -> Tensor:
-        mean, deviation, basis_KF, gain_K, _ = self._parts(scale)
-        z_BCHW = (map_BCHW.float().contiguous() - mean) / deviation
-        z_BF = z_BCHW.flatten(1)
-        rebuilt_BF = ((z_BF @ basis_KF.T) * gain_K) @ basis_KF
-        return (z_BF - rebuilt_BF).view_as(z_BCHW).square().mean(dim=1, keepdim=True)
 
     def _parts(self, scale: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         mean, deviation, basis, gain, usual = (getattr(self, f"{p}_{scale}") for p in _PARTS)
@@ -98,25 +94,21 @@ def fit_scene(maps: Sequence[Tensor], rank: int) -> SceneModel:
     """
     tensors: dict[str, Tensor] = {}
     for i, map_NCHW in enumerate(maps, start=1):
-        fitted = (*_fit_scale(map_NCHW.float(), rank), torch.ones(1, *map_NCHW.shape[2:]))
-        tensors |= {f"{part}_{i}": tensor for part, tensor in zip(_PARTS, fitted, strict=True)}
-    scene = SceneModel(tensors)
-    for i, usual_1HW in enumerate(_usual(scene, maps), start=1):
-        tensors[f"usual_{i}"] = usual_1HW
+        for part, tensor in zip(_PARTS, _fit_scale(map_NCHW.float(), rank), strict=True):
+            tensors[f"{part}_{i}"] = tensor
     return SceneModel(tensors)
 
 
-def _usual(scene: SceneModel, maps: Sequence[Tensor]) -> list[Tensor]:
-    """u [1, H, W] of each scale; image by image, since residuals of all need too much memory."""
-    images = len(maps[0])
-    logs = [torch.zeros(1, *map_NCHW.shape[2:]) for map_NCHW in maps]
-    for n in range(images):
-        for log_1HW, residual in zip(logs, scene([m[n : n + 1] for m in maps]), strict=True):
-            log_1HW += (residual[0] + FLOOR).log()
-    return [(log_1HW / images).exp() for log_1HW in logs]
+def _residual(
+    map_BCHW: Tensor, mean_CHW: Tensor, deviation_C11: Tensor, basis_KF: Tensor, gain_K: Tensor
+) -> Tensor:
+    z_BCHW = (map_BCHW.float().contiguous() - mean_CHW) / deviation_C11
+    z_BF = z_BCHW.flatten(1)
+    rebuilt_BF = ((z_BF @ basis_KF.T) * gain_K) @ basis_KF
+    return (z_BF - rebuilt_BF).view_as(z_BCHW).square().mean(dim=1, keepdim=True)
 
 
-def _fit_scale(map_NCHW: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _fit_scale(map_NCHW: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     count = len(map_NCHW)
     if count < 4:
         raise ValueError(f"a scene model needs at least 4 images, not {count}")
@@ -135,4 +127,9 @@ def _fit_scale(map_NCHW: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor, Ten
     # The smallest value is left out of the mean: it is 0, the mean map took one dimension.
     noise = values_N[1:-kept].clamp_min(0).mean()
     gain_K = ((values_K - noise) / values_K).clamp_min(0).float()
-    return mean_CHW, deviation_C11, basis_KF, gain_K
+    # Image by image: residuals of all at once need much memory.
+    log_1HW = torch.zeros(1, *map_NCHW.shape[2:])
+    for map_1CHW in torch.split(map_NCHW, 1):
+        residual = _residual(map_1CHW, mean_CHW, deviation_C11, basis_KF, gain_K)
+        log_1HW += (residual[0] + FLOOR).log()
+    return mean_CHW, deviation_C11, basis_KF, gain_K, (log_1HW / count).exp()

@@ -16,7 +16,7 @@ from gtrans_core.detector import Detector, detector_digest, read_info
 from gtrans_core.errors import ConfigError, GTransError
 from gtrans_core.tracking.client import connect_existing
 from gtrans_core.tracking.registry import CHAMPION, MODEL_PREFIX, fetch_model
-from gtrans_core.tracking.resolved import resolve_model
+from gtrans_core.tracking.versions import version_now
 from gtrans_core.trust.policy import TrustPolicy
 
 _LOG = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class Champion:
             ModelError: when there is no champion.
             TrackingError: when the registry cannot be reached.
         """
-        return resolve_model(self._client, self._alias).version != served.version
+        return version_now(self._client, self._alias).version != served.version
 
     def load(self) -> ServedModel:
         """The champion of this moment, verified as ``fetch_model`` does.
@@ -88,7 +88,7 @@ class Champion:
             ConfigError: when signatures are asked for and there is no public key to check them.
             TrackingError: when the registry cannot be reached.
         """
-        found = resolve_model(self._client, self._alias)
+        found = version_now(self._client, self._alias)
         with tempfile.TemporaryDirectory() as scratch:
             # By its number: the alias may move on meanwhile.
             folder = fetch_model(self._client, found.uri, Path(scratch), self._trust)
