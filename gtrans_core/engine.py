@@ -12,7 +12,6 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import onnxruntime
 import torch
 
@@ -104,6 +103,8 @@ def export_onnx(scorer: Scorer, size: int) -> bytes:
 
 def _canonical(graph: bytes) -> bytes:
     """The same graph, weights in the order of their names: the exporter's is another each time."""
+    import onnx  # not where a packaged graph is only run
+
     model = onnx.load_from_string(graph)
     weights = sorted(model.graph.initializer, key=lambda tensor: tensor.name)
     del model.graph.initializer[:]

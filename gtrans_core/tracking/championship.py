@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING
 from gtrans_core.errors import ModelError
 from gtrans_core.evaluation.gate import Check, Evidence, Gate, Verdict, judge
 from gtrans_core.storage import exclusive
-from gtrans_core.tracking.client import SQLITE_SCHEME, database_path, error_code, reported
+from gtrans_core.tracking.client import (
+    SQLITE_SCHEME,
+    database_path,
+    error_code,
+    reported,
+    set_alias,
+    set_version_tag,
+)
 from gtrans_core.tracking.ledger import (
     Ledger,
     Move,
@@ -188,7 +195,7 @@ class Championship:
             f"{GATE_TAG}.judged": utc_now(),
         }
         for tag, value in tags.items():
-            self.client.set_model_version_tag(self.name, str(judgement.version), tag, value)
+            set_version_tag(self.client, self.name, judgement.version, tag, value)
 
     def make(self, move: Move) -> Ledger:
         """Write a move down and have the rest follow; a move that came too late is withdrawn.
@@ -232,7 +239,7 @@ class Championship:
         from mlflow.exceptions import MlflowException
 
         try:
-            self.client.set_registered_model_alias(self.name, CHAMPION, str(number))
+            set_alias(self.client, self.name, CHAMPION, number)
         except MlflowException as error:
             if error_code(error) != "RESOURCE_DOES_NOT_EXIST":
                 raise
@@ -245,9 +252,7 @@ class Championship:
             return
         champion = head.move.champion
         story = {"number": head.number, **head.move.model_dump(exclude={"token", "after"})}
-        self.client.set_model_version_tag(
-            self.name, str(champion), PROMOTION_TAG, json.dumps(story)
-        )
+        set_version_tag(self.client, self.name, champion, PROMOTION_TAG, json.dumps(story))
         self.drop_challenger(champion)
         mark_settled(self.client, self.category, head.number)
 

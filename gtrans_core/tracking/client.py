@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,6 +121,31 @@ def reported(uri: str, doing: str) -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, OSError) as error:
         reason = _CREDENTIALS.sub("", _reason(error))
         raise TrackingError(f"MLflow at {without_secrets(uri)}: cannot {doing}: {reason}") from None
+
+
+def set_version_tag(client: MlflowClient, name: str, version: int, tag: str, value: str) -> None:
+    """Write a tag of a registered version; others may do so at the same moment."""
+    _despite_races(lambda: client.set_model_version_tag(name, str(version), tag, value))
+
+
+def set_alias(client: MlflowClient, name: str, alias: str, version: int) -> None:
+    """Point an alias to a version; others may do so at the same moment."""
+    _despite_races(lambda: client.set_registered_model_alias(name, alias, str(version)))
+
+
+def _despite_races(write: Callable[[], None]) -> None:
+    """Of two who write the same thing for the first time at once, MLflow refuses one (BAD_REQUEST).
+
+    It looks first and inserts then; on a second try it finds what it looks for.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        write()
+    except MlflowException as error:
+        if error_code(error) != "BAD_REQUEST":
+            raise
+        write()
 
 
 def error_code(error: Exception) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gtrans_core.tracking.client import error_code
+from gtrans_core.tracking.client import error_code, set_version_tag
 from gtrans_core.tracking.registry import MODEL_PREFIX, ensure_model
 from gtrans_core.tracking.runs import PREFIX, quoted
 
@@ -152,7 +152,7 @@ def mark_settled(client: MlflowClient, category: str, number: int) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
-        client.set_model_version_tag(LEDGER_PREFIX + category, str(number), SETTLED_TAG, "true")
+        set_version_tag(client, LEDGER_PREFIX + category, number, SETTLED_TAG, "true")
     except MlflowException as error:
         if error_code(error) != "RESOURCE_DOES_NOT_EXIST":  # withdrawn meanwhile
             raise

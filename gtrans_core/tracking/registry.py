@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gtrans_core.errors import ModelError
-from gtrans_core.tracking.client import error_code, reported
+from gtrans_core.tracking.client import error_code, reported, set_alias, set_version_tag
 from gtrans_core.tracking.model import ARTIFACT_FOLDER, DETECTOR_TAG, category_of, file_digests
 from gtrans_core.tracking.model_files import FILES_TAG, verify_model
 from gtrans_core.tracking.runs import CATEGORY_TAG, prefixed, quoted
@@ -92,7 +92,7 @@ def register(
             version, created = _create_version(client, name, run_id, model_uri, all_tags)
         else:
             _add_missing_tags(client, name, version, all_tags)
-        client.set_registered_model_alias(name, CHALLENGER, str(version))
+        set_alias(client, name, CHALLENGER, version)
     return RegisteredVersion(name, version, created)
 
 
@@ -183,7 +183,7 @@ def _add_missing_tags(client: MlflowClient, name: str, version: int, tags: dict[
     """What an earlier release did not write on a version; what is there stays."""
     present = client.get_model_version(name, str(version)).tags
     for tag in tags.keys() - present.keys():
-        client.set_model_version_tag(name, str(version), tag, tags[tag])
+        set_version_tag(client, name, version, tag, tags[tag])
 
 
 def _version_of(client: MlflowClient, name: str, digest: str) -> int | None:

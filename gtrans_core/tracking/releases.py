@@ -21,7 +21,7 @@ from gtrans_core.release.facts import Approval, ReleaseFacts, Split
 from gtrans_core.release.folder import write_release
 from gtrans_core.storage import sha256_file
 from gtrans_core.tracking.championship import GATE_TAG
-from gtrans_core.tracking.client import reported
+from gtrans_core.tracking.client import reported, set_version_tag
 from gtrans_core.tracking.ledger import LEDGER_PREFIX, Recorded, read_ledger
 from gtrans_core.tracking.model import DETECTOR_TAG
 from gtrans_core.tracking.model_files import FILES_TAG
@@ -142,8 +142,12 @@ def _write(
         run_id = _run_id(version)
         client.log_artifacts(run_id, str(folder), path)
         release = Release(number, run_id, path, _digests(folder))
-    client.set_model_version_tag(
-        LEDGER_PREFIX + category, str(promotion.number), RELEASE_TAG, json.dumps(asdict(release))
+    set_version_tag(
+        client,
+        LEDGER_PREFIX + category,
+        promotion.number,
+        RELEASE_TAG,
+        json.dumps(asdict(release)),
     )
     return release
 

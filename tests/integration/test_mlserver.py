@@ -85,6 +85,7 @@ def start(mlserver, packaged, processes, tmp_path_factory) -> Callable:
             "MLSERVER_DEBUG": "false",
             "MLSERVER_HOST": "127.0.0.1",
             "GTRANS_MODEL_DIGEST": digest,
+            "GTRANS_UNSIGNED_MODELS": "allow",
             **{f"MLSERVER_{name}_PORT": port for name, port in ports.items()},
         }
         url = f"http://127.0.0.1:{ports['HTTP']}/v2/models/gtrans-bottle"

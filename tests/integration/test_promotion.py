@@ -16,6 +16,7 @@ from uuid import uuid4
 import pytest
 
 from gtrans_core.errors import GateError, ModelError, SupersededError
+from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.tracking.client import TrackingSettings
 from gtrans_core.tracking.ledger import LEDGER_PREFIX
 from gtrans_core.tracking.promotion import promote, read_history, rollback
@@ -90,6 +91,25 @@ class Plant:
         made = register(self.client, self.run.run_id, uri, self.category, folder, evidence)
         assert made.created
         return made.version
+
+    def log_evaluation(self) -> None:
+        """What a pipeline's run has, and a release folder is made from."""
+        record = EvaluationRecord(
+            category=self.category,
+            data_digest="d" * 64,
+            metrics={"image_auroc": 0.95},
+            per_defect=(),
+            threshold=0.5,
+            false_alarm_rate=0.05,
+            held_out=42,
+            good_images=30,
+            good_flagged=1,
+            training_seconds=None,
+            config={},
+            lineage={},
+        )
+        self.run.log_artifact_bytes("record.json", record.model_dump_json().encode())
+        self.run.log_artifact_bytes("report.html", b"<html>")
 
     def champion(self) -> int:
         return int(self.client.get_model_version_by_alias(self.name, "champion").version)
@@ -228,7 +248,10 @@ class TestCommands:
     @pytest.fixture
     def profile(self, settings, tmp_path) -> Path:
         path = tmp_path / "plant.toml"
-        path.write_text(f'store = "{tmp_path}/store"\ntracking_uri = "{settings.uri}"\n')
+        path.write_text(
+            f'store = "{tmp_path}/store"\ntracking_uri = "{settings.uri}"\n'
+            'unsigned_models = "allow"\n'
+        )
         return path
 
     def gtrans(self, *arguments: Any) -> subprocess.CompletedProcess[str]:
@@ -238,6 +261,7 @@ class TestCommands:
 
     def test_promote_rollback_history(self, plant, profile, tmp_path):
         place = ("--profile", profile)
+        plant.log_evaluation()
         plant.register(0.95, tmp_path)
         done = self.gtrans("promote", plant.category, *place, "--why", "the first")
         assert done.returncode == 0, done.stderr

@@ -3,11 +3,18 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from unittest.mock import Mock, call
 
 import pytest
 
 from gtrans_core.errors import TrackingError
-from gtrans_core.tracking.client import TrackingSettings, connect, reported
+from gtrans_core.tracking.client import (
+    TrackingSettings,
+    connect,
+    reported,
+    set_alias,
+    set_version_tag,
+)
 
 
 def test_tracking_modules_are_light_to_import():
@@ -60,3 +67,38 @@ def test_injected_run_brings_its_server(monkeypatch):
     assert settings.server_uri == "sqlite:///ours.db"
     monkeypatch.setenv("MLFLOW_RUN_ID", "abc")
     assert settings.server_uri == "http://theirs"
+
+
+@pytest.mark.parametrize(
+    ("codes", "calls", "raised"),
+    [
+        ([], 1, ""),
+        (["BAD_REQUEST"], 2, ""),
+        (["BAD_REQUEST", "BAD_REQUEST"], 2, "BAD_REQUEST"),
+        (["RESOURCE_DOES_NOT_EXIST"], 1, "RESOURCE_DOES_NOT_EXIST"),
+    ],
+)
+def test_of_two_who_write_the_same_at_once_none_fails(codes, calls, raised):
+    """MLflow refuses the second of two first writers with a unique constraint's BAD_REQUEST."""
+    from mlflow.exceptions import MlflowException
+
+    class Refusal(MlflowException):
+        def __init__(self, code: str) -> None:
+            super().__init__("UNIQUE constraint failed")
+            self.error_code = code
+
+    def outcome(write) -> str:
+        try:
+            write()
+        except MlflowException as error:
+            return error.error_code
+        return ""
+
+    effects = [*map(Refusal, codes), None]
+    client = Mock()
+    client.set_model_version_tag.side_effect = list(effects)
+    client.set_registered_model_alias.side_effect = list(effects)
+    assert outcome(lambda: set_version_tag(client, "m", 3, "t", "v")) == raised
+    assert client.set_model_version_tag.mock_calls == [call("m", "3", "t", "v")] * calls
+    assert outcome(lambda: set_alias(client, "m", "a", 3)) == raised
+    assert client.set_registered_model_alias.mock_calls == [call("m", "a", "3")] * calls
