@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from benchmarks.accuracy.measure import Row, measured
 from benchmarks.accuracy.splits import Category
 from gtrans_core.checkpoint import newest_checkpoint
 from gtrans_core.config import GTransConfig, ScoringConfig
-from gtrans_core.engine import Engine, OnnxEngine, export_onnx, largest_difference
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.scene import fit_scene
 from gtrans_core.network.score import heat_map, image_score, usual_map
@@ -25,7 +23,6 @@ from gtrans_core.weights import Guide, load_guide
 
 LAST = "last epoch"
 BEST = "best held-out epoch"
-TIMED_IMAGES = 20
 
 
 def run_gtrans(
@@ -124,32 +121,7 @@ def _rows(
             category=category.name,
             seed=config.seed,
             metrics=measured(category.labels, masks, maps[name], scores[name]),
-            facts={**facts, **_cost(scorer, scoring, views)},
+            facts=dict(facts),
         )
         for name, scoring in scorings.items()
     ]
-
-
-def _cost(scorer: Scorer, scoring: ScoringConfig, views: npt.NDArray[np.uint8]) -> dict[str, float]:
-    """Median CPU-ms of scoring one image on one thread, decoding not counted, on both engines."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    in_torch = Scorer(scorer.agn, scorer.trans, scorer.scene, scoring)
-    packaged = OnnxEngine(export_onnx(in_torch, views.shape[-1]), threads=1)
-    timed = views[:TIMED_IMAGES]
-    cost = {
-        "score_cpu_ms_median": _cpu_ms(packaged, timed),
-        "torch_cpu_ms_median": _cpu_ms(in_torch, timed),
-        "largest_difference": largest_difference(in_torch, packaged, timed),
-    }
-    torch.set_num_threads(threads)
-    return cost
-
-
-def _cpu_ms(engine: Engine, views: npt.NDArray[np.uint8]) -> float:
-    times = []
-    for view in views:
-        started = time.process_time()
-        engine.score_view(view)
-        times.append(time.process_time() - started)
-    return round(1000 * float(np.median(times)), 2)

@@ -36,8 +36,7 @@ def mean_rows(rows: Sequence[Row]) -> list[Row]:
         if {row.category for row in own} == categories:
             shared = set.intersection(*(set(row.metrics) for row in own))
             metrics = {name: mean(row.metrics[name] for row in own) for name in shared}
-            facts = {"score_cpu_ms_median": mean(row.facts["score_cpu_ms_median"] for row in own)}
-            means.append(Row(method, MEAN, seed, metrics, facts))
+            means.append(Row(method, MEAN, seed, metrics))
     return means
 
 
@@ -53,13 +52,12 @@ def _table(title: str, rows: Sequence[Row]) -> str:
     lines = [
         f"**{title}**",
         "",
-        f"| method | seeds | {' | '.join(METRICS.values())} | CPU-ms an image |",
-        f"|---|---|{'---|' * len(METRICS)}---|",
+        f"| method | seeds | {' | '.join(METRICS.values())} |",
+        f"|---|---|{'---|' * len(METRICS)}",
     ]
     for method in dict.fromkeys(row.method for row in rows):
         own = [row for row in rows if row.method == method]
         cells = [spread([r.metrics[m] for r in own if m in r.metrics]) for m in METRICS]
-        cpu = [r.facts["score_cpu_ms_median"] for r in own]
         seeds = ", ".join(str(r.seed) for r in own)
-        lines.append(f"| {method} | {seeds} | {' | '.join(cells)} | {mean(cpu):.0f} |")
+        lines.append(f"| {method} | {seeds} | {' | '.join(cells)} |")
     return "\n".join(lines)
