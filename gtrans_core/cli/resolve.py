@@ -53,8 +53,8 @@ def resolve(
     from gtrans_core.tracking.resolved import resolve_model
     from pipelines.profiles import load_profile
 
-    uri = load_profile(profile, store=store).tracking_uri
-    client = connect_existing(uri)
+    place = load_profile(profile, store=store)
+    client = connect_existing(place.tracking_uri)
     found = {
         category: resolve_model(client, f"models:/gtrans-{category}@{alias}")
         for category, alias in named
@@ -63,12 +63,12 @@ def resolve(
         from gtrans_core.serving.manifests import ServiceAsked
         from gtrans_core.serving.manifests import deployment as rendered
 
-        text = rendered(ServiceAsked(tuple(found), image, uri))
+        text = rendered(ServiceAsked(tuple(found), image, place.tracking_uri, place.trust))
     elif kserve:
         from gtrans_core.serving.manifests import inference_service
 
         services = [
-            inference_service(category, model, image, artifact_root)
+            inference_service(category, model, image, place.trust, artifact_root)
             for category, model in found.items()
         ]
         text = "---\n".join(services)

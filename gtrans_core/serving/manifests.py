@@ -14,8 +14,11 @@ import jinja2
 from gtrans_core.errors import ConfigError
 from gtrans_core.tracking.registry import MODEL_PREFIX
 from gtrans_core.tracking.resolved import ResolvedModel
+from gtrans_core.trust.keys import read_public_key
+from gtrans_core.trust.policy import PUBLIC_KEY, TrustPolicy
 
-_PROFILE = "/etc/gtrans/profile.toml"
+_FOLDER = "/etc/gtrans"
+_KEY_FILE = "signing-key.pub.pem"
 _NAME_LENGTH = 50  # KServe puts its own words behind it
 _KSERVE_SCHEMES = ("s3", "gs", "pvc", "http", "https", "hdfs", "webhdfs")
 
@@ -28,6 +31,7 @@ class ServiceAsked:
         categories: whose champions it serves.
         image: with ``gtrans`` in it; by digest or a tag that is not ``latest``.
         tracking_uri: the registry, as the cluster reaches it.
+        trust: whose models the pods load.
         secret: name of the Secret with the registry's credentials; it may be missing.
         replicas: pods.
     """
@@ -35,6 +39,7 @@ class ServiceAsked:
     categories: Sequence[str]
     image: str
     tracking_uri: str
+    trust: TrustPolicy
     secret: str = "gtrans-mlflow"  # noqa: S105 - a name
     replicas: int = 2
 
@@ -43,20 +48,24 @@ def deployment(asked: ServiceAsked) -> str:
     """ConfigMap, Deployment and Service, as YAML.
 
     Raises:
-        ConfigError: for an image without a fixed tag, or a registry that no pod can reach.
+        ConfigError: for an image without a fixed tag, a registry that no pod can reach, or a trust
+            that lets no model pass.
     """
     if not asked.tracking_uri.startswith(("http://", "https://")):
         raise ConfigError(
             f"{asked.tracking_uri}: no pod can read this registry; name a profile whose "
             "tracking_uri is an MLflow server (--profile)"
         )
-    args = [*asked.categories, "--host=0.0.0.0", "--port=8080", f"--profile={_PROFILE}"]
+    args = [*asked.categories, "--host=0.0.0.0", "--port=8080", f"--profile={_FOLDER}/profile.toml"]
     return _render(
         "deployment.yaml.j2",
         name="gtrans-serve",
         labels=_labels("gtrans-serve"),
         image=_fixed(asked.image),
         tracking_uri=asked.tracking_uri,
+        folder=_FOLDER,
+        key_file=_KEY_FILE,
+        public_key=_public_key(asked.trust),
         args=args,
         secret=asked.secret,
         replicas=asked.replicas,
@@ -68,21 +77,24 @@ def inference_service(
     category: str,
     model: ResolvedModel,
     image: str,
+    trust: TrustPolicy,
     artifact_root: str = "",
     service_account: str = "gtrans-models",
 ) -> str:
-    """A KServe InferenceService of one version, as YAML.
+    """A KServe InferenceService of one version, as YAML; with a public key also its ConfigMap.
 
     Args:
         category: the category.
         model: its version.
         image: MLServer with the model's requirements; by digest or a tag that is not ``latest``.
+        trust: whose models the pod loads.
         artifact_root: where the MLflow server keeps its artifacts (its
             ``--artifacts-destination``), for a registry that hands them out itself.
         service_account: name of the account whose secret opens the store.
 
     Raises:
-        ConfigError: for an image without a fixed tag, or files that KServe cannot fetch.
+        ConfigError: for an image without a fixed tag, files that KServe cannot fetch, or a trust
+            that lets no model pass.
     """
     name = kubernetes_name(MODEL_PREFIX + category)
     return _render(
@@ -93,6 +105,9 @@ def inference_service(
         version=model.version,
         digest=model.digest,
         storage_uri=storage_uri(model.source, artifact_root),
+        folder=_FOLDER,
+        key_file=_KEY_FILE,
+        public_key=_public_key(trust),
         image=_fixed(image),
         service_account=service_account,
     )
@@ -139,6 +154,22 @@ def _fixed(image: str) -> str:
     if not digest.startswith("sha256:") and tag in ("", "latest"):
         raise ConfigError(f"--image '{image}': give a digest (NAME@sha256:...) or a fixed tag")
     return image
+
+
+def _public_key(trust: TrustPolicy) -> str:
+    """The key that pods verify models with, as PEM; empty where unsigned models are allowed.
+
+    Raises:
+        ConfigError: when pods would refuse every model, or the key cannot be read.
+    """
+    if trust.public_key is not None:
+        return read_public_key(trust.public_key).decode()
+    if trust.unsigned_now == "refuse":
+        raise ConfigError(
+            "models must be signed here, and the pods would have no public key to verify them with: "
+            f"set public_key in the profile, or {PUBLIC_KEY} (or allow unsigned models there)"
+        )
+    return ""
 
 
 def _labels(name: str) -> dict[str, str]:

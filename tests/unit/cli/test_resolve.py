@@ -64,7 +64,9 @@ def test_kserve(registry: MagicMock):
 
 def test_deployment(registry: MagicMock, tmp_path):
     profile = tmp_path / "cluster.toml"
-    profile.write_text('store = "/tmp/x"\ntracking_uri = "http://mlflow:5000"\n')
+    profile.write_text(
+        'store = "/tmp/x"\ntracking_uri = "http://mlflow:5000"\nunsigned_models = "allow"\n'
+    )
     options = ("--deployment", "--image", IMAGE, "--profile", str(profile))
     kinds = [one["kind"] for one in yaml.safe_load_all(gtrans("bottle", *options).output)]
     assert kinds == ["ConfigMap", "Deployment", "Service"]

@@ -17,16 +17,19 @@ from gtrans_core.serving.manifests import (
     storage_uri,
 )
 from gtrans_core.tracking.resolved import ResolvedModel
+from gtrans_core.trust.keys import make_key_pair
+from gtrans_core.trust.policy import TrustPolicy
 
 IMAGE = "registry.example/gtrans@sha256:" + "a" * 64
 MODEL = ResolvedModel("gtrans-metal_nut", 3, "d" * 64, "mlflow-artifacts:/1/models/m-7/artifacts")
+ANYBODY = TrustPolicy(unsigned="allow")
 QUANTITY = re.compile(r"\d+(\.\d+)?(m|k|M|G|Ki|Mi|Gi)?")
 COMMITTED = Path(__file__).parents[3] / "infra/kubernetes/serving"
 
 
 @pytest.fixture(scope="module")
 def objects() -> dict[str, dict]:
-    asked = ServiceAsked(("bottle", "metal_nut"), IMAGE, "https://mlflow.example")
+    asked = ServiceAsked(("bottle", "metal_nut"), IMAGE, "https://mlflow.example", ANYBODY)
     return {found["kind"]: found for found in yaml.safe_load_all(deployment(asked))}
 
 
@@ -102,12 +105,56 @@ class TestDeployment:
 
     def test_a_registry_of_this_machine_is_refused(self):
         with pytest.raises(ConfigError, match="no pod can read this registry"):
-            deployment(ServiceAsked(("bottle",), IMAGE, "sqlite:////store/mlflow.db"))
+            deployment(ServiceAsked(("bottle",), IMAGE, "sqlite:////store/mlflow.db", ANYBODY))
+
+
+class TestTrust:
+    @pytest.fixture
+    def key(self, tmp_path: Path) -> Path:
+        return make_key_pair(tmp_path / "keys")[1]
+
+    def test_pods_of_the_deployment_verify_with_the_public_key(self, key, tmp_path):
+        from pipelines.profiles import load_profile
+
+        asked = ServiceAsked(("bottle",), IMAGE, "https://mlflow.example", TrustPolicy(key))
+        config_map, *_ = yaml.safe_load_all(deployment(asked))
+        file = tmp_path / "profile.toml"
+        file.write_text(config_map["data"]["profile.toml"])
+        folder, name = load_profile(str(file)).public_key.rsplit("/", 1)
+        assert folder == "/etc/gtrans"
+        assert config_map["data"][name] == key.read_text()
+
+    def test_pods_of_kserve_verify_with_the_public_key(self, key):
+        text = inference_service("metal_nut", MODEL, IMAGE, TrustPolicy(key), "s3://models")
+        config_map, service = yaml.safe_load_all(text)
+        predictor = service["spec"]["predictor"]
+        [volume] = predictor["volumes"]
+        [mount] = predictor["model"]["volumeMounts"]
+        assert volume["configMap"]["name"] == name_of(config_map)
+        assert mount["name"] == volume["name"]
+        env = {entry["name"]: entry["value"] for entry in predictor["model"]["env"]}
+        folder, name = env["GTRANS_PUBLIC_KEY"].rsplit("/", 1)
+        assert folder == mount["mountPath"]
+        assert config_map["data"][name] == key.read_text()
+        assert "GTRANS_UNSIGNED_MODELS" not in env
+
+    def test_unsigned_models_are_allowed_in_pods_only_where_the_profile_allows_them(self, objects):
+        assert 'unsigned_models = "allow"' in objects["ConfigMap"]["data"]["profile.toml"]
+        found = yaml.safe_load(inference_service("metal_nut", MODEL, IMAGE, ANYBODY, "s3://models"))
+        env = found["spec"]["predictor"]["model"]["env"]
+        assert {"name": "GTRANS_UNSIGNED_MODELS", "value": "allow"} in env
+
+    def test_pods_that_would_refuse_every_model_are_not_rendered(self):
+        nobody = TrustPolicy()
+        with pytest.raises(ConfigError, match="no public key to verify them with"):
+            deployment(ServiceAsked(("bottle",), IMAGE, "https://mlflow.example", nobody))
+        with pytest.raises(ConfigError, match="no public key to verify them with"):
+            inference_service("metal_nut", MODEL, IMAGE, nobody, "s3://models")
 
 
 class TestInferenceService:
     def test_it_names_uri_version_and_digest(self):
-        text = inference_service("metal_nut", MODEL, IMAGE, "s3://models/mlflow/")
+        text = inference_service("metal_nut", MODEL, IMAGE, ANYBODY, "s3://models/mlflow/")
         found = yaml.safe_load(text)
         assert (found["apiVersion"], found["kind"]) == (
             "serving.kserve.io/v1beta1",
@@ -130,7 +177,9 @@ class TestInferenceService:
     def test_the_digest_is_the_one_that_the_model_checks(self):
         from gtrans_core.tracking.served_model import EXPECTED_DIGEST
 
-        assert EXPECTED_DIGEST in inference_service("metal_nut", MODEL, IMAGE, "s3://models")
+        assert EXPECTED_DIGEST in inference_service(
+            "metal_nut", MODEL, IMAGE, ANYBODY, "s3://models"
+        )
 
     @pytest.mark.parametrize(
         ("source", "root", "found"),
@@ -159,17 +208,17 @@ class TestInferenceService:
 @pytest.mark.parametrize("image", ["gtrans", "gtrans:latest", "host:5000/gtrans", "g@latest"])
 def test_an_image_that_may_change_is_refused(image):
     with pytest.raises(ConfigError, match="give a digest"):
-        inference_service("metal_nut", MODEL, image, "s3://models")
+        inference_service("metal_nut", MODEL, image, ANYBODY, "s3://models")
 
 
 @pytest.mark.parametrize("image", ["gtrans:0.1.0", "host:5000/gtrans:1", IMAGE])
 def test_a_fixed_image_is_taken(image):
-    assert yaml.safe_load(inference_service("metal_nut", MODEL, image, "s3://models"))
+    assert yaml.safe_load(inference_service("metal_nut", MODEL, image, ANYBODY, "s3://models"))
 
 
 def test_no_text_breaks_out_of_its_place():
     evil = 's3://models/"\nkind: Evil #'
-    found = yaml.safe_load(inference_service("metal_nut", MODEL, IMAGE, evil))
+    found = yaml.safe_load(inference_service("metal_nut", MODEL, IMAGE, ANYBODY, evil))
     assert found["kind"] == "InferenceService"
     assert found["spec"]["predictor"]["model"]["storageUri"].startswith(evil)
 
@@ -181,11 +230,12 @@ def test_names():
 
 def test_the_committed_examples_are_what_is_rendered():
     image = "registry.example/gtrans@sha256:" + "0" * 64
-    asked = ServiceAsked(("bottle",), image, "http://mlflow.gtrans.svc:5000")
+    signed = TrustPolicy(COMMITTED / "example-key.pub.pem")
+    asked = ServiceAsked(("bottle",), image, "http://mlflow.gtrans.svc:5000", signed)
     assert (COMMITTED / "deployment.yaml").read_text() == deployment(asked)
     bottle = ResolvedModel("gtrans-bottle", 3, "0" * 64, "mlflow-artifacts:/1/models/m-0/artifacts")
     image = "registry.example/gtrans-mlserver@sha256:" + "0" * 64
-    rendered = inference_service("bottle", bottle, image, "s3://mlflow")
+    rendered = inference_service("bottle", bottle, image, signed, "s3://mlflow")
     assert (COMMITTED / "inferenceservice.yaml").read_text() == rendered
 
 
