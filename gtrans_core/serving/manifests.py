@@ -166,8 +166,8 @@ def _public_key(trust: TrustPolicy) -> str:
         return read_public_key(trust.public_key).decode()
     if trust.unsigned_now == "refuse":
         raise ConfigError(
-            "models must be signed here, and the pods would have no public key to verify them with: "
-            f"set public_key in the profile, or {PUBLIC_KEY} (or allow unsigned models there)"
+            "models must be signed here, and the pods would have no public key to verify them "
+            f"with: set public_key in the profile, or {PUBLIC_KEY} (or allow unsigned models there)"
         )
     return ""
 
