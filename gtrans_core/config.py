@@ -110,6 +110,12 @@ class TrainingConfig(Section):
     """Epochs between checkpoints."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; ``auto`` takes a GPU when there is one."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """What the student computes in while it trains; ``auto``: bf16 on a GPU that has it."""
+    compile: bool = False
+    """Compile the student (torch.compile): a minute once, then shorter steps on a GPU."""
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
+    """Processes that share each batch (torchrun), on a GPU each; divides ``batch_size``."""
     threads: Annotated[int, Field(ge=0, le=256)] = 0
     """CPU threads; 0: all cores. Part of a run's identity, since sums depend on it."""
     author_compat: bool = False

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,8 @@ from gtrans_core import __version__
 from gtrans_core.cache import CachedFeatures
 from gtrans_core.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from gtrans_core.config import GTransConfig, TrainingConfig, digest_of
+from gtrans_core.crew import Crew
+from gtrans_core.device import choose_device, choose_precision, keep_freed_memory, thread_count
 from gtrans_core.errors import PreemptedError, TrainingError
 from gtrans_core.history import History
 from gtrans_core.network.agn import BackboneSpec
@@ -59,6 +60,7 @@ def training_key(cache_key: str, config: GTransConfig) -> str:
                 mode="json", exclude={"checkpoint_every", "device", "threads"}
             ),
             "device": device.type,
+            "precision": str(choose_precision(config.training, device)),
             "threads": thread_count(config.training) if device.type == "cpu" else None,
             "code": __version__,
             "torch": torch.__version__,
@@ -91,23 +93,6 @@ def epoch_order(count: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(count, generator=generator)
 
 
-def choose_device(config: TrainingConfig) -> torch.device:
-    """The device to train on.
-
-    Raises:
-        TrainingError: when CUDA is asked for and there is none.
-    """
-    available = torch.cuda.is_available()
-    if config.device == "cuda" and not available:
-        raise TrainingError("training.device is cuda, but no CUDA device is visible; use auto")
-    return torch.device("cuda" if available and config.device != "cpu" else "cpu")
-
-
-def thread_count(config: TrainingConfig) -> int:
-    """CPU threads to use."""
-    return config.threads or len(os.sched_getaffinity(0))
-
-
 def train_trans(
     features: CachedFeatures,
     spec: BackboneSpec,
@@ -133,6 +118,7 @@ def train_trans(
         StorageError: when a checkpoint cannot be written.
     """
     torch.set_num_threads(thread_count(config.training))
+    keep_freed_memory()
     loop = _Loop(features, spec, config, choose_device(config.training))
     history = History(folder / "history.jsonl")
     checkpoint = newest_checkpoint(folder, say)
@@ -142,8 +128,8 @@ def train_trans(
     while loop.step < loop.steps:
         note = loop.advance()
         on_progress(loop.step, loop.steps, note)
-        stopping = stop_requested()
-        if stopping or loop.checkpoint_is_due():
+        stopping = loop.crew.any(stop_requested(), loop.device)
+        if loop.crew.leads and (stopping or loop.checkpoint_is_due()):
             loop.journal(history)
             save_checkpoint(folder, loop.checkpoint())
         if stopping and loop.step < loop.steps:
@@ -172,9 +158,14 @@ class _Loop:
         self.config = config.training
         self.seed = config.seed
         self.device = device
+        self.crew = Crew.of_this_process()
+        self.precision = choose_precision(self.config, device)
         self.images = _Resident(features.subset(training), spec, device)
         self.held_out = _Resident(features.subset(held_out), spec, device)
         self.trans = build_trans(spec, config).to(device)
+        self.model = self.crew.synchronised(self.trans, device)
+        if self.config.compile:
+            self.model.compile()
         self.optimizer = _optimizer(self.trans, self.config)
         self.batch_size = min(self.config.batch_size, len(training))
         # A short last batch is left out: each epoch shuffles, so no image is left out for good.
@@ -192,9 +183,8 @@ class _Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         # The released code never returns from the eval mode of its first validation.
-        self.trans.train(epoch == 0 or not self.config.author_compat)
-        inputs, agn_maps = self.images.batch(self._order(epoch, position))
-        loss = guidance_loss(agn_maps, self.trans(inputs, agn_maps))
+        self.model.train(epoch == 0 or not self.config.author_compat)
+        loss = self._loss(self.images, self.crew.share(self._order(epoch, position)))
         # It also sums over the batch: Adam hardly minds, but weight decay weighs less.
         objective = loss * self.batch_size if self.config.author_compat else loss
         self.optimizer.zero_grad(set_to_none=True)
@@ -202,9 +192,10 @@ class _Loop:
         self.optimizer.step()
         self.step += 1
         values: dict[str, Tensor | float] = {"train_loss": loss.detach(), "learning_rate": rate}
-        if self.step % self.steps_per_epoch == 0:
+        if self.crew.leads and self.step % self.steps_per_epoch == 0:
             values["held_out_loss"] = self._held_out_loss()
-        self.pending.append((self.step, values))
+        if self.crew.leads:
+            self.pending.append((self.step, values))
         return f"epoch {epoch + 1} of {self.config.epochs}"
 
     def checkpoint_is_due(self) -> bool:
@@ -262,14 +253,22 @@ class _Loop:
         permutation = epoch_order(len(self.images), self.seed, epoch)
         return permutation[position * self.batch_size : (position + 1) * self.batch_size]
 
+    def _loss(self, images: _Resident, positions: Tensor) -> Tensor:
+        inputs, agn_maps = images.batch(positions)
+        # Of the crew, one alone looks at held-out images: its gradients are nobody's business.
+        model = self.model if torch.is_grad_enabled() else self.trans
+        with torch.autocast(
+            self.device.type, self.precision, enabled=self.precision != torch.float32
+        ):
+            predicted = model(inputs, agn_maps)
+        return guidance_loss(agn_maps, [map_BCHW.float() for map_BCHW in predicted])
+
     @torch.no_grad()
     def _held_out_loss(self) -> float:
         self.trans.eval()
         total = 0.0
         for batch in _batches(len(self.held_out), self.batch_size):
-            inputs, agn_maps = self.held_out.batch(batch)
-            loss = guidance_loss(agn_maps, self.trans(inputs, agn_maps))
-            total += float(loss) * len(batch)
+            total += float(self._loss(self.held_out, batch)) * len(batch)
         mean = total / len(self.held_out)
         if self.config.selection == "best_held_out" and mean < self.best_loss:
             self.best_loss = mean

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import signal
 import time
+from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 from gtrans_core.cache import CachedFeatures, load_cache
 from gtrans_core.config import GTransConfig
+from gtrans_core.device import choose_device
 from gtrans_core.network.agn import backbone_spec
 from gtrans_core.network.scene import SceneModel, fit_scene
 from gtrans_core.progress import Progress
 from gtrans_core.steps.cache_features import FeatureCacheRef
 from gtrans_core.steps.settings import RunSettings
+from gtrans_core.steps.termination import TerminationSignal
+from gtrans_core.steps.train_together import train_together
 from gtrans_core.storage import exclusive
 from gtrans_core.tracking.journal import JournalFlusher
 from gtrans_core.tracking.runs import open_run
@@ -37,12 +39,15 @@ def train(settings: RunSettings, config_json: str, feature_cache: Path, model: P
     """
     progress = Progress("train")
     progress.started()
-    termination = _TerminationSignal()
+    termination = TerminationSignal()
     config = GTransConfig.from_json(config_json)
     reference = FeatureCacheRef.read(feature_cache)
     features = load_cache(Path(reference.folder))
     key = training_key(reference.key, config)
     folder = settings.root / "training" / key
+    device = choose_device(config.training)
+    if device.type == "cpu" and config.training.device == "auto":
+        progress.said("no GPU is visible: training on the CPU")
     started = time.monotonic()
     flusher = JournalFlusher(
         folder / "history.jsonl",
@@ -50,15 +55,7 @@ def train(settings: RunSettings, config_json: str, feature_cache: Path, model: P
     )
     try:
         with exclusive(folder):  # of two runs of one training, the second waits and reuses
-            result = train_trans(
-                features,
-                backbone_spec(config.agn.backbone, config.agn.taps),
-                config,
-                folder,
-                on_progress=lambda done, total, note: progress.advanced("steps", done, total, note),
-                say=progress.said,
-                stop_requested=termination,
-            )
+            result = _train(features, reference, config, folder, progress, termination)
     finally:
         flusher.close(FLUSH_SECONDS)
     info = _info(key, reference, config, features, result, time.monotonic() - started)
@@ -73,6 +70,31 @@ def train(settings: RunSettings, config_json: str, feature_cache: Path, model: P
     )
     progress.finished(reused=result.reused, steps=result.steps, seconds=round(info.seconds, 1))
     return key
+
+
+def _train(
+    features: CachedFeatures,
+    reference: FeatureCacheRef,
+    config: GTransConfig,
+    folder: Path,
+    progress: Progress,
+    termination: TerminationSignal,
+) -> TrainingResult:
+    alone = config.training.processes == 1
+    resumed_at = (
+        None if alone else train_together(Path(reference.folder), config, folder, termination)
+    )
+    # After several processes, this one only reads their last checkpoint.
+    result = train_trans(
+        features,
+        backbone_spec(config.agn.backbone, config.agn.taps),
+        config,
+        folder,
+        on_progress=lambda done, total, note: progress.advanced("steps", done, total, note),
+        say=progress.said if alone else lambda _: None,
+        stop_requested=termination,
+    )
+    return result if alone else replace(result, resumed_at=resumed_at)
 
 
 def _fit_scene(features: CachedFeatures, config: GTransConfig) -> SceneModel | None:
@@ -106,18 +128,3 @@ def _info(
         resumed_at=result.resumed_at,
         history=result.history,
     )
-
-
-class _TerminationSignal:
-    """Whether the process was asked to end (SIGTERM): false, until it was."""
-
-    def __init__(self) -> None:
-        self._seen = False
-        signal.signal(signal.SIGTERM, self._note)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
-        self._seen = True
-
-    def __call__(self) -> bool:
-        return self._seen

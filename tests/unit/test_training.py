@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partialmethod
 from pathlib import Path
 
 import pytest
@@ -322,3 +323,25 @@ class TestFailure:
         (tmp_path / "training").write_bytes(b"")
         with pytest.raises(StorageError, match="cannot be written"):
             train(tiny_config())
+
+
+class TestPrecision:
+    def test_bf16_computes_in_bf16_and_keeps_fp32_weights(self, train: Train, tiny_config) -> None:
+        full = train(tiny_config(), "full")
+        half = train(tiny_config("training.precision=bf16"), "half")
+        assert {tensor.dtype for tensor in half.trans.parameters()} == {torch.float32}
+        assert weights(half) != weights(full)
+        losses = [journal(result)[-1][1]["train_loss"] for result in (full, half)]
+        assert losses[1] == pytest.approx(losses[0], rel=0.05)
+
+    def test_a_compiled_student_learns_the_same(
+        self, train: Train, tiny_config, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # The default backend compiles C++ for minutes; what is traced is the same.
+        quickly = partialmethod(torch.nn.Module.compile, backend="eager")
+        monkeypatch.setattr(torch.nn.Module, "compile", quickly)
+        plain = train(tiny_config(), "plain")
+        compiled = train(tiny_config("training.compile=true"), "compiled")
+        assert compiled.trans.state_dict().keys() == plain.trans.state_dict().keys()
+        losses = [journal(result)[-1][1]["train_loss"] for result in (plain, compiled)]
+        assert losses[1] == pytest.approx(losses[0], rel=0.01)

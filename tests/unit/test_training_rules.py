@@ -8,18 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gtrans_core.config import TrainingConfig
+from gtrans_core.crew import Crew
+from gtrans_core.device import choose_device, choose_precision, thread_count
 from gtrans_core.errors import TrainingError
 from gtrans_core.schedule import learning_rate
-from gtrans_core.training import (
-    choose_device,
-    hold_out,
-    thread_count,
-    training_key,
-)
+from gtrans_core.training import hold_out, training_key
 
 digests = st.sets(st.integers(0, 10**6), min_size=2, max_size=60).map(
     lambda numbers: [f"{number:064x}" for number in numbers]
 )
+
+
+def give_gpus(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
 
 
 class TestHoldOut:
@@ -104,12 +106,52 @@ class TestDevice:
     def test_a_gpu_is_taken_unless_the_cpu_is_asked_for(
         self, monkeypatch: pytest.MonkeyPatch, asked: str, chosen: str
     ) -> None:
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        give_gpus(monkeypatch, 1)
         assert choose_device(TrainingConfig(device=asked)).type == chosen
+
+    def test_each_process_has_a_gpu_of_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        give_gpus(monkeypatch, 2)
+        monkeypatch.setenv("LOCAL_RANK", "1")
+        assert choose_device(TrainingConfig(processes=2)) == torch.device("cuda", 1)
+        with pytest.raises(TrainingError, match=r"training\.processes is 3, but 2 GPUs"):
+            choose_device(TrainingConfig(processes=3))
 
     def test_threads(self) -> None:
         assert thread_count(TrainingConfig(threads=3)) == 3
         assert thread_count(TrainingConfig()) >= 1
+        assert thread_count(TrainingConfig(threads=4, processes=2)) == 2
+        assert thread_count(TrainingConfig(threads=1, processes=2)) == 1
+
+
+class TestPrecision:
+    @pytest.mark.parametrize(
+        ("asked", "device", "has_bf16", "chosen"),
+        [
+            ("auto", "cuda", True, torch.bfloat16),
+            ("auto", "cuda", False, torch.float32),
+            ("auto", "cpu", True, torch.float32),
+            ("fp32", "cuda", True, torch.float32),
+            ("bf16", "cpu", False, torch.bfloat16),
+        ],
+    )
+    def test_bf16_only_where_it_pays_or_is_asked_for(
+        self, monkeypatch: pytest.MonkeyPatch, asked: str, device: str, has_bf16: bool, chosen
+    ) -> None:
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: has_bf16)
+        config = TrainingConfig(precision=asked)
+        assert choose_precision(config, torch.device(device)) == chosen
+
+
+class TestCrew:
+    def test_parts_of_a_batch_are_disjoint_and_whole(self) -> None:
+        batch = torch.tensor([5, 3, 8, 1])
+        parts = [Crew(rank, 2).share(batch).tolist() for rank in range(2)]
+        assert parts == [[5, 8], [3, 1]]
+        assert Crew().share(batch).tolist() == batch.tolist()
+
+    def test_a_batch_that_cannot_be_shared_is_refused(self) -> None:
+        with pytest.raises(TrainingError, match=r"make training\.batch_size a multiple"):
+            Crew(0, 3).share(torch.arange(4))
 
 
 class TestKey:
