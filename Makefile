@@ -78,6 +78,10 @@ ablate: $(INSTALLED) ## Measure what each part of GTrans is worth (about two hou
 bench-accuracy: $(INSTALLED) $(PEERS_INSTALLED) ## Measure GTrans beside anomalib's models (hours; BENCH_DATA="DIR ...")
 	$(ACCURACY).compare $(addprefix --data ,$(BENCH_DATA))
 
+.PHONY: bench-training
+bench-training: $(INSTALLED) ## Measure the training loop on this machine's device (OPTIONS="--config paper-resnet34 --set training.compile=true")
+	$(BIN)/python -m benchmarks.speed.training $(OPTIONS)
+
 .PHONY: clean
 clean: ## Remove the environments, tools and caches (never your stores)
 	rm -rf .venv .venv-peers .tools build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache \

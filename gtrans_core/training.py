@@ -166,7 +166,7 @@ class _Loop:
         self.model = self.crew.synchronised(self.trans, device)
         if self.config.compile:
             self.model.compile()
-        self.optimizer = _optimizer(self.trans, self.config)
+        self.optimizer = make_optimizer(self.trans, self.config)
         self.batch_size = min(self.config.batch_size, len(training))
         # A short last batch is left out: each epoch shuffles, so no image is left out for good.
         self.steps_per_epoch = len(training) // self.batch_size
@@ -293,7 +293,8 @@ class _Resident:
         return self.spec.normalise(self.views[index]), [m[index].float() for m in self.maps]
 
 
-def _optimizer(trans: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+def make_optimizer(trans: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    """The optimiser that a config names."""
     kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
     return kind(
         trans.parameters(),

@@ -1,0 +1,1 @@
+"""How fast: scoring, training, cache, metrics, the pipeline around them."""

@@ -1,0 +1,23 @@
+"""The training benchmark: it measures the product's own loop, on this machine's device."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmarks.speed.training import matrix_rate, measure
+
+
+@pytest.mark.slow
+def test_the_loops_are_measured_side_by_side(tiny_config):
+    found = measure(tiny_config(), rounds=1, images=20)
+    rates = found["images_per_second"]
+    assert set(rates) == {"loop", "bare", "without_cache"}
+    assert all(rate > 0 for rate in rates.values())
+    assert found["loop_to_bare"] == pytest.approx(rates["loop"] / rates["bare"], abs=0.002)
+    assert set(found["scored_per_second"]) == {"1", "64"}
+    assert 0 < found["share_of_matrix_rate"] < 1
+
+
+def test_the_matrix_rate_is_plausible():
+    assert 1e8 < matrix_rate(torch.device("cpu"), torch.float32) < 1e14
