@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from gtrans_core.cache import CachedFeatures, load_cache
+from gtrans_core.cache import CachedFeatures
 from gtrans_core.config import GTransConfig
 from gtrans_core.network.agn import backbone_spec
 from gtrans_core.network.scene import SceneModel, fit_scene
@@ -32,6 +32,7 @@ def train(settings: RunSettings, config_json: str, feature_cache: Path, model: P
 
     Raises:
         DataError: when the cache is damaged.
+        StorageError: when the shared cache cannot be fetched.
         TrainingError: when the loss is no longer finite or the device is not there.
         PreemptedError: after SIGTERM; the same step goes on later.
     """
@@ -40,7 +41,7 @@ def train(settings: RunSettings, config_json: str, feature_cache: Path, model: P
     termination = _TerminationSignal()
     config = GTransConfig.from_json(config_json)
     reference = FeatureCacheRef.read(feature_cache)
-    features = load_cache(Path(reference.folder))
+    features = reference.load()
     key = training_key(reference.key, config)
     folder = settings.root / "training" / key
     started = time.monotonic()

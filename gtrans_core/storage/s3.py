@@ -1,7 +1,8 @@
 """A bucket's prefix as a store, through boto3: AWS, MinIO, SeaweedFS, Ceph.
 
-What is written carries its MD5 and its sha256: a server that knows the second keeps it and sends it
-along when the object is read. ``s3_client`` says where credentials and endpoint come from.
+What is written carries its MD5 and its sha256, which servers compare, and the sha256 once more as
+metadata, which every server keeps: reading compares it. ``s3_client`` says where credentials and
+endpoint come from.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import contextlib
 import hashlib
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -26,6 +27,7 @@ from gtrans_core.storage.s3_errors import condition_failed, is_missing_object, t
 from gtrans_core.storage.store import Entry, checked_name, without_secrets
 
 _CHUNK = 1 << 20
+_SHA256_NOTE = "gtrans-sha256"
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 T = TypeVar("T")
@@ -55,7 +57,7 @@ class S3Store:
         self._endpoint = without_secrets(self._client.meta.endpoint_url)
 
     def read(self, name: str) -> bytes:
-        """All of an object: its length, its ETag where that is an MD5, its sha256 where kept fit."""
+        """All of an object, whose length, ETag (where an MD5) and sha256 (where noted) fit."""
         key = self._key(name)
         return self._retrying(name, lambda: b"".join(self._body(key, self._get(key))))
 
@@ -71,7 +73,7 @@ class S3Store:
             try:
                 if len(data) >= s3_parts.IN_PARTS_FROM:
                     client = make_client(self._settings, only_new=not overwrite)
-                    s3_parts.put_parts(client, self.bucket, key, data)
+                    s3_parts.put_parts(client, self.bucket, key, data, _note_of(data))
                 else:
                     self._put(key, data, {} if overwrite else {"IfNoneMatch": "*"})
             except ClientError as error:
@@ -126,6 +128,7 @@ class S3Store:
             Body=data,
             ContentMD5=_base64(_md5(data).digest()),
             ChecksumSHA256=_base64(hashlib.sha256(data).digest()),
+            Metadata=_note_of(data),
             **condition,
         )
 
@@ -135,13 +138,8 @@ class S3Store:
 
     def _body(self, key: str, answer: Mapping[str, Any]) -> Iterator[bytes]:
         """An object's bytes in chunks; ends well only when they are all there and unchanged."""
-        size, md5 = 0, _md5()
         with self._translating(key), contextlib.closing(answer["Body"]) as body:
-            for chunk in body.iter_chunks(_CHUNK):
-                size += len(chunk)
-                md5.update(chunk)
-                yield chunk
-        _require_promised(answer, size, md5.hexdigest())
+            yield from _checked(answer, body.iter_chunks(_CHUNK))
 
     def _receive_parts(self, key: str, answer: Mapping[str, Any], file: BinaryIO) -> None:
         """A large object's bytes into a file; ends well as ``_body`` does."""
@@ -149,8 +147,8 @@ class S3Store:
             s3_parts.get_parts(self._client, self.bucket, key, file)
         file.flush()
         with Path(file.name).open("rb") as written:
-            md5 = hashlib.file_digest(written, _md5)
-            _require_promised(answer, written.tell(), md5.hexdigest())
+            for _ in _checked(answer, iter(lambda: written.read(_CHUNK), b"")):
+                pass
 
     @contextlib.contextmanager
     def _translating(self, key: str) -> Iterator[None]:
@@ -198,16 +196,31 @@ class S3Store:
         return f"s3://{self.bucket}/{key}"
 
 
-def _require_promised(answer: Mapping[str, Any], size: int, md5: str) -> None:
-    """Compare what came with the answer's length and, where that is an MD5, its ETag.
+def _checked(answer: Mapping[str, Any], chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The chunks, counted and digested as they pass.
 
     Raises:
-        TransientError: when they differ.
+        TransientError: at the end, when they are not what the answer's headers promise.
     """
+    promised = [(_md5(), _plain_md5(answer)), (hashlib.sha256(), _noted_sha256(answer))]
+    promised = [(digest, expected) for digest, expected in promised if expected]
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        for digest, _ in promised:
+            digest.update(chunk)
+        yield chunk
     if size != answer["ContentLength"]:
         raise TransientError(f"{size:,} of {answer['ContentLength']:,} bytes came")
-    if _plain_md5(answer) not in (None, md5):
-        raise TransientError("the bytes that came do not match the object's ETag")
+    for digest, expected in promised:
+        if digest.hexdigest() != expected:
+            raise TransientError(f"the bytes that came do not match the object's {digest.name}")
+
+
+def _noted_sha256(answer: Mapping[str, Any]) -> str | None:
+    """The sha256 that ``write`` has noted: also of an object in parts, where S3 keeps no digest."""
+    note: str | None = answer.get("Metadata", {}).get(_SHA256_NOTE)
+    return note
 
 
 def _plain_md5(answer: Mapping[str, Any]) -> str | None:
@@ -222,6 +235,10 @@ def _plain_md5(answer: Mapping[str, Any]) -> str | None:
 def _md5(data: bytes = b"") -> hashlib._Hash:
     """Not for security: it is what S3 compares with."""
     return hashlib.md5(data, usedforsecurity=False)
+
+
+def _note_of(data: bytes) -> dict[str, str]:
+    return {_SHA256_NOTE: hashlib.sha256(data).hexdigest()}
 
 
 def _base64(digest: bytes) -> str:

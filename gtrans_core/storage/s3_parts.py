@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 from boto3.s3.transfer import TransferConfig
@@ -39,14 +40,14 @@ def get_parts(client: Any, bucket: str, key: str, file: BinaryIO) -> None:
         raise
 
 
-def put_parts(client: Any, bucket: str, key: str, data: bytes) -> None:
+def put_parts(client: Any, bucket: str, key: str, data: bytes, metadata: Mapping[str, str]) -> None:
     """Write a large object, each part with its sha256; it appears whole at the end or not at all.
 
     Raises:
         BotoCoreError, ClientError: as the server answers.
     """
-    checks = {"ChecksumAlgorithm": "SHA256"}
-    client.upload_fileobj(io.BytesIO(data), bucket, key, Config=_transfer(), ExtraArgs=checks)
+    extra = {"ChecksumAlgorithm": "SHA256", "Metadata": metadata}
+    client.upload_fileobj(io.BytesIO(data), bucket, key, Config=_transfer(), ExtraArgs=extra)
 
 
 def _transfer() -> TransferConfig:

@@ -138,7 +138,7 @@ def test_timeouts_are_retried(bad_s3: BadS3, monkeypatch: pytest.MonkeyPatch) ->
     ("fault", "says"),
     [
         (Answer(cut_after=1000), "incomplete"),
-        (Answer(etag="0" * 32), "ETag"),
+        (Answer(etag="0" * 32), "md5"),
         (Answer(503, "SlowDown"), "503 SlowDown"),
     ],
     ids=["cut", "md5", "503"],
