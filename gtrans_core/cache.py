@@ -89,6 +89,8 @@ class CacheReport:
     key: str
     computed: int
     damaged_shards: int
+    fetched_shards: int = 0
+    """Shards that came from another machine (``shared_cache``)."""
 
     @property
     def reused(self) -> bool:
@@ -145,8 +147,8 @@ def build_cache(
 ) -> CacheReport:
     """Make sure that the cache is there and intact; compute only what is not.
 
-    Two builders of one cache do each other no harm: shards are written atomically under names
-    that hold their digests, the index last.
+    Two builders of one cache do each other no harm: each shard is published once, whole, under a
+    name that holds its digest; the index last.
 
     Raises:
         DataError: when an image is gone, damaged or changed.
@@ -162,14 +164,16 @@ def build_cache(
         shard = existing.get(digests)
         if shard is None:
             data = _compute_shard(agn, manifest, [samples[d] for d in digests], identity.image)
-            path = write_verified(folder, f"shard-{number:05d}", "safetensors", data)
+            path = write_verified(
+                folder, f"shard-{number:05d}", "safetensors", data, overwrite=False
+            )
             shard = Shard(name=path.name, images=digests)
             computed += len(digests)
         shards.append(shard)
         on_progress(sum(len(s.images) for s in shards), len(identity.images))
     index = CacheIndex(identity=identity, shards=tuple(shards))
-    if _read_index(folder) != index:
-        write_atomic(folder / INDEX_NAME, index.model_dump_json(indent=1).encode())
+    if read_index(folder) != index:
+        write_index(folder, index)
     return CacheReport(folder, identity.key, computed, damaged)
 
 
@@ -203,7 +207,7 @@ def load_cache(folder: Path) -> CachedFeatures:
     Raises:
         DataError: when the index or a shard is missing or damaged; building it again mends it.
     """
-    index = _read_index(folder)
+    index = read_index(folder)
     if index is None:
         raise DataError(f"{folder}: no intact feature cache here; run cache_features again")
     try:
@@ -216,6 +220,34 @@ def load_cache(folder: Path) -> CachedFeatures:
         views=torch.cat([part["views"] for part in parts]),
         maps=(map1, map2, map3),
     )
+
+
+def read_index(folder: Path) -> CacheIndex | None:
+    """A cache's index, or None where there is none that can be trusted: it is made from shards."""
+    try:
+        return parse_index((folder / INDEX_NAME).read_bytes(), folder.name)
+    except OSError:
+        return None
+
+
+def parse_index(data: bytes, key: str) -> CacheIndex | None:
+    """The index of the cache with this key, or None where the bytes are not that."""
+    try:
+        index = CacheIndex.model_validate_json(data)
+    except ValidationError:
+        return None
+    listed = tuple(digest for shard in index.shards for digest in shard.images)
+    trusted = index.identity.key == key and listed == index.identity.images
+    return index if trusted else None
+
+
+def write_index(folder: Path, index: CacheIndex) -> None:
+    """Write ``cache.json``: the cache is finished.
+
+    Raises:
+        StorageError: when the folder cannot be written.
+    """
+    write_atomic(folder / INDEX_NAME, index.model_dump_json(indent=1).encode())
 
 
 def _concatenate(tensors: list[Tensor]) -> Tensor:
@@ -291,17 +323,6 @@ def _shard_images(path: Path, identity: CacheIdentity, spec: BackboneSpec) -> tu
     if not fits or shapes != [[len(images), 3, side, side], *maps]:
         raise DamagedFileError(f"{path}: holds other types or shapes than this cache")
     return images
-
-
-def _read_index(folder: Path) -> CacheIndex | None:
-    """The index, or None where there is none that can be trusted: it is made from the shards."""
-    try:
-        index = CacheIndex.model_validate_json((folder / INDEX_NAME).read_bytes())
-    except (OSError, ValidationError):
-        return None
-    listed = tuple(digest for shard in index.shards for digest in shard.images)
-    trusted = index.identity.key == folder.name and listed == index.identity.images
-    return index if trusted else None
 
 
 def _missing_bytes(

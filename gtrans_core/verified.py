@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from gtrans_core.storage import write_atomic
+from gtrans_core.storage import LocalStore
 
 _NAME = re.compile(r".+-(?P<sha256>[0-9a-f]{64})\.[a-z]+")
 
@@ -21,15 +21,20 @@ class DamagedFileError(Exception):
     """A file whose bytes are not those its name promises."""
 
 
-def write_verified(folder: Path, stem: str, suffix: str, data: bytes) -> Path:
-    """Write ``STEM-SHA256.SUFFIX`` atomically; writing the same bytes again mends a damaged file.
+def write_verified(
+    folder: Path, stem: str, suffix: str, data: bytes, *, overwrite: bool = True
+) -> Path:
+    """Write ``STEM-SHA256.SUFFIX`` atomically.
+
+    With ``overwrite``, writing the same bytes again mends a damaged file; without, a file of that
+    name stays, so that of two writers the first one publishes it and the second changes nothing.
 
     Raises:
         StorageError: when the folder cannot be written or has no room.
     """
-    path = folder / f"{stem}-{hashlib.sha256(data).hexdigest()}.{suffix}"
-    write_atomic(path, data)
-    return path
+    name = f"{stem}-{hashlib.sha256(data).hexdigest()}.{suffix}"
+    LocalStore(folder).write(name, data, overwrite=overwrite)
+    return folder / name
 
 
 def read_verified(path: Path) -> bytes:

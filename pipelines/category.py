@@ -27,6 +27,7 @@ def category_pipeline(
     config: str = GTransConfig().to_json(),
     experiment: str = "gtrans",
     gate: str = load_gate().to_json(),
+    cache_store: str = "",
     unsigned_models: str = "refuse",
 ) -> None:
     """Train, evaluate and register a detector for one category.
@@ -40,6 +41,8 @@ def category_pipeline(
         config: every knob, as JSON; absent keys take the product's defaults.
         experiment: the MLflow experiment of the run.
         gate: thresholds for becoming champion, as JSON (pipelines/categories).
+        cache_store: where feature caches are shared between machines (s3://bucket/prefix or a
+            folder that all see); empty: nowhere.
         unsigned_models: refuse or allow: whether a model may be registered unsigned where register
             finds no key (GTRANS_SIGNING_KEY).
     """
@@ -52,7 +55,7 @@ def category_pipeline(
     }
     data = ingest(**run, source=source, config=config)
     train_data = data.outputs["train_data"]
-    features = cache_features(**run, config=config, train_data=train_data)
+    features = cache_features(**run, config=config, cache_store=cache_store, train_data=train_data)
     model = train(**run, config=config, features=features.outputs["features"])
     verdict = evaluate(
         **run,

@@ -27,6 +27,9 @@ class Profile(BaseModel):
     """MLflow server or database; empty: the database ``mlflow.db`` in the store."""
     experiment: Annotated[str, Field(min_length=1)] = "gtrans"
     """MLflow experiment that runs are filed under."""
+    cache_store: str = ""
+    """Where feature caches are shared between machines: ``s3://bucket/prefix``, or a folder
+    (absolute once read); empty: nowhere."""
     public_key: str = ""
     """PEM file; with one, only models signed with its private key are loaded. Absolute once read;
     empty: the file that ``GTRANS_PUBLIC_KEY`` names, if any."""
@@ -43,6 +46,13 @@ class Profile(BaseModel):
     @classmethod
     def _absolute_file(cls, path: str) -> str:
         return cls._absolute_folder(path) if path else ""
+
+    @field_validator("cache_store")
+    @classmethod
+    def _bucket_or_absolute_folder(cls, uri: str) -> str:
+        if "://" in uri and not uri.startswith("s3://"):
+            raise ValueError("must be s3://bucket/prefix or a folder")
+        return uri if "://" in uri or not uri else cls._absolute_folder(uri)
 
     @field_validator("store")
     @classmethod

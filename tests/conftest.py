@@ -6,6 +6,7 @@ import hashlib
 import io
 import multiprocessing
 import runpy
+import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from gtrans_core.cache import CacheReport
     from gtrans_core.network.agn import Agn, BackboneSpec
+    from tests.support.seaweed import Seaweed
 
 TINY = (
     "image.size=64",
@@ -169,6 +171,29 @@ def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Builder:
 def built(builder: Builder) -> Builder:
     builder.build()
     return builder
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    """A real S3 server, started for the first test that wants it."""
+    from tests.support.seaweed import seaweed
+
+    with seaweed(tmp_path_factory.mktemp("seaweed") / "server") as server:
+        yield server
+
+
+@pytest.fixture
+def s3_bucket(s3_server: Seaweed, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty bucket of the real server's; the environment points boto3 to it."""
+    import boto3
+
+    for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"test-{secrets.token_hex(6)}"
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    return bucket
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ def cache_features(
     run_key: str,
     category: str,
     config: str,
+    cache_store: str,
     store: str,
     tracking_uri: str,
     experiment: str,
@@ -25,4 +26,6 @@ def cache_features(
 
     settings = RunSettings(run_key, category, store, tracking_uri, experiment)
     with run_step("cache_features", settings):
-        return step(settings, config, Path(train_data.path), Path(features.path))
+        return step(
+            settings, config, Path(train_data.path), Path(features.path), cache_store=cache_store
+        )

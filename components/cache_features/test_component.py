@@ -25,6 +25,7 @@ def call() -> Any:
     return cache_features.python_func(
         **RUN,
         config="{}",
+        cache_store="s3://bucket/caches",
         train_data=dsl.Dataset(uri="/in/train"),
         features=dsl.Artifact(uri="/out/features"),
     )
@@ -33,7 +34,13 @@ def call() -> Any:
 def test_it_calls_the_step_and_returns_the_key() -> None:
     with patch(STEP, autospec=True, return_value="key") as step:
         assert call() == "key"
-    step.assert_called_once_with(RunSettings(**RUN), "{}", Path("/in/train"), Path("/out/features"))
+    step.assert_called_once_with(
+        RunSettings(**RUN),
+        "{}",
+        Path("/in/train"),
+        Path("/out/features"),
+        cache_store="s3://bucket/caches",
+    )
 
 
 def test_a_known_error_becomes_its_exit_code() -> None:

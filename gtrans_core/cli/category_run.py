@@ -77,6 +77,7 @@ def run_category(
         "source": source,
         "config": config.to_json(),
         "store": place.store,
+        "cache_store": place.cache_store,
         "tracking_uri": place.tracking_uri,
         "experiment": place.experiment,
         "gate": gate.to_json(),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gtrans_core.cache import build_cache, cache_identity
+from gtrans_core.cache import CachedFeatures, build_cache, cache_identity, load_cache
 from gtrans_core.config import GTransConfig, describe_validation
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.errors import DataError
 from gtrans_core.network.agn import check_input_size
 from gtrans_core.progress import Progress
+from gtrans_core.shared_cache import build_shared_cache, fetch_cache
 from gtrans_core.steps.released import as_released, drift_identity
 from gtrans_core.steps.settings import RunSettings
 from gtrans_core.storage import write_atomic
@@ -26,6 +28,20 @@ class FeatureCacheRef(BaseModel):
     folder: str
     key: str
     weights_sha256: str
+    cache_store: str = ""
+    """Where the cache is shared; empty: it is only in the folder."""
+
+    def load(self) -> CachedFeatures:
+        """Read and verify the whole cache, fetching it first where another machine has made it.
+
+        Raises:
+            DataError: when it is missing or damaged; building it again mends it.
+            StorageError: when it cannot be fetched.
+        """
+        folder = Path(self.folder)
+        if self.cache_store:
+            fetch_cache(self.cache_store, folder)
+        return load_cache(folder)
 
     @classmethod
     def read(cls, path: Path) -> FeatureCacheRef:
@@ -45,9 +61,21 @@ class FeatureCacheRef(BaseModel):
 
 
 def cache_features(
-    settings: RunSettings, config_json: str, train_manifest: Path, feature_cache: Path
+    settings: RunSettings,
+    config_json: str,
+    train_manifest: Path,
+    feature_cache: Path,
+    cache_store: str = "",
 ) -> str:
     """Build the feature cache of the training split, or verify the one that is there.
+
+    Args:
+        settings: the run.
+        config_json: the config.
+        train_manifest: the training split.
+        feature_cache: file to write the reference to.
+        cache_store: where caches are shared with other machines (``s3://bucket/prefix`` or a
+            folder); empty: nowhere.
 
     Returns:
         The cache key.
@@ -55,7 +83,7 @@ def cache_features(
     Raises:
         WeightsError, ConfigError: when the AGN cannot be built or does not fit the image size.
         DataError: when an image is gone or changed since ingest.
-        StorageError: when there is no room.
+        StorageError: when there is no room, or the shared store refuses or does not answer.
     """
     progress = Progress("cache_features")
     progress.started()
@@ -67,7 +95,8 @@ def cache_features(
         manifest, guide.agn.spec, guide.weights_sha256, config.image, drift_identity(config)
     )
     as_released(guide.agn, config, manifest)
-    report = build_cache(
+    build = partial(build_shared_cache, cache_store) if cache_store else build_cache
+    report = build(
         settings.root / "cache",
         identity,
         manifest,
@@ -75,9 +104,14 @@ def cache_features(
         lambda done, total: progress.advanced("images", done, total),
     )
     reference = FeatureCacheRef(
-        folder=str(report.folder), key=report.key, weights_sha256=guide.weights_sha256
+        folder=str(report.folder),
+        key=report.key,
+        weights_sha256=guide.weights_sha256,
+        cache_store=cache_store,
     )
     write_atomic(feature_cache, reference.model_dump_json(indent=1).encode())
+    if report.fetched_shards:
+        progress.said(f"{report.fetched_shards} shards fetched from {cache_store}")
     if report.damaged_shards:
         progress.said(f"{report.damaged_shards} damaged shards set aside and made anew")
     if report.reused:

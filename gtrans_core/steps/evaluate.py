@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gtrans_core.cache import load_cache
 from gtrans_core.config import GTransConfig, digest_of, flatten
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.detector import Detector, DetectorInfo
@@ -145,7 +144,7 @@ def _load_scorer(
 
 def _held_out_views(reference: FeatureCacheRef, info: TrainingInfo) -> npt.NDArray[np.uint8]:
     """What the network sees of the good images that were never trained on, [N, 3, S, S]."""
-    features = load_cache(Path(reference.folder))
+    features = reference.load()
     positions = {digest: i for i, digest in enumerate(features.digests)}
     if not all(digest in positions for digest in info.held_out):
         raise DataError(f"{reference.folder}: not the cache that this model was trained from")

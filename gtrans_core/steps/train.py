@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from gtrans_core.cache import CachedFeatures, load_cache
+from gtrans_core.cache import CachedFeatures
 from gtrans_core.config import GTransConfig
 from gtrans_core.device import choose_device
 from gtrans_core.network.agn import backbone_spec
@@ -34,6 +34,7 @@ def train(settings: RunSettings, config_json: str, feature_cache: Path, model: P
 
     Raises:
         DataError: when the cache is damaged.
+        StorageError: when the shared cache cannot be fetched.
         TrainingError: when the loss is no longer finite or the device is not there.
         PreemptedError: after SIGTERM; the same step goes on later.
     """
@@ -42,7 +43,7 @@ def train(settings: RunSettings, config_json: str, feature_cache: Path, model: P
     termination = TerminationSignal()
     config = GTransConfig.from_json(config_json)
     reference = FeatureCacheRef.read(feature_cache)
-    features = load_cache(Path(reference.folder))
+    features = reference.load()
     key = training_key(reference.key, config)
     folder = settings.root / "training" / key
     device = choose_device(config.training)

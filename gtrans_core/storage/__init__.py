@@ -3,7 +3,7 @@
 =============  =====================================================================
 ``store``      the verbs, and ``open_store``, which picks the kind of store by its URI
 ``local``      a folder as a store
-``s3``         a bucket's prefix as a store (the only module that imports boto3)
+``s3``         a bucket's prefix as a store; ``s3_client``, ``s3_parts``, ``s3_errors`` serve it
 ``atomic``     writing, publishing and checking single local files
 ``folders``    preparing a whole local folder once
 ``retry``      the one retry policy of everything that talks to a server

@@ -15,6 +15,8 @@ from typing import BinaryIO
 from gtrans_core.errors import StorageError
 
 TEMPORARY_SUFFIX = ".tmp"
+# What linking says on SMB, some FUSE and other file systems that have none.
+_NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -57,7 +59,9 @@ def replacing(path: Path, size: int = 0) -> Iterator[BinaryIO]:
 def publish(temporary: Path, final: Path) -> bool:
     """Give a finished file its final name unless somebody else has: first come, first kept.
 
-    Both must be on one file system. ``temporary`` is gone afterwards, whatever happens.
+    Both must be on one file system. ``temporary`` is gone afterwards, whatever happens. Where the
+    file system has no hard links, two who publish at the same moment may both believe they did;
+    the file is whole all the same.
 
     Returns:
         Whether this call published it (else ``final`` was there already, and stays).
@@ -68,7 +72,7 @@ def publish(temporary: Path, final: Path) -> bool:
     try:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        final.hardlink_to(temporary)
+        _link(temporary, final)
         _sync_folder(final.parent)
     except FileExistsError:
         return False
@@ -149,6 +153,18 @@ def storage_error(path: Path, error: OSError, needed: int) -> StorageError:
         )
     reason = error.strerror or type(error).__name__
     return StorageError(f"{path}: cannot be written ({reason}); choose a folder that can be")
+
+
+def _link(temporary: Path, final: Path) -> None:
+    """Give a file a second name; raises FileExistsError when that is taken."""
+    try:
+        final.hardlink_to(temporary)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        if final.exists():
+            raise FileExistsError from None
+        temporary.replace(final)
 
 
 def _free_bytes(folder: Path) -> int:

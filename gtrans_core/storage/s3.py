@@ -1,37 +1,33 @@
 """A bucket's prefix as a store, through boto3: AWS, MinIO, SeaweedFS, Ceph.
 
-Credentials, region and endpoint come from where boto3 looks (``AWS_ENDPOINT_URL_S3``,
-``AWS_ENDPOINT_URL``, ``AWS_ACCESS_KEY_ID``, profiles, ...); ``GTRANS_S3_ADDRESSING`` sets the
-addressing style. boto3's own retries are off: ``retry.py`` is the only policy.
+What is written carries its MD5 and its sha256, which servers compare, and the sha256 once more as
+metadata, which every server keeps: reading compares it. ``s3_client`` says where credentials and
+endpoint come from.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import functools
 import hashlib
-import os
+import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from gtrans_core.errors import ConfigError, StorageError
+from gtrans_core.errors import StorageError
+from gtrans_core.storage import s3_parts
 from gtrans_core.storage.atomic import replacing
 from gtrans_core.storage.retry import RetryPolicy, TransientError, retrying
-from gtrans_core.storage.s3_errors import is_already_there, is_missing_object, translated
+from gtrans_core.storage.s3_client import make_client, settings_of_environment
+from gtrans_core.storage.s3_errors import condition_failed, is_missing_object, translated
 from gtrans_core.storage.store import Entry, checked_name, without_secrets
 
-ADDRESSING_VARIABLE = "GTRANS_S3_ADDRESSING"
-CONNECT_TIMEOUT_S = 10
-READ_TIMEOUT_S = 60
-MAX_CONNECTIONS = 16
 _CHUNK = 1 << 20
+_SHA256_NOTE = "gtrans-sha256"
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 T = TypeVar("T")
@@ -52,7 +48,8 @@ class S3Store:
             raise StorageError(f"{uri}: names no bucket; expected s3://bucket/prefix")
         self._policy = policy
         try:
-            self._client = _client(_settings())
+            self._settings = settings_of_environment()
+            self._client = make_client(self._settings)
         except BotoCoreError as error:
             raise StorageError(f"{uri}: unusable AWS settings ({error})") from None
         except ValueError:
@@ -60,28 +57,30 @@ class S3Store:
         self._endpoint = without_secrets(self._client.meta.endpoint_url)
 
     def read(self, name: str) -> bytes:
-        """All of an object, compared with its length and, where that is an MD5, its ETag."""
-        return self._retrying(name, lambda: b"".join(self._body(self._key(name))))
+        """All of an object, whose length, ETag (where an MD5) and sha256 (where noted) fit."""
+        key = self._key(name)
+        return self._retrying(name, lambda: b"".join(self._body(key, self._get(key))))
 
     def write(self, name: str, data: bytes, *, overwrite: bool = True) -> bool:
-        """Write an object; with ``overwrite`` off by a conditional put (``If-None-Match: *``)."""
-        key, md5 = self._key(name), hashlib.md5(data, usedforsecurity=False)
-        condition = {} if overwrite else {"IfNoneMatch": "*"}
-        content_md5 = base64.b64encode(md5.digest()).decode("ascii")
-        attempts = 0
+        """Write an object; with ``overwrite`` off on condition that it is new (``If-None-Match``).
+
+        A large one goes in parts.
+        """
+        key, tries = self._key(name), itertools.count(1)
 
         def put() -> bool:
-            nonlocal attempts
-            attempts += 1
+            attempt = next(tries)
             try:
-                self._client.put_object(
-                    Bucket=self.bucket, Key=key, Body=data, ContentMD5=content_md5, **condition
-                )
+                if len(data) >= s3_parts.IN_PARTS_FROM:
+                    client = make_client(self._settings, only_new=not overwrite)
+                    s3_parts.put_parts(client, self.bucket, key, data, _note_of(data))
+                else:
+                    self._put(key, data, {} if overwrite else {"IfNoneMatch": "*"})
             except ClientError as error:
-                if not is_already_there(error):
+                if not condition_failed(error):
                     raise
                 # Our own first try may have arrived, and only its answer got lost.
-                return attempts > 1 and self._etag(key) == md5.hexdigest()
+                return attempt > 1 and self._etag(key) == _md5(data).hexdigest()
             return True
 
         return self._retrying(name, put)
@@ -103,34 +102,61 @@ class S3Store:
         return sorted(prefix.removeprefix(self.prefix).rstrip("/") for prefix in found)
 
     def download(self, name: str, path: Path) -> None:
-        """Copy an object to a local path, where it appears complete and checked or not at all."""
+        """Copy an object to a local path, where it appears complete and checked or not at all.
+
+        A large one comes in parts.
+        """
+        key = self._key(name)
 
         def fetch() -> None:
-            with replacing(path) as file:
-                for chunk in self._body(self._key(name)):
-                    file.write(chunk)
+            answer = self._get(key)
+            with replacing(path, size=answer["ContentLength"]) as file:
+                if answer["ContentLength"] >= s3_parts.IN_PARTS_FROM:
+                    answer["Body"].close()
+                    self._receive_parts(key, answer, file)
+                else:
+                    for chunk in self._body(key, answer):
+                        file.write(chunk)
 
         self._retrying(name, fetch)
 
-    def _body(self, key: str) -> Iterator[bytes]:
+    def _put(self, key: str, data: bytes, condition: Mapping[str, str]) -> None:
+        """Write an object in one request, with its digests for the server to check."""
+        self._client.put_object(
+            Bucket=self.bucket,
+            Key=key,
+            Body=data,
+            ContentMD5=_base64(_md5(data).digest()),
+            ChecksumSHA256=_base64(hashlib.sha256(data).digest()),
+            Metadata=_note_of(data),
+            **condition,
+        )
+
+    def _get(self, key: str) -> Mapping[str, Any]:
+        answer: Mapping[str, Any] = self._client.get_object(Bucket=self.bucket, Key=key)
+        return answer
+
+    def _body(self, key: str, answer: Mapping[str, Any]) -> Iterator[bytes]:
         """An object's bytes in chunks; ends well only when they are all there and unchanged."""
-        size, md5 = 0, hashlib.md5(usedforsecurity=False)
-        answer = self._client.get_object(Bucket=self.bucket, Key=key)
-        # Translated here: some of botocore's timeouts are OSErrors, which would look like the
-        # disk's fault to whoever writes the chunks.
+        with self._translating(key), contextlib.closing(answer["Body"]) as body:
+            yield from _checked(answer, body.iter_chunks(_CHUNK))
+
+    def _receive_parts(self, key: str, answer: Mapping[str, Any], file: BinaryIO) -> None:
+        """A large object's bytes into a file; ends well as ``_body`` does."""
+        with self._translating(key):
+            s3_parts.get_parts(self._client, self.bucket, key, file)
+        file.flush()
+        with Path(file.name).open("rb") as written:
+            for _ in _checked(answer, iter(lambda: written.read(_CHUNK), b"")):
+                pass
+
+    @contextlib.contextmanager
+    def _translating(self, key: str) -> Iterator[None]:
+        """Some of botocore's errors are OSErrors too: within a file they would seem the disk's."""
         try:
-            with contextlib.closing(answer["Body"]) as body:
-                for chunk in body.iter_chunks(_CHUNK):
-                    size += len(chunk)
-                    md5.update(chunk)
-                    yield chunk
+            yield
         except BotoCoreError as error:
             raise translated(self._url(key), self._endpoint, error) from None
-        if size != answer["ContentLength"]:
-            raise TransientError(f"{size:,} of {answer['ContentLength']:,} bytes came")
-        promised = _plain_md5(answer)
-        if promised is not None and promised != md5.hexdigest():
-            raise TransientError("the bytes that came do not match the object's ETag")
 
     def _etag(self, key: str) -> str | None:
         """The object's ETag; None when there is no such object."""
@@ -170,28 +196,31 @@ class S3Store:
         return f"s3://{self.bucket}/{key}"
 
 
-def _settings() -> tuple[tuple[str, str], ...]:
-    """The part of the environment that decides how a client is made."""
-    names = (n for n in os.environ if n.startswith("AWS_") or n == ADDRESSING_VARIABLE)
-    return tuple((name, os.environ[name]) for name in sorted(names))
+def _checked(answer: Mapping[str, Any], chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The chunks, counted and digested as they pass.
+
+    Raises:
+        TransientError: at the end, when they are not what the answer's headers promise.
+    """
+    promised = [(_md5(), _plain_md5(answer)), (hashlib.sha256(), _noted_sha256(answer))]
+    promised = [(digest, expected) for digest, expected in promised if expected]
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        for digest, _ in promised:
+            digest.update(chunk)
+        yield chunk
+    if size != answer["ContentLength"]:
+        raise TransientError(f"{size:,} of {answer['ContentLength']:,} bytes came")
+    for digest, expected in promised:
+        if digest.hexdigest() != expected:
+            raise TransientError(f"the bytes that came do not match the object's {digest.name}")
 
 
-@functools.cache
-def _client(settings: tuple[tuple[str, str], ...]) -> Any:
-    """One client (and one pool of connections) a process for the same settings."""
-    style = dict(settings).get(ADDRESSING_VARIABLE, "auto")
-    if style not in ("auto", "path", "virtual"):
-        raise ConfigError(f"{ADDRESSING_VARIABLE}={style}: expected auto, path or virtual")
-    config = Config(
-        connect_timeout=CONNECT_TIMEOUT_S,
-        read_timeout=READ_TIMEOUT_S,
-        max_pool_connections=MAX_CONNECTIONS,
-        retries={"total_max_attempts": 1},
-        s3={"addressing_style": style},
-        # Uploads carry a Content-MD5, which every S3 checks; newer checksums break older stores.
-        request_checksum_calculation="when_required",
-    )
-    return boto3.session.Session().client("s3", config=config)
+def _noted_sha256(answer: Mapping[str, Any]) -> str | None:
+    """The sha256 that ``write`` has noted: also of an object in parts, where S3 keeps no digest."""
+    note: str | None = answer.get("Metadata", {}).get(_SHA256_NOTE)
+    return note
 
 
 def _plain_md5(answer: Mapping[str, Any]) -> str | None:
@@ -201,3 +230,16 @@ def _plain_md5(answer: Mapping[str, Any]) -> str | None:
     if encrypted or "SSECustomerAlgorithm" in answer or not _MD5.fullmatch(etag):
         return None
     return etag
+
+
+def _md5(data: bytes = b"") -> hashlib._Hash:
+    """Not for security: it is what S3 compares with."""
+    return hashlib.md5(data, usedforsecurity=False)
+
+
+def _note_of(data: bytes) -> dict[str, str]:
+    return {_SHA256_NOTE: hashlib.sha256(data).hexdigest()}
+
+
+def _base64(digest: bytes) -> str:
+    return base64.b64encode(digest).decode("ascii")

@@ -100,8 +100,8 @@ def is_missing_object(error: ClientError) -> bool:
     return _code_of(error) in ("404", "NoSuchKey", "NotFound")
 
 
-def is_already_there(error: ClientError) -> bool:
-    """Whether a conditional put was refused because the object exists."""
+def condition_failed(error: ClientError) -> bool:
+    """Whether a request was refused for its condition: the object exists, or has changed."""
     return _status_of(error) == 412
 
 

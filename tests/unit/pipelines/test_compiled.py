@@ -16,7 +16,7 @@ from pipelines.local import STEPS
 RUN = {"run_key", "category", "store", "tracking_uri", "experiment"}
 PARAMETERS = {
     "ingest": RUN | {"source", "config"},
-    "cache-features": RUN | {"config"},
+    "cache-features": RUN | {"config", "cache_store"},
     "train": RUN | {"config"},
     "evaluate": RUN | {"config", "gate", "data_digest"},
     "register": RUN | {"gate", "unsigned_models"},
@@ -93,6 +93,7 @@ def test_parameters_and_defaults(spec: dict[str, Any]):
         "source",
         "config",
         "store",
+        "cache_store",
         "tracking_uri",
         "experiment",
         "gate",
@@ -102,6 +103,7 @@ def test_parameters_and_defaults(spec: dict[str, Any]):
     assert all(value["description"] for value in parameters.values())
     defaults = {k: v["defaultValue"] for k, v in parameters.items() if "defaultValue" in v}
     assert defaults == {
+        "cache_store": "",
         "config": GTransConfig().to_json(),
         "experiment": "gtrans",
         "gate": load_gate().to_json(),
@@ -183,6 +185,7 @@ def test_the_drift_pipeline_is_one_task_that_is_asked_anew_each_time():
     parameters = spec["root"]["inputDefinitions"]["parameters"]
     defaults = {k: v["defaultValue"] for k, v in parameters.items() if "defaultValue" in v}
     assert defaults == {
+        "cache_store": "",
         "since": "7d",
         "alpha": 0.01,
         "defect_share": 0.05,

@@ -128,7 +128,7 @@ def test_passing_faults_are_retried(bad_s3: BadS3, tmp_path: Path, fault: Answer
 
 
 def test_timeouts_are_retried(bad_s3: BadS3, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gtrans_core.storage.s3.READ_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("gtrans_core.storage.s3_client.READ_TIMEOUT_S", 0.2)
     bad_s3.script = [Answer(slow_s=1), OK]
     assert bad_s3.store().read("f") == BODY
     assert len(bad_s3.requests) == 2
@@ -138,7 +138,7 @@ def test_timeouts_are_retried(bad_s3: BadS3, monkeypatch: pytest.MonkeyPatch) ->
     ("fault", "says"),
     [
         (Answer(cut_after=1000), "incomplete"),
-        (Answer(etag="0" * 32), "ETag"),
+        (Answer(etag="0" * 32), "md5"),
         (Answer(503, "SlowDown"), "503 SlowDown"),
     ],
     ids=["cut", "md5", "503"],

@@ -1,0 +1,69 @@
+"""The client that talks to S3, made from the environment as boto3 finds it.
+
+Credentials, region and endpoint come from where boto3 looks (``AWS_ENDPOINT_URL_S3``,
+``AWS_ENDPOINT_URL``, ``AWS_ACCESS_KEY_ID``, profiles, ...); ``GTRANS_S3_ADDRESSING`` sets the
+addressing style. boto3's own retries are off: ``retry.py`` is the only policy.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from gtrans_core.errors import ConfigError
+
+ADDRESSING_VARIABLE = "GTRANS_S3_ADDRESSING"
+CONNECT_TIMEOUT_S = 10
+READ_TIMEOUT_S = 60
+MAX_CONNECTIONS = 16
+
+Settings = tuple[tuple[str, str], ...]
+"""Variables and their values."""
+
+
+def settings_of_environment() -> Settings:
+    """The part of the environment that decides how a client is made."""
+    names = (n for n in os.environ if n.startswith("AWS_") or n == ADDRESSING_VARIABLE)
+    return tuple((name, os.environ[name]) for name in sorted(names))
+
+
+@functools.cache
+def make_client(settings: Settings, *, only_new: bool = False) -> Any:
+    """One client (and one pool of connections) a process for the same arguments.
+
+    Args:
+        settings: of the environment.
+        only_new: complete multipart uploads only where there is no such object yet.
+
+    Raises:
+        ConfigError: for an unknown addressing style.
+        BotoCoreError, ValueError: for settings that boto3 cannot use.
+    """
+    style = dict(settings).get(ADDRESSING_VARIABLE)
+    if style not in (None, "auto", "path", "virtual"):
+        raise ConfigError(f"{ADDRESSING_VARIABLE}={style}: expected auto, path or virtual")
+    config = Config(
+        connect_timeout=CONNECT_TIMEOUT_S,
+        read_timeout=READ_TIMEOUT_S,
+        max_pool_connections=MAX_CONNECTIONS,
+        retries={"total_max_attempts": 1},
+        # Without ours, what a profile's ``s3.addressing_style`` says.
+        s3={"addressing_style": style} if style else None,
+        # Ours are sent as plain headers; those botocore adds by itself break older stores.
+        request_checksum_calculation="when_required",
+    )
+    client = boto3.session.Session().client("s3", config=config)
+    if only_new:
+        # boto3's transfer takes no such condition by itself (ExtraArgs refuses it).
+        client.meta.events.register(
+            "before-parameter-build.s3.CompleteMultipartUpload", _require_new
+        )
+    return client
+
+
+def _require_new(params: dict[str, Any], **_: Any) -> None:
+    params["IfNoneMatch"] = "*"
