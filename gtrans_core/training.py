@@ -235,6 +235,7 @@ class _Loop:
                 )
             history.append(step, numbers)
         self.pending.clear()
+        history.sync()
 
     def checkpoint(self) -> Checkpoint:
         """All that a later process needs to go on."""
