@@ -5,13 +5,16 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
-from gtrans_core.tracking.client import connect
+from gtrans_core.tracking.client import TrackingSettings, connect
+from gtrans_core.tracking.runs import open_run
 from tests.faults.proxy import FaultProxy
 from tests.faults.tiny_run import runs_at, write_part
 from tests.processes import Processes
+from tests.shelf import Shelf
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +36,18 @@ def part(tmp_path: Path) -> Path:
     """A folder with a tiny category in ``data/part``."""
     write_part(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> TrackingSettings:
+    """Setting up MLflow's tables takes seconds: tests share one database."""
+    return TrackingSettings(f"sqlite:///{tmp_path_factory.mktemp('embedded')}/mlflow.db", "tests")
+
+
+@pytest.fixture
+def shelf(embedded: TrackingSettings, tmp_path: Path) -> Shelf:
+    """A new category in an embedded registry."""
+    return Shelf(open_run(embedded, uuid4().hex, "bottle"), tmp_path)
 
 
 @pytest.fixture(scope="session")
