@@ -229,7 +229,7 @@ def _local_or_fetched(repository: str) -> Path:
         return Path(local)
     # It warns of each retry; how they ended is said once, in our error.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-    return Path(hf_hub_download(repository, "model.safetensors"))
+    return Path(hf_hub_download(repository, "model.safetensors"))  # nosec B615  # see agn.weights_sha256
 
 
 def _s3_file(config: AgnConfig, downloads: Path) -> Path:
