@@ -17,6 +17,7 @@ from typing import Literal
 import safetensors.torch
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
 from torch import Tensor
 
 from gtrans_core.config import ImageConfig, digest_of
@@ -316,7 +317,8 @@ def _shard_images(path: Path, identity: CacheIdentity, spec: BackboneSpec) -> tu
         types = [header[name]["dtype"] for name in _MAP_NAMES]
         shapes = [header[name]["shape"] for name in ("views", *_MAP_NAMES)]
         fits = header["views"]["dtype"] == "U8" and set(types) <= {"F16", "BF16"}
-    except (ValueError, KeyError, TypeError):
+        safetensors.torch.load(data)  # refuses tensors that do not cover the file
+    except (ValueError, KeyError, TypeError, SafetensorError):
         raise DamagedFileError(f"{path}: not a shard") from None
     side = identity.image.input_size
     maps = [[len(images), *shape] for shape in spec.map_shapes(side)]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from gtrans_core.storage.atomic import TEMPORARY_SUFFIX
@@ -47,6 +48,11 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     return path
 
 
+def room_for_checkpoints(folder: Path, size: int) -> int:
+    """Bytes that are still to be written at most: one more than is kept, while it is written."""
+    return size * max(GENERATIONS + 1 - len(_newest_first(folder)), 1)
+
+
 def newest_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoint | None:
     """The newest checkpoint that verifies; damaged ones are set aside (and said so).
 
@@ -57,16 +63,27 @@ def newest_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoint | 
     paths = _newest_first(folder)
     for path in paths:
         try:
-            data = read_verified(path)
+            return _read(path)
         except DamagedFileError as error:
             quarantine(path)
             say(f"checkpoint damaged, set aside: {error}")
-            continue
-        header = json.loads(safetensors_header(data)["__metadata__"]["checkpoint"])
-        return Checkpoint(header["step"], safetensors.torch.load(data), header["values"])
     if paths:
         say("no intact checkpoint: training starts anew")
     return None
+
+
+def _read(path: Path) -> Checkpoint:
+    """A checkpoint whose bytes verify.
+
+    Raises:
+        DamagedFileError: when they do not, or are none of a checkpoint.
+    """
+    data = read_verified(path)
+    try:
+        header = json.loads(safetensors_header(data)["__metadata__"]["checkpoint"])
+        return Checkpoint(header["step"], safetensors.torch.load(data), header["values"])
+    except (ValueError, KeyError, TypeError, SafetensorError):
+        raise DamagedFileError(f"{path}: not a checkpoint") from None
 
 
 def _newest_first(folder: Path) -> list[Path]:

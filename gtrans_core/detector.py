@@ -203,6 +203,19 @@ def detector_digest(folder: Path) -> str:
         raise _unreadable(folder / INFO_NAME, error) from None
 
 
+def require_intact(folder: Path) -> DetectorInfo:
+    """The facts of a detector folder whose every file is as it was written; nothing is loaded.
+
+    Raises:
+        ModelError: naming the file that is missing, extra or changed.
+    """
+    info = read_info(folder)
+    _refuse_strangers(folder, tuple(info.files))
+    for name in info.files:
+        _read_verified(folder / name, info)
+    return info
+
+
 def _load_scene(
     folder: Path, state: dict[str, Tensor], spec: BackboneSpec, config: GTransConfig
 ) -> SceneModel:

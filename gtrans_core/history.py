@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gtrans_core.errors import StorageError
 from gtrans_core.storage import storage_error
 
 
@@ -45,11 +46,36 @@ class History:
             file.write(json.dumps(record) + "\n")
         self._seen.update((step, name) for name in new)
 
+    def sync(self) -> None:
+        """Have the disk keep what was added: a checkpoint must not outlive its journal.
+
+        Raises:
+            StorageError: when it cannot.
+        """
+        with self._writing(), self.path.open("ab") as file:
+            os.fsync(file.fileno())
+
     def records(self) -> list[dict[str, Any]]:
-        """All records, in the order they were written."""
+        """All records, in the order they were written.
+
+        Raises:
+            StorageError: for a line that is no record.
+        """
         if not self.path.exists():
             return []
-        return [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+        lines = self.path.read_bytes().splitlines()
+        return [self._record(number, line) for number, line in enumerate(lines, start=1)]
+
+    def _record(self, number: int, line: bytes) -> dict[str, Any]:
+        try:
+            record: dict[str, Any] = json.loads(line)
+            values = record["step"], record["time_ms"], record["values"].items()
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise StorageError(
+                f"{self.path}: line {number} is damaged; delete the folder to train anew"
+            ) from None
+        del values  # they are there, that is all
+        return record
 
     def _drop_torn_line(self) -> None:
         """A kill in the middle of a write leaves half a line at the end."""

@@ -67,7 +67,7 @@ def _git(folder: Path, *arguments: str) -> str:
     if git is None:
         return ""
     try:
-        result = subprocess.run(  # noqa: S603  (fixed arguments, no shell)
+        result = subprocess.run(  # noqa: S603  # nosec B603  # fixed arguments
             [git, "-C", str(folder), *arguments],
             capture_output=True,
             text=True,

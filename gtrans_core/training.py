@@ -18,7 +18,12 @@ from torch import Tensor, nn
 
 from gtrans_core import __version__
 from gtrans_core.cache import CachedFeatures
-from gtrans_core.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
+from gtrans_core.checkpoint import (
+    Checkpoint,
+    newest_checkpoint,
+    room_for_checkpoints,
+    save_checkpoint,
+)
 from gtrans_core.config import GTransConfig, TrainingConfig, digest_of
 from gtrans_core.crew import Crew
 from gtrans_core.device import choose_device, choose_precision, keep_freed_memory, thread_count
@@ -29,6 +34,7 @@ from gtrans_core.network.build import build_trans
 from gtrans_core.network.loss import guidance_loss
 from gtrans_core.network.trans import Trans
 from gtrans_core.schedule import learning_rate
+from gtrans_core.storage import require_free_space
 
 BETAS = (0.9, 0.99)
 
@@ -115,7 +121,8 @@ def train_trans(
     Raises:
         TrainingError: when the loss is no longer finite, or the split leaves a side empty.
         PreemptedError: after ``stop_requested`` said so; the same call goes on later.
-        StorageError: when a checkpoint cannot be written.
+        StorageError: when a checkpoint cannot be written; before the first step, when there is no
+            room for as many as are kept.
     """
     torch.set_num_threads(thread_count(config.training))
     keep_freed_memory()
@@ -125,6 +132,8 @@ def train_trans(
     if checkpoint is not None:
         loop.restore(checkpoint)
         say(f"going on from the checkpoint at step {checkpoint.step} of {loop.steps}")
+    if loop.step < loop.steps:
+        require_free_space(folder, room_for_checkpoints(folder, loop.state_bytes), "training")
     while loop.step < loop.steps:
         note = loop.advance()
         on_progress(loop.step, loop.steps, note)
@@ -217,6 +226,7 @@ class _Loop:
                 )
             history.append(step, numbers)
         self.pending.clear()
+        history.sync()
 
     def checkpoint(self) -> Checkpoint:
         """All that a later process needs to go on."""
@@ -226,6 +236,12 @@ class _Loop:
             tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
         best = self.best_loss if self.best_state else None
         return Checkpoint(self.step, tensors, {"best_loss": best})
+
+    @property
+    def state_bytes(self) -> int:
+        """About the size of a checkpoint: weights, two moments each, and the best weights."""
+        weights = sum(tensor.nbytes for tensor in self.trans.state_dict().values())
+        return weights * (4 if self.config.selection == "best_held_out" else 3)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of the same training."""

@@ -17,7 +17,7 @@ from httpx2 import HTTPError
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor
 
 from gtrans_core.config import AgnConfig, digest_of
@@ -180,7 +180,8 @@ def _from_file(config: AgnConfig, path: Path) -> tuple[Mapping[str, Tensor], str
         )
     sha256 = _checked_sha256(config, path)
     try:
-        return load_file(path), sha256
+        # Not mapped: a file that is cut short meanwhile would end the process (SIGBUS).
+        return load(path.read_bytes()), sha256
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: not a readable safetensors file ({error})") from None
 
@@ -228,7 +229,7 @@ def _local_or_fetched(repository: str) -> Path:
         return Path(local)
     # It warns of each retry; how they ended is said once, in our error.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-    return Path(hf_hub_download(repository, "model.safetensors"))
+    return Path(hf_hub_download(repository, "model.safetensors"))  # nosec B615  # see agn.weights_sha256
 
 
 def _s3_file(config: AgnConfig, downloads: Path) -> Path:

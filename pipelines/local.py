@@ -139,7 +139,7 @@ def _started(run: LocalRun) -> Iterator[subprocess.Popen[bytes]]:
         tempfile.TemporaryDirectory(prefix="gtrans-run-", ignore_cleanup_errors=True) as scratch,
         run.log.open("ab") as log,
     ):
-        worker = subprocess.Popen(
+        worker = subprocess.Popen(  # nosec B603  # this very Python
             [sys.executable, "-m", "pipelines.local_worker"],
             env=_environment(run, scratch),
             # The request, then silence: the end of the pipe tells the worker that we are gone.

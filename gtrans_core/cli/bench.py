@@ -94,7 +94,7 @@ def bench(
         run = run_category(
             place, category, source, configs[seed], load_gate(category), verbose=verbose
         )
-        done = _with_run(done, category, seed, run)
+        done = _with_run(done, category, seed, run, profile)
         _write(done, folder)  # each time: a benchmark takes hours, and may be stopped
     _show(console, done, folder)
     if done.failures:
@@ -153,9 +153,11 @@ def _planned(data: str, there: Sequence[str], configs: Mapping[int, GTransConfig
     )
 
 
-def _with_run(done: Benchmark, category: str, seed: int, run: CategoryRun) -> Benchmark:
+def _with_run(
+    done: Benchmark, category: str, seed: int, run: CategoryRun, profile: str
+) -> Benchmark:
     if run.outcome.exit_code:
-        explain_failure(run)
+        explain_failure(run, profile)
         return replace(done, failures=(*done.failures, _failure(category, seed, run)))
     return replace(done, runs=(*done.runs, _finished(category, seed, run)))
 

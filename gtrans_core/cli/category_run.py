@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from gtrans_core.cli.options import place_options
 from gtrans_core.data.known import KNOWN_SOURCES
 from gtrans_core.errors import DataError, StorageError
 
@@ -109,15 +111,23 @@ def source_of(data: str) -> str:
         raise DataError(f"--data {data}: not a folder ({error})") from None
 
 
-def explain_failure(run: CategoryRun) -> None:
-    """Print the one line of a failed step; for a crash, the end of the log before it."""
-    from pipelines.local import CRASHED
+def explain_failure(run: CategoryRun, profile: str) -> None:
+    """Print the one line of a failed step; for a crash, the end of the log before it.
+
+    Where only register is missing, also the command that makes up for it at ``profile``.
+    """
+    from gtrans_core.cli.summary import program
+    from pipelines.local import CRASHED, STEPS
 
     log = run.job.log
     if run.outcome.exit_code == CRASHED:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
         sys.stderr.write("\n".join(lines[-_LOG_LINES_SHOWN:]) + "\n")
     sys.stderr.write(f"error: {run.outcome.error}\nlog: {log}\n")
+    if tuple(run.outcome.results) == STEPS[:-1]:  # only register is missing
+        place = place_options(profile, run.job.parameters["store"])
+        command = [program("gtrans"), "register", "--from", str(run.evaluation.parent), *place]
+        sys.stderr.write(f"to finish: {shlex.join(command)}\n")
 
 
 def _execute(job: LocalRun, verbose: bool) -> Outcome:

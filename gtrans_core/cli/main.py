@@ -16,6 +16,7 @@ from gtrans_core.cli.doctor import doctor
 from gtrans_core.cli.drift import drift
 from gtrans_core.cli.predict import predict
 from gtrans_core.cli.promote import history, promote, rollback
+from gtrans_core.cli.register import register
 from gtrans_core.cli.release import release
 from gtrans_core.cli.resolve import resolve
 from gtrans_core.cli.run import run
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.command("run")(run)
 app.command("predict")(predict)
 app.command("drift")(drift)
+app.command("register")(register)
 app.command("compare")(compare)
 app.command("promote")(promote)
 app.command("rollback")(rollback)

@@ -60,7 +60,7 @@ def run(
         place, category, source, settings, load_gate(category, gate), verbose=verbose
     )
     if finished.outcome.exit_code:
-        explain_failure(finished)
+        explain_failure(finished, profile)
         raise typer.Exit(finished.outcome.exit_code)
     same_place = place_options(profile, place.store if store else None)
     show_summary(finished.outcome.results, category, finished.report, place, same_place)

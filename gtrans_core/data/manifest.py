@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gtrans_core.config import describe_validation, digest_of
 from gtrans_core.errors import DataError
+from gtrans_core.storage import write_atomic
 
 GOOD = "good"
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -71,9 +72,12 @@ class Manifest(BaseModel):
         return tuple(sorted(self.samples, key=_by_content))
 
     def write(self, path: Path) -> None:
-        """Write as JSON."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.model_dump_json(indent=1), encoding="utf-8")
+        """Write as JSON.
+
+        Raises:
+            StorageError: when the folder is not writable or has no room.
+        """
+        write_atomic(path, self.model_dump_json(indent=1).encode())
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
@@ -83,7 +87,7 @@ class Manifest(BaseModel):
             DataError: when the file is missing or is no manifest, naming the field.
         """
         try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+            return cls.model_validate_json(path.read_bytes())
         except OSError as error:
             raise DataError(f"{path}: manifest cannot be read ({error.strerror})") from None
         except ValidationError as error:

@@ -43,6 +43,18 @@ class EvaluationRecord(BaseModel):
     config: dict[str, Any]
     lineage: dict[str, str]
 
+    @property
+    def run_key(self) -> str:
+        """The pipeline run that it is of.
+
+        Raises:
+            ModelError: when its lineage does not say.
+        """
+        try:
+            return self.lineage["run_key"]
+        except KeyError:
+            raise ModelError(f"{RECORD}: lineage has no run_key; run the pipeline again") from None
+
     def numbers(self) -> dict[str, float]:
         """Everything numeric that is available, under the names MLflow shows."""
         row = {name: value for name, value in self.metrics.items() if value is not None}

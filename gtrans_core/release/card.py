@@ -11,9 +11,9 @@ from gtrans_core.release.facts import ReleaseFacts
 
 def render_card(facts: ReleaseFacts) -> str:
     """The card as Markdown."""
-    environment = jinja2.Environment(
+    environment = jinja2.Environment(  # nosec B701  # Markdown; no browser runs it
         loader=jinja2.PackageLoader("gtrans_core.release"),
-        autoescape=False,  # noqa: S701  (Markdown; no browser runs it)
+        autoescape=False,  # noqa: S701
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

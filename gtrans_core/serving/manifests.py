@@ -177,11 +177,11 @@ def _labels(name: str) -> dict[str, str]:
 
 
 def _render(template: str, **values: Any) -> str:
-    environment = jinja2.Environment(
+    environment = jinja2.Environment(  # nosec B701  # YAML, escaped by `_as_json`
         loader=jinja2.PackageLoader("gtrans_core.serving"),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - YAML; every text goes through `_as_json`
+        autoescape=False,  # noqa: S701
     )
     environment.filters["tojson"] = _as_json
     return environment.get_template(template).render(values)

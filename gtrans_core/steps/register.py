@@ -5,12 +5,15 @@ The only step that needs MLflow: training and evaluation end well without it, an
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from gtrans_core.data.images import decode_image, encode_png
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.data.reading import read_image
-from gtrans_core.errors import DataError
+from gtrans_core.detector import require_intact
+from gtrans_core.errors import DataError, ModelError, TrackingError
 from gtrans_core.evaluation import record as files
 from gtrans_core.evaluation.gate import Gate
 from gtrans_core.evaluation.record import EvaluationRecord
@@ -47,8 +50,8 @@ def register(
 
     Raises:
         ConfigError: when the gate or the key is not one, or the key is missing.
-        TrackingError: when MLflow refuses or stays unreachable; nothing is lost, run it again.
-        ModelError: when the folders are damaged.
+        TrackingError: when MLflow refuses or stays unreachable, with where the model is kept.
+        ModelError: when the folders are damaged or do not belong together.
     """
     progress = Progress("register")
     progress.started()
@@ -56,16 +59,19 @@ def register(
     key = SigningKey.from_environment()
     require_signing(read_unsigned(unsigned_models, "unsigned_models"), key)
     record = EvaluationRecord.read(evaluation)
-    run = open_run(settings.tracking, settings.run_key, settings.category)
-    _log_evaluation(run, record, evaluation, progress)
-    test = Manifest.read(evaluation / files.TEST_MANIFEST)
-    model_uri = log_model(run.client, run.run_id, detector, _input_example(test), key)
-    version = register_version(
-        run.client, run.run_id, model_uri, settings.category, detector, _version_tags(record)
-    )
-    judgement = judge_new_version(run.client, settings.category, version.version, gate)
-    run.log_lineage({"registered_version": str(version.version)})
-    run.finish()
+    _require_match(detector, record)
+    with _kept_in(evaluation.parent):
+        run = open_run(settings.tracking, settings.run_key, settings.category)
+        _log_evaluation(run, record, evaluation, progress)
+        test = Manifest.read(evaluation / files.TEST_MANIFEST)
+        model_uri = log_model(run.client, run.run_id, detector, _input_example(test), key)
+        version = register_version(
+            run.client, run.run_id, model_uri, settings.category, detector, _version_tags(record)
+        )
+        judgement = judge_new_version(run.client, settings.category, version.version, gate)
+        run.log_lineage({"registered_version": str(version.version)})
+        run.finish()
+        run_page = run.page()
     if not version.created:
         progress.said(f"this very detector is {version.name} version {version.version} already")
     progress.said(f"{version.name} version {version.version} is the {CHALLENGER}")
@@ -77,10 +83,28 @@ def register(
         version=version.version,
         model_uri=f"models:/{version.name}@{CHALLENGER}",
         run_id=run.run_id,
-        run_page=run.page(),
+        run_page=run_page,
         gate=_in_words(judgement),
     )
     return str(version.version)
+
+
+def _require_match(detector: Path, record: EvaluationRecord) -> None:
+    """The folders may have lain about or been copied since: intact, and of one training."""
+    info = require_intact(detector)
+    if info.training_key != record.lineage.get("training_key"):
+        raise ModelError(f"{detector}: the evaluation beside it is of another detector")
+
+
+@contextmanager
+def _kept_in(folder: Path) -> Iterator[None]:
+    """Where MLflow fails, say that the model is not lost."""
+    try:
+        yield
+    except TrackingError as error:
+        raise TrackingError(
+            f"{error}; the model is kept, `gtrans register --from {folder}` finishes the run"
+        ) from None
 
 
 def _log_evaluation(

@@ -36,7 +36,7 @@ def replacing(path: Path, size: int = 0) -> Iterator[BinaryIO]:
 
     Args:
         path: the final name; missing folders are made.
-        size: bytes about to be written, for the message of a full disk.
+        size: bytes about to be written; room for them is checked beforehand.
 
     Raises:
         StorageError: naming the file and why it cannot be written.
@@ -44,6 +44,7 @@ def replacing(path: Path, size: int = 0) -> Iterator[BinaryIO]:
     temporary = temporary_beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        require_free_space(path.parent, size, path.name)
         with temporary.open("xb") as file:
             yield file
             file.flush()

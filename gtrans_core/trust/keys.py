@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 SIGNING_KEY = "GTRANS_SIGNING_KEY"
-SIGNING_KEY_PASSWORD = "GTRANS_SIGNING_KEY_PASSWORD"  # noqa: S105  (a variable's name)
+SIGNING_KEY_PASSWORD = "GTRANS_SIGNING_KEY_PASSWORD"  # noqa: S105  # nosec B105  # a name
 PRIVATE_NAME, PUBLIC_NAME = "signing-key.pem", "signing-key.pub.pem"
 CURVES = ("secp256r1", "secp384r1", "secp521r1")
 """What OpenSSF's model-signing takes: NIST P-256, P-384 and P-521."""

@@ -20,10 +20,13 @@ from gtrans_core.errors import PreemptedError
 from gtrans_core.network.agn import state_sha256
 from gtrans_core.progress import ENVIRONMENT_VARIABLE
 from gtrans_core.steps.cache_features import FeatureCacheRef
+from gtrans_core.tracking.journal import replay
+from gtrans_core.tracking.runs import open_run
 from gtrans_core.trained_model import load_trained
 from gtrans_core.training import TrainingResult, train_trans, training_key
 
-STEPS = 60
+STEPS = 100
+KILLS = 20
 
 
 @pytest.fixture
@@ -63,9 +66,9 @@ train_trans(
 
 
 def test_killed_at_random_moments(
-    tiny_cache, config: GTransConfig, tmp_path: Path, start_process
+    tiny_cache, config: GTransConfig, tmp_path: Path, start_process, embedded
 ) -> None:
-    """kill -9 eight times, the same command again: as if nothing had happened."""
+    """kill -9 twenty times, the same command again: as if nothing had happened."""
     rng = np.random.default_rng(0)
     folder, report = tmp_path / "training", tmp_path / "report"
     report.write_bytes(b"")
@@ -76,9 +79,9 @@ def test_killed_at_random_moments(
         "folder": folder,
         "report": report,
     }
-    for _ in range(8):
+    for _ in range(KILLS):
         trainer = start_process(TRAIN, **values)
-        until = report.stat().st_size + int(rng.integers(1, 7))
+        until = report.stat().st_size + int(rng.integers(1, 6))
         while report.stat().st_size < until and trainer.is_alive():
             time.sleep(0.0005)
         time.sleep(rng.uniform(0, 0.02))
@@ -98,6 +101,15 @@ def test_killed_at_random_moments(
     assert state_sha256(resumed.trans.state_dict()) == state_sha256(whole.trans.state_dict())
     assert [step for step, _ in journal(resumed.history)] == list(range(1, STEPS + 1))
     assert journal(resumed.history) == journal(whole.history)
+    for _ in range(2):  # as two trainers did that both came to send it
+        run = open_run(embedded, "run", "part")
+        replay(folder / "history.jsonl", run.run_id, run.client)
+    [recorded] = run.client.search_runs(
+        [run.client.get_experiment_by_name(embedded.experiment).experiment_id],
+        "tags.`gtrans.run_key` = 'run'",
+    )
+    losses = run.client.get_metric_history(recorded.info.run_id, "train_loss")
+    assert sorted(metric.step for metric in losses) == list(range(1, STEPS + 1))
 
 
 STEP = """

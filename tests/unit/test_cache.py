@@ -1,4 +1,4 @@
-"""The feature cache: keyed by content, complete, computed no more than once."""
+"""The feature cache: complete, computed no more than once (its key: faults/test_cache_key.py)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gtrans_core.cache import CacheIdentity, cache_identity, load_cache
-from gtrans_core.config import digest_of
+from gtrans_core.cache import load_cache
 from gtrans_core.data.images import decode_image, preprocess
 from gtrans_core.errors import DataError, StorageError
 from gtrans_core.network.agn import Agn
-from gtrans_core.weights import load_guide
 
 
 def test_holds_the_views_and_the_maps_of_every_image(built) -> None:
@@ -54,83 +52,6 @@ def test_subset_takes_positions_in_order(built) -> None:
     assert torch.equal(some.views, features.views[[4, 1]])
     for chosen, every in zip(some.maps, features.maps, strict=True):
         assert torch.equal(chosen, every[[4, 1]])
-
-
-class TestIdentity:
-    """What decides the bytes changes the key; what does not, does not."""
-
-    @pytest.mark.parametrize(
-        "change",
-        [
-            {"weights_sha256": "0" * 63 + "1"},
-            {"backbone": "resnet18"},
-            {"taps": (8, 16, 32)},
-            {"mean": (0.5, 0.5, 0.5)},
-            {"std": (0.5, 0.5, 0.5)},
-            {"decoder_version": "another"},
-            {"drift": "some"},
-        ],
-        ids=lambda change: next(iter(change)),
-    )
-    def test_field(self, builder, change: dict[str, object]) -> None:
-        values = builder.identity.model_dump() | change
-        assert CacheIdentity.model_validate(values).key != builder.identity.key
-
-    def test_a_clean_guides_key_does_not_mention_drift(self, builder) -> None:
-        """Caches made before there was any drift are still found."""
-        values = builder.identity.model_dump(mode="json")
-        assert values.pop("drift") == ""
-        assert digest_of(values) == builder.identity.key
-
-    @pytest.mark.parametrize(
-        "override", ["image.size=80", "image.crop=48", "image.interpolation=bicubic"]
-    )
-    def test_preprocessing(self, builder, tiny_config, override: str) -> None:
-        image = tiny_config(override).image
-        other = cache_identity(builder.manifest, builder.agn.spec, "0" * 64, image)
-        assert other.key != builder.identity.key
-
-    def test_backbone_taps_and_weights_come_from_the_guide(self, builder, tiny_config) -> None:
-        keys = {builder.identity.key}
-        for override in (
-            "agn.weights=random:1",
-            "agn.taps=[8, 16, 32]",
-            "agn.backbone=test_resnet",
-        ):
-            config = tiny_config(override)
-            guide = load_guide(config.agn, Path())
-            keys.add(
-                cache_identity(
-                    builder.manifest, guide.agn.spec, guide.weights_sha256, config.image
-                ).key
-            )
-        assert len(keys) == 4
-
-    def test_one_byte_of_one_image(self, builder) -> None:
-        first, *rest = builder.manifest.samples
-        changed = first.model_copy(update={"sha256": "0" + first.sha256[1:]})
-        manifest = builder.manifest.model_copy(update={"samples": (changed, *rest)})
-        assert first.sha256 != changed.sha256
-        other = cache_identity(manifest, builder.agn.spec, "0" * 64, builder.identity.image)
-        assert other.key != builder.identity.key
-
-    def test_renamed_moved_reordered_and_copied_files_hit(
-        self, built, tmp_path: Path, tiny_config
-    ) -> None:
-        elsewhere = tmp_path / "elsewhere"
-        elsewhere.mkdir()
-        samples = []
-        for number, sample in enumerate(reversed(built.manifest.samples)):
-            name = f"renamed-{number}.png"
-            shutil.copy(Path(built.manifest.root) / sample.path, elsewhere / name)
-            samples.append(sample.model_copy(update={"path": name}))
-        copied = samples[0].model_copy(update={"path": "copy.png"})
-        manifest = built.manifest.model_copy(
-            update={"root": str(elsewhere), "samples": (*samples, copied)}
-        )
-        again = type(built)(built.root, manifest, built.agn, tiny_config())
-        assert again.identity == built.identity
-        assert again.build().reused
 
 
 class Constant(nn.Module):

@@ -83,34 +83,6 @@ class TestPromote:
         assert len(reasons) == 4
         assert moves(shelf) == [("promote", None, 1)]
 
-    @pytest.mark.parametrize(
-        ("tags", "reason"),
-        [
-            ({"metric.image_auroc": "nan"}, "image_auroc is nan"),
-            ({"metric.image_auroc": "inf"}, "image_auroc is inf"),
-            ({"metric.image_auroc": "high"}, "image_auroc is nan"),
-            ({"metric.defect/dent/caught": "nan"}, "defect/dent/caught is nan"),
-            ({"test_images": "79"}, "test images 79: expected at least the champion's 80"),
-            ({"test_images": ""}, "test images not known"),
-            ({"data_digest": "e" * 64}, "data eeeeeeeeeeee"),
-            ({"data_digest": ""}, "data not known"),
-        ],
-    )
-    def test_fault_18(self, shelf, tags, reason):
-        crown(shelf, "one")
-        shelf.register("two", **tags)
-        with pytest.raises(GateError, match=reason):
-            promote(shelf.client, shelf.category, GATE)
-        assert reason in shelf.tags(2)["gtrans.gate.reasons"]
-        assert shelf.alias("champion") == 1
-
-    def test_a_missing_metric_is_refused(self, shelf):
-        shelf.register("one")
-        shelf.client.delete_model_version_tag(shelf.name, "1", "gtrans.metric.image_auroc")
-        with pytest.raises(GateError, match="image_auroc not known: expected at least"):
-            promote(shelf.client, shelf.category, GATE)
-        assert shelf.alias("champion") is None
-
     def test_again_changes_nothing(self, shelf):
         crown(shelf, "one")
         for version in (None, 1):

@@ -51,16 +51,20 @@ class TestFinding:
         )
         assert {run.info.run_id for run in found} == made
 
-    def test_earliest_of_several_runs_counts(self, settings):
+    def test_earliest_of_several_runs_counts_and_the_others_are_withdrawn(self, settings):
+        """As a maker leaves them that was killed, or was told twice that it had not made one."""
         tags = {runs.CATEGORY_TAG: "bottle", runs.RUN_KEY_TAG: key()}
         made = [make_run(settings, **tags) for _ in range(3)]
         assert find_or_create_run(settings, tags[runs.RUN_KEY_TAG], "bottle") == made[0]
+        client = connect(settings.uri)
+        stages = [client.get_run(run).info.lifecycle_stage for run in made]
+        assert stages == ["active", "deleted", "deleted"]
 
     def test_second_of_two_simultaneous_makers_withdraws(self, settings, monkeypatch):
         tags = {runs.CATEGORY_TAG: "bottle", runs.RUN_KEY_TAG: key()}
         other = make_run(settings, **tags)
-        search, first_look = runs._earliest, iter([None])  # too early to see the other's run
-        monkeypatch.setattr(runs, "_earliest", lambda *a: next(first_look, search(*a)))
+        search, first_look = runs._runs, iter([[]])  # too early to see the other's run
+        monkeypatch.setattr(runs, "_runs", lambda *a: next(first_look, search(*a)))
         assert find_or_create_run(settings, tags[runs.RUN_KEY_TAG], "bottle") == other
         client = connect(settings.uri)
         experiment = client.get_experiment_by_name(settings.experiment).experiment_id

@@ -1,4 +1,4 @@
-"""Real malicious archives: refused before anything is written, the member named."""
+"""Fault 9: real malicious archives, refused before anything is written, the member named."""
 
 from __future__ import annotations
 

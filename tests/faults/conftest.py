@@ -1,0 +1,72 @@
+"""A tiny plant, and an MLflow server behind a proxy that can be told to misbehave."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from gtrans_core.tracking.client import TrackingSettings, connect
+from gtrans_core.tracking.runs import open_run
+from tests.faults.proxy import FaultProxy
+from tests.faults.tiny_run import runs_at, write_part
+from tests.processes import Processes
+from tests.shelf import Shelf
+
+
+@pytest.fixture(autouse=True)
+def _nothing_injected(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _sigterm_ends_the_tests() -> Iterator[None]:
+    """Step train, called in this process, listens to it instead."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def part(tmp_path: Path) -> Path:
+    """A folder with a tiny category in ``data/part``."""
+    write_part(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> TrackingSettings:
+    """Setting up MLflow's tables takes seconds: tests share one database."""
+    return TrackingSettings(f"sqlite:///{tmp_path_factory.mktemp('embedded')}/mlflow.db", "tests")
+
+
+@pytest.fixture
+def shelf(embedded: TrackingSettings, tmp_path: Path) -> Shelf:
+    """A new category in an embedded registry."""
+    return Shelf(open_run(embedded, uuid4().hex, "bottle"), tmp_path)
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    processes = Processes()
+    folder = tmp_path_factory.mktemp("mlflow")
+    with processes.mlflow_server(folder, processes.free_port()) as uri:
+        yield uri
+
+
+@pytest.fixture
+def mlflow(mlflow_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+    """The way to a real MLflow server; its client gives up a call after the second try."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0")
+    with FaultProxy(mlflow_server) as proxy:
+        yield proxy
+    client = connect(mlflow_server)
+    for model in client.search_registered_models():
+        client.delete_registered_model(model.name)
+    for run in runs_at(mlflow_server):
+        client.delete_run(run.info.run_id)
