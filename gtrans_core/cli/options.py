@@ -12,6 +12,30 @@ from gtrans_core.data.known import KNOWN_SOURCES
 SOURCES = "|".join(("DIR", "s3://...", *KNOWN_SOURCES))
 
 Category = Annotated[str, typer.Argument(metavar="CATEGORY", help="Such as bottle.")]
+Categories = Annotated[
+    list[str],
+    typer.Option(
+        "--category",
+        "-c",
+        metavar="NAME...|all",
+        help="Name of the category, such as bottle; several, or all that --data has.",
+    ),
+]
+MoreCategories = Annotated[
+    list[str] | None,
+    # What follows in `--category A B C`.
+    typer.Argument(metavar="CATEGORY", hidden=True),
+]
+Data = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        "-d",
+        metavar=SOURCES,
+        help="Where their images are: a folder that holds the category (in MVTec, VisA or BTAD "
+        "layout), an S3 prefix, or a known source. May be left out for the demo.",
+    ),
+]
 ConfigFile = Annotated[
     Path | None,
     typer.Option(

@@ -50,7 +50,7 @@ def register(
         TrackingError: when MLflow refuses or stays unreachable; nothing is lost, run it again.
         ModelError: when the folders are damaged.
     """
-    progress = Progress("register")
+    progress = Progress("register", settings.category)
     progress.started()
     gate = Gate.from_json(gate_json)
     key = SigningKey.from_environment()

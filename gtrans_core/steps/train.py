@@ -35,7 +35,7 @@ def train(settings: RunSettings, config_json: str, feature_cache: Path, model: P
         TrainingError: when the loss is no longer finite or the device is not there.
         PreemptedError: after SIGTERM; the same step goes on later.
     """
-    progress = Progress("train")
+    progress = Progress("train", settings.category)
     progress.started()
     termination = _TerminationSignal()
     config = GTransConfig.from_json(config_json)
@@ -46,7 +46,7 @@ def train(settings: RunSettings, config_json: str, feature_cache: Path, model: P
     started = time.monotonic()
     flusher = JournalFlusher(
         folder / "history.jsonl",
-        lambda: open_run(settings.tracking, settings.run_key, settings.category),
+        lambda: open_run(settings.tracking, settings.run_key, settings.category, step="train"),
     )
     try:
         with exclusive(folder):  # of two runs of one training, the second waits and reuses
