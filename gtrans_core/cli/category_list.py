@@ -10,6 +10,18 @@ from gtrans_core.errors import ConfigError
 ALL = "all"
 
 
+def named_categories(named: Sequence[str]) -> list[str]:
+    """The names, each once in the order asked for.
+
+    Raises:
+        ConfigError: when nothing is named.
+    """
+    names = [name.strip() for text in named for name in text.split(",") if name.strip()]
+    if not names:
+        raise ConfigError("--category is missing: name one, several, or all")
+    return list(dict.fromkeys(names))
+
+
 def chosen_categories(named: Sequence[str], data: str) -> tuple[list[str], str]:
     """The categories, each once in the order asked for, and their source.
 
@@ -24,10 +36,7 @@ def chosen_categories(named: Sequence[str], data: str) -> tuple[list[str], str]:
     from gtrans_core.cli.category_run import source_of
     from gtrans_core.data.sources import categories_of
 
-    names = [name.strip() for text in named for name in text.split(",") if name.strip()]
-    names = list(dict.fromkeys(names))
-    if not names:
-        raise ConfigError("--category is missing: name one, several, or all")
+    names = named_categories(named)
     if not data and names == ["demo"]:
         data = "demo"
     if not data:

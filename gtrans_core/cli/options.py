@@ -63,6 +63,22 @@ Store = Annotated[
 Experiment = Annotated[
     str | None, typer.Option("--experiment", help="MLflow experiment; default: the profile's.")
 ]
+Host = Annotated[
+    str,
+    typer.Option(
+        "--host",
+        metavar="URL",
+        envvar="GTRANS_KFP_HOST",
+        help="Address of the Kubeflow Pipelines API; default: the profile's.",
+    ),
+]
+Namespace = Annotated[
+    str, typer.Option("--namespace", help="Of a multi-user Kubeflow; default: the profile's.")
+]
+Image = Annotated[
+    str,
+    typer.Option("--image", metavar="NAME@DIGEST", help="Of every step; default: the profile's."),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what each step says.")]
 GateFile = Annotated[
     Path | None,
