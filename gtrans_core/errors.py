@@ -65,6 +65,18 @@ class SupersededError(GTransError):
     exit_code = 13
 
 
+class CategoriesError(GTransError):
+    """Of a run over several categories, some failed; the others are registered."""
+
+    exit_code = 14
+
+
+class KubeflowError(GTransError):
+    """Kubeflow Pipelines cannot be reached or refuses, or a run there failed."""
+
+    exit_code = 15
+
+
 class DriftError(GTransError):
     """Scores in use are no longer those of the held-out good images."""
 

@@ -20,8 +20,9 @@ ENVIRONMENT_VARIABLE = "GTRANS_PROGRESS"
 class Progress:
     """One step's voice."""
 
-    def __init__(self, step: str) -> None:
+    def __init__(self, step: str, category: str = "") -> None:
         self.step = step
+        self.category = category
         self._path = os.environ.get(ENVIRONMENT_VARIABLE)
 
     def started(self) -> None:
@@ -53,7 +54,8 @@ class Progress:
     def _event(self, kind: str, **fields: Any) -> None:
         if not self._path:
             return
-        line = json.dumps({"time": time.time(), "step": self.step, "kind": kind, **fields})
+        who = {"step": self.step, "category": self.category}
+        line = json.dumps({"time": time.time(), **who, "kind": kind, **fields})
         # One short O_APPEND write: events of parallel steps do not mix.
         with Path(self._path).open("a", encoding="utf-8") as file:
             file.write(line + "\n")

@@ -1,43 +1,58 @@
-"""Pipelines as files: the same YAML runs embedded and on a Kubeflow server."""
+"""Pipelines as files: the same DAG, equipped for each profile."""
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pipelines.profiles import Profile, known_profiles, load_profile
+
 COMPILED = Path(__file__).parent / "compiled"
-"""The committed output; a test fails when it is stale."""
-COMPILED_CATEGORY = COMPILED / "category.yaml"
-COMPILED_DRIFT = COMPILED / "drift.yaml"
+"""The committed output, a folder for each profile; a test fails when it is stale."""
+COMPILED_CATEGORY = COMPILED / "local" / "category.yaml"
+COMPILED_CATEGORIES = COMPILED / "local" / "categories.yaml"
+PIPELINES = ("category", "categories", "drift")
 
 
 def compile_all(folder: Path) -> list[Path]:
-    """Write the intermediate representation of every pipeline; returns the files.
+    """Write the intermediate representation of every pipeline for every profile that we ship.
+
+    Returns:
+        The files, ``PROFILE/PIPELINE.yaml``.
 
     Raises:
         OSError: when ``folder`` cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name in _pipelines():
-        path = folder / f"{name}.yaml"
-        path.write_text(compiled(name), encoding="ascii")
-        paths.append(path)
+    for profile in known_profiles():
+        place = load_profile(profile)
+        (folder / profile).mkdir(parents=True, exist_ok=True)
+        for name in PIPELINES:
+            path = folder / profile / f"{name}.yaml"
+            path.write_text(compiled(name, place), encoding="ascii")
+            paths.append(path)
     return paths
 
 
-def compiled(name: str) -> str:
-    """The YAML of the pipeline ``category`` or ``drift``; equal sources give equal bytes."""
+def compiled(name: str, profile: Profile) -> str:
+    """The YAML of one of :data:`PIPELINES`; equal sources and profiles give equal bytes."""
     from kfp import compiler
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pipeline.yaml"
-        compiler.Compiler().compile(_pipelines()[name], str(path))
+        compiler.Compiler().compile(_pipeline(name, profile), str(path))
         return path.read_text(encoding="ascii")
 
 
-def _pipelines() -> Mapping[str, Callable[..., Any]]:
+def _pipeline(name: str, profile: Profile) -> Callable[..., Any]:
+    from pipelines.categories import categories_pipeline
     from pipelines.category import category_pipeline
     from pipelines.drift import drift_pipeline
 
-    return {"category": category_pipeline, "drift": drift_pipeline}
+    match name:
+        case "category":
+            return category_pipeline(profile.cluster)
+        case "categories":
+            return categories_pipeline(profile.at_once, profile.cluster)
+        case _:
+            return drift_pipeline(profile.cluster)

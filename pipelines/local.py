@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,13 +26,15 @@ from gtrans_core import progress
 from gtrans_core.errors import PreemptedError
 
 STEPS = ("ingest", "cache_features", "train", "evaluate", "register")
-"""In the order in which they run; a test compares them with the compiled pipeline."""
+"""Of one category, in the order in which they run; a test compares them with what is compiled."""
+SUMMARIZE = "summarize"
+"""The step after all categories, where a run has several."""
 PREEMPTED = PreemptedError.exit_code
 CRASHED = 70
 """Exit code of a run whose step ended without saying why (EX_SOFTWARE)."""
 
 Event = dict[str, Any]
-"""One line of a progress file: step, kind and the kind's own fields (see gtrans_core.progress)."""
+"""One line of a progress file: step, category, kind and more (see gtrans_core.progress)."""
 
 _CHECKOUT = Path(__file__).resolve().parents[1]
 _POLL_SECONDS = 0.1
@@ -45,7 +47,7 @@ class LocalRun:
 
     compiled: Path
     """The pipeline's YAML."""
-    parameters: dict[str, str]
+    parameters: Mapping[str, Any]
     """The pipeline's parameters."""
     folder: Path
     """Created by the run; its name is the run's key."""
@@ -63,7 +65,7 @@ class LocalRun:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended."""
+    """How a run ended, or one category of it."""
 
     exit_code: int
     """0, the failed step's own code, or :data:`CRASHED`."""
@@ -96,24 +98,60 @@ def execute(run: LocalRun, on_event: Callable[[Event], None]) -> Outcome:
         StopRequested: on SIGINT, SIGTERM or SIGHUP.
         OSError: when the run's folder cannot be created or written.
     """
+    reports, clean = _run(run, on_event)
+    of_the_category = next(iter(reports.values()), _Reports())
+    return of_the_category.outcome(STEPS, clean)
+
+
+def execute_many(
+    run: LocalRun, categories: Sequence[str], on_event: Callable[[Event], None]
+) -> tuple[dict[str, Outcome], Outcome]:
+    """As ``execute``, for a pipeline of several categories.
+
+    Returns:
+        How each category ended, and how their summary did: it fails when one of them failed.
+
+    Raises:
+        StopRequested, OSError: as ``execute``.
+    """
+    reports, clean = _run(run, on_event)
+    ends = {name: reports.get(name, _Reports()).outcome(STEPS, True) for name in categories}
+    return ends, reports.get("", _Reports()).outcome((SUMMARIZE,), clean)
+
+
+class _Reports:
+    """What the steps of one category said."""
+
+    def __init__(self) -> None:
+        self._results: dict[str, dict[str, Any]] = {}
+        self._failure: Event | None = None
+
+    def take(self, event: Event) -> None:
+        if event["kind"] == "finished":
+            self._results[event["step"]] = event["results"]
+        elif event["kind"] == "failed":
+            self._failure = event
+
+    def outcome(self, steps: Sequence[str], clean: bool) -> Outcome:
+        if self._failure is not None:
+            return Outcome(self._failure["exit_code"], self._failure["text"], self._results)
+        # A clean exit is not proof enough: kfp.local does not notice an output never written.
+        if not clean or len(self._results) < len(steps):
+            step = next((step for step in steps if step not in self._results), "pipeline")
+            return Outcome(CRASHED, f"{step} ended without finishing", self._results)
+        return Outcome(0, "", self._results)
+
+
+def _run(run: LocalRun, on_event: Callable[[Event], None]) -> tuple[dict[str, _Reports], bool]:
+    """What was said, by category, and whether the pipeline ended well."""
     run.folder.mkdir(parents=True)
     run.events.touch()
-    results: dict[str, dict[str, Any]] = {}
-    failure: Event | None = None
+    reports: dict[str, _Reports] = {}
     with _stoppable(), _started(run) as worker:
         for event in _follow(run.events, lambda: worker.poll() is None):
             on_event(event)
-            if event["kind"] == "finished":
-                results[event["step"]] = event["results"]
-            elif event["kind"] == "failed":
-                failure = event
-    if failure is not None:
-        return Outcome(failure["exit_code"], failure["text"], results)
-    # A clean exit is not proof enough: kfp.local does not notice an output that was never written.
-    if worker.returncode != 0 or len(results) < len(STEPS):
-        step = next((step for step in STEPS if step not in results), "pipeline")
-        return Outcome(CRASHED, f"{step} ended without finishing", results)
-    return Outcome(0, "", results)
+            reports.setdefault(event["category"], _Reports()).take(event)
+    return reports, worker.returncode == 0
 
 
 @contextmanager
@@ -176,7 +214,7 @@ def _environment(run: LocalRun, scratch: str) -> dict[str, str]:
 def _send(worker: subprocess.Popen[bytes], run: LocalRun) -> None:
     request = {
         "compiled": str(run.compiled.resolve()),
-        "parameters": run.parameters,
+        "parameters": dict(run.parameters),
         "run_key": run.folder.name,
         "artifacts": str(run.folder.resolve() / "artifacts"),
     }

@@ -1,4 +1,7 @@
-"""A profile says where a run keeps its files and its record; the config says what it computes."""
+"""A profile says where a run takes place, keeps its files and its record.
+
+The config says what it computes.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,20 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from gtrans_core.config import describe_validation
 from gtrans_core.errors import ConfigError
 from gtrans_core.trust.policy import TrustPolicy, Unsigned, public_key_of_environment
+from pipelines.cluster import Cluster
 
 _FOLDER = Path(__file__).parent / "profiles"
 
@@ -21,8 +33,11 @@ class Profile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    cluster: Cluster | None = None
+    """Where pods run; None: on this machine."""
     store: Annotated[str, Field(min_length=1)]
-    """Folder of caches, runs, reports and models; absolute once read."""
+    """Folder of caches, runs, reports and models; absolute once read. On a cluster a path within
+    its volume, or an s3:// prefix."""
     tracking_uri: str = ""
     """MLflow server or database; empty: the database ``mlflow.db`` in the store."""
     experiment: Annotated[str, Field(min_length=1)] = "gtrans"
@@ -30,6 +45,8 @@ class Profile(BaseModel):
     cache_store: str = ""
     """Where feature caches are shared between machines: ``s3://bucket/prefix``, or a folder
     (absolute once read); empty: nowhere."""
+    at_once: Annotated[int, Field(ge=1)] = 1
+    """Categories that a run of several works on at a time."""
     public_key: str = ""
     """PEM file; with one, only models signed with its private key are loaded. Absolute once read;
     empty: the file that ``GTRANS_PUBLIC_KEY`` names, if any."""
@@ -45,24 +62,51 @@ class Profile(BaseModel):
     @field_validator("public_key")
     @classmethod
     def _absolute_file(cls, path: str) -> str:
-        return cls._absolute_folder(path) if path else ""
+        return _absolute(path) if path else ""
 
     @field_validator("cache_store")
     @classmethod
     def _bucket_or_absolute_folder(cls, uri: str) -> str:
         if "://" in uri and not uri.startswith("s3://"):
             raise ValueError("must be s3://bucket/prefix or a folder")
-        return uri if "://" in uri or not uri else cls._absolute_folder(uri)
+        return uri if "://" in uri or not uri else _absolute(uri)
 
     @field_validator("store")
     @classmethod
-    def _absolute_folder(cls, store: str) -> str:
-        if "://" in store:
-            raise ValueError("must be a folder of this machine")
-        try:
-            return str(Path(store).expanduser().resolve())
-        except RuntimeError as error:  # no such user's home
-            raise ValueError(str(error)) from None
+    def _place_of_the_store(cls, store: str, info: ValidationInfo) -> str:
+        if info.data.get("cluster") is None:
+            if "://" in store:
+                raise ValueError("must be a folder of this machine")
+            return _absolute(store)
+        if not store.startswith("/"):
+            raise ValueError("must be an absolute path in the pods")
+        return store.rstrip("/")
+
+    @model_validator(mode="after")
+    def _reachable_from_pods(self) -> Profile:
+        if self.cluster is None:
+            return self
+        if not self.tracking_uri.startswith(("http://", "https://")):
+            raise ValueError("tracking_uri: pods need the address of an MLflow server")
+        volume = self.cluster.volume
+        if volume is None or not Path(self.store).is_relative_to(volume.mount):
+            raise ValueError("store: must lie in cluster.volume.mount")
+        return self
+
+    def require_cluster(self, name: str) -> Cluster:
+        """The cluster.
+
+        Raises:
+            ConfigError: when the profile (``name``) is of this machine.
+        """
+        if self.cluster is None:
+            raise ConfigError(f"profile {name} names no [cluster]: use cluster-cpu, cluster-gpu")
+        return self.cluster
+
+
+def known_profiles() -> tuple[str, ...]:
+    """The names of the profiles that come with the package."""
+    return tuple(sorted(file.stem for file in _FOLDER.glob("*.toml")))
 
 
 def load_profile(name: str, *, store: str | None = None, experiment: str | None = None) -> Profile:
@@ -89,12 +133,19 @@ def load_profile(name: str, *, store: str | None = None, experiment: str | None 
     return profile
 
 
+def _absolute(path: str) -> str:
+    try:
+        return str(Path(path).expanduser().resolve())
+    except RuntimeError as error:  # no such user's home
+        raise ValueError(str(error)) from None
+
+
 def _find(name: str) -> Path:
     if name.endswith(".toml") or "/" in name:
         return Path(name)
     path = _FOLDER / f"{name}.toml"
     if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in _FOLDER.glob("*.toml")))
+        known = ", ".join(known_profiles())
         raise ConfigError(f"profile '{name}' is not known: use one of {known}, or a .toml file")
     return path
 

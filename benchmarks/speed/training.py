@@ -150,7 +150,7 @@ class _Bench:
         inputs = self.spec.normalise(self.views[:1].to(_CPU))
         with FlopCounterMode(display=False) as counter:
             trans(inputs, [m[:1].to(_CPU) for m in self.maps])
-        return 3.0 * counter.get_total_flops()
+        return 3.0 * float(counter.get_total_flops())
 
     @torch.inference_mode()
     def scoring(self, batch: int) -> float:

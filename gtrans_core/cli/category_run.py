@@ -1,19 +1,21 @@
-"""One category through the compiled pipeline, as seen from the command line."""
+"""Categories through the compiled pipelines, as seen from the command line."""
 
 from __future__ import annotations
 
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from gtrans_core.cli.options import place_options
 from gtrans_core.data.known import KNOWN_SOURCES
-from gtrans_core.errors import DataError, StorageError
+from gtrans_core.errors import ConfigError, DataError, StorageError
 
 if TYPE_CHECKING:
     from gtrans_core.config import GTransConfig
@@ -40,6 +42,21 @@ class CategoryRun:
     def evaluation(self) -> Path:
         """The folder with the evaluation's record; Kubeflow puts a step's outputs side by side."""
         return Path(self.outcome.results["evaluate"]["report"]).with_name("evaluation")
+
+
+@dataclass(frozen=True)
+class CategoriesRun:
+    """A run of several categories that ended, well or not."""
+
+    job: LocalRun
+    outcomes: Mapping[str, Outcome]
+    """By category, in the order asked for."""
+    summary: Outcome
+    """Fails when one of them did."""
+
+    def report(self, category: str) -> Path:
+        """The HTML report of a category that ended well."""
+        return self.job.folder / f"report-{category}.html"
 
 
 def run_category(
@@ -69,31 +86,56 @@ def run_category(
         StorageError: when the store cannot be written.
         typer.Exit: when the user or the machine stopped it, after saying so.
     """
-    from gtrans_core.storage import require_writable
-    from gtrans_core.trust.keys import SigningKey
-    from pipelines.compile import COMPILED_CATEGORY
-    from pipelines.local import LocalRun, new_run_key
+    from rich.console import Console
 
-    parameters = {
-        "category": category,
-        "source": source,
-        "config": config.to_json(),
-        "store": place.store,
-        "cache_store": place.cache_store,
-        "tracking_uri": place.tracking_uri,
-        "experiment": place.experiment,
-        "gate": gate.to_json(),
-        "unsigned_models": place.trust.unsigned_now,
-    }
-    place.trust.require_key(SigningKey.from_environment())
-    require_writable(Path(place.store))
-    job = LocalRun(COMPILED_CATEGORY, parameters, Path(place.store) / "runs" / new_run_key())
-    run = CategoryRun(job, _execute(job, verbose))
+    from gtrans_core.cli.progress_view import progress_view
+    from pipelines import local, parameters
+    from pipelines.compile import COMPILED_CATEGORY
+
+    given = parameters.of_category(place, category, source, config, gate)
+    job = _job(place, COMPILED_CATEGORY, given)
+    with _ending_well(job), progress_view(Console(), local.STEPS, verbose) as on_event:
+        outcome = local.execute(job, on_event)
+    run = CategoryRun(job, outcome)
     if run.outcome.exit_code == 0:
-        try:
-            shutil.copyfile(run.outcome.results["evaluate"]["report"], run.report)
-        except OSError as error:
-            raise StorageError(f"{run.report}: cannot be written ({error.strerror})") from None
+        _keep(Path(run.outcome.results["evaluate"]["report"]), run.report)
+    return run
+
+
+def run_categories(
+    place: Profile,
+    gates: Mapping[str, Gate],
+    source: str,
+    config: GTransConfig,
+    *,
+    verbose: bool,
+) -> CategoriesRun:
+    """Run several categories, those that ``gates`` has; one that fails leaves the others.
+
+    Args:
+        place: where to run and to record; also how many at a time.
+        gates: of each category, what a version must reach to be promoted.
+        source: as ``source_of`` returns it.
+        config: every knob.
+        verbose: show what each step says.
+
+    Raises:
+        ConfigError, StorageError, typer.Exit: as ``run_category``.
+    """
+    from rich.console import Console
+
+    from gtrans_core.cli.progress_view import lines_view
+    from pipelines import local, parameters
+    from pipelines.compile import COMPILED_CATEGORIES
+
+    given = parameters.of_categories(place, gates, source, config)
+    job = _job(place, COMPILED_CATEGORIES, given)
+    with _ending_well(job):
+        ends, summary = local.execute_many(job, list(gates), lines_view(Console(), verbose))
+    run = CategoriesRun(job, ends, summary)
+    for category, end in ends.items():
+        if end.exit_code == 0:
+            _keep(Path(end.results["evaluate"]["report"]), run.report(category))
     return run
 
 
@@ -130,17 +172,34 @@ def explain_failure(run: CategoryRun, profile: str) -> None:
         sys.stderr.write(f"to finish: {shlex.join(command)}\n")
 
 
-def _execute(job: LocalRun, verbose: bool) -> Outcome:
-    from rich.console import Console
+def _job(place: Profile, compiled: Path, given: Mapping[str, Any]) -> LocalRun:
+    from gtrans_core.storage import require_writable
+    from gtrans_core.trust.keys import SigningKey
+    from pipelines.local import LocalRun, new_run_key
 
-    from gtrans_core.cli.progress_view import progress_view
-    from pipelines.local import STEPS, StopRequested, execute
+    if place.cluster is not None:
+        raise ConfigError("this profile is of a cluster: gtrans submit runs there")
+    place.trust.require_key(SigningKey.from_environment())
+    require_writable(Path(place.store))
+    return LocalRun(compiled, given, Path(place.store) / "runs" / new_run_key())
+
+
+@contextmanager
+def _ending_well(job: LocalRun) -> Iterator[None]:
+    """Say in a line why a run was cut off."""
+    from pipelines.local import StopRequested
 
     try:
-        with progress_view(Console(), STEPS, verbose) as on_event:
-            return execute(job, on_event)
+        yield
     except StopRequested as stop:
         sys.stderr.write(f"{stop}; the same command goes on from what is cached\n")
         raise typer.Exit(stop.exit_code) from None
     except OSError as error:
         raise StorageError(f"{job.folder}: the run cannot be kept ({error.strerror})") from None
+
+
+def _keep(file: Path, target: Path) -> None:
+    try:
+        shutil.copyfile(file, target)
+    except OSError as error:
+        raise StorageError(f"{target}: cannot be written ({error.strerror})") from None

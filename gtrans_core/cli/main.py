@@ -20,7 +20,11 @@ from gtrans_core.cli.register import register
 from gtrans_core.cli.release import release
 from gtrans_core.cli.resolve import resolve
 from gtrans_core.cli.run import run
+from gtrans_core.cli.runs import runs
+from gtrans_core.cli.schedule import schedule
 from gtrans_core.cli.serve import serve
+from gtrans_core.cli.stop import stop
+from gtrans_core.cli.submit import submit
 from gtrans_core.cli.trust import keys, sign
 from gtrans_core.errors import GTransError
 
@@ -33,6 +37,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run)
+app.command("submit")(submit)
+app.command("runs")(runs)
+app.command("stop")(stop)
+app.command("schedule")(schedule)
 app.command("predict")(predict)
 app.command("drift")(drift)
 app.command("register")(register)

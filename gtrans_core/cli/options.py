@@ -12,6 +12,30 @@ from gtrans_core.data.known import KNOWN_SOURCES
 SOURCES = "|".join(("DIR", "s3://...", *KNOWN_SOURCES))
 
 Category = Annotated[str, typer.Argument(metavar="CATEGORY", help="Such as bottle.")]
+Categories = Annotated[
+    list[str],
+    typer.Option(
+        "--category",
+        "-c",
+        metavar="NAME...|all",
+        help="Name of the category, such as bottle; several, or all that --data has.",
+    ),
+]
+MoreCategories = Annotated[
+    list[str] | None,
+    # What follows in `--category A B C`.
+    typer.Argument(metavar="CATEGORY", hidden=True),
+]
+Data = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        "-d",
+        metavar=SOURCES,
+        help="Where their images are: a folder that holds the category (in MVTec, VisA or BTAD "
+        "layout), an S3 prefix, or a known source. May be left out for the demo.",
+    ),
+]
 ConfigFile = Annotated[
     Path | None,
     typer.Option(
@@ -38,6 +62,22 @@ Store = Annotated[
 ]
 Experiment = Annotated[
     str | None, typer.Option("--experiment", help="MLflow experiment; default: the profile's.")
+]
+Host = Annotated[
+    str,
+    typer.Option(
+        "--host",
+        metavar="URL",
+        envvar="GTRANS_KFP_HOST",
+        help="Address of the Kubeflow Pipelines API; default: the profile's.",
+    ),
+]
+Namespace = Annotated[
+    str, typer.Option("--namespace", help="Of a multi-user Kubeflow; default: the profile's.")
+]
+Image = Annotated[
+    str,
+    typer.Option("--image", metavar="NAME@DIGEST", help="Of every step; default: the profile's."),
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what each step says.")]
 GateFile = Annotated[

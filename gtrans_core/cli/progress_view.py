@@ -42,6 +42,18 @@ def progress_view(
         yield _LiveView(progress, steps, verbose).show
 
 
+def lines_view(console: Console, verbose: bool) -> Callable[[Event], None]:
+    """Plain lines for several categories: which one, and how its step goes."""
+    view = _PlainView(console)
+
+    def show(event: Event) -> None:
+        if event["kind"] in ("started", "finished", "failed") or verbose:
+            who = f"{event['category']} {event['step']}".strip()
+            view.show({**event, "step": who})
+
+    return show
+
+
 class _OnceStarted(ProgressColumn):
     """A column that stays blank for a step that waits (rich would let its bar pulse)."""
 

@@ -1,41 +1,28 @@
-"""``gtrans run``: one category through the whole pipeline on this machine."""
+"""``gtrans run``: categories through the whole pipeline on this machine."""
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from gtrans_core.cli.category_run import explain_failure, run_category, source_of
 from gtrans_core.cli.options import (
-    SOURCES,
+    Categories,
     ConfigFile,
+    Data,
     Experiment,
     GateFile,
+    MoreCategories,
     Overrides,
     ProfileName,
     Store,
     Verbose,
     place_options,
 )
-from gtrans_core.data.known import KNOWN_SOURCES
-from gtrans_core.errors import ConfigError
 
 
 def run(
-    category: Annotated[
-        str, typer.Option("--category", "-c", help="Name of the category, such as bottle.")
-    ],
-    data: Annotated[
-        str,
-        typer.Option(
-            "--data",
-            "-d",
-            metavar=SOURCES,
-            help="Where its images are: a folder that holds the category (in MVTec, VisA or BTAD "
-            "layout), an S3 prefix, or a known source. May be left out for the demo.",
-        ),
-    ] = "",
+    category: Categories,
+    more: MoreCategories = None,
+    data: Data = "",
     config: ConfigFile = None,
     overrides: Overrides = None,
     gate: GateFile = None,
@@ -44,34 +31,31 @@ def run(
     experiment: Experiment = None,
     verbose: Verbose = False,
 ) -> None:
-    """Train, evaluate and register a detector for one category.
+    """Train, evaluate and register a detector for each category.
 
-    Runs the compiled pipeline: ingest, cache_features, train, evaluate, register.
+    Runs the compiled pipeline: ingest, cache_features, train, evaluate, register. With several
+    categories, one that fails leaves the others to finish.
     """
-    from gtrans_core.cli.summary import show_summary
+    from gtrans_core.cli.category_list import chosen_categories
+    from gtrans_core.cli.category_run import explain_failure, run_categories, run_category
+    from gtrans_core.cli.summary import show_ranking, show_summary
     from gtrans_core.config import load_config
     from pipelines.gates import load_gate
     from pipelines.profiles import load_profile
 
     place = load_profile(profile, store=store, experiment=experiment)
-    source = _source(data, category)
+    names, source = chosen_categories([*category, *(more or ())], data)
     settings = load_config(config, overrides or ())
-    finished = run_category(
-        place, category, source, settings, load_gate(category, gate), verbose=verbose
-    )
+    gates = {name: load_gate(name, gate) for name in names}
+    same_place = place_options(profile, place.store if store else None)
+    if len(names) > 1:
+        several = run_categories(place, gates, source, settings, verbose=verbose)
+        show_ranking(several, place, same_place)
+        if several.summary.exit_code:
+            raise typer.Exit(several.summary.exit_code)
+        return
+    finished = run_category(place, names[0], source, settings, gates[names[0]], verbose=verbose)
     if finished.outcome.exit_code:
         explain_failure(finished, profile)
         raise typer.Exit(finished.outcome.exit_code)
-    same_place = place_options(profile, place.store if store else None)
-    show_summary(finished.outcome.results, category, finished.report, place, same_place)
-
-
-def _source(data: str, category: str) -> str:
-    if not data and category == "demo":
-        return "demo"
-    if not data:
-        raise ConfigError(
-            f"--data is missing: say where the images of '{category}' are "
-            f"(a folder, s3://..., or one of {', '.join(KNOWN_SOURCES)})"
-        )
-    return source_of(data)
+    show_summary(finished.outcome.results, names[0], finished.report, place, same_place)

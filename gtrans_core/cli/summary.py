@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from gtrans_core.cli.category_run import CategoriesRun
     from pipelines.profiles import Profile
 
 _METRICS = {
@@ -26,6 +27,7 @@ _METRICS = {
     "au_pro_30": "AU-PRO@0.3",
     "au_pro_05": "AU-PRO@0.05",
 }
+_RANKED = ("image_auroc", "pixel_auroc", "au_pro_30")
 
 
 def show_summary(
@@ -67,15 +69,58 @@ def show_summary(
     console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
 
 
+def show_ranking(run: CategoriesRun, profile: Profile, place: Sequence[str]) -> None:
+    """Print how several categories did, best first, and name those that failed.
+
+    Args:
+        run: the run of them.
+        profile: where it ran and is recorded.
+        place: the options that lead other commands to the same place.
+    """
+    from pipelines.local import CRASHED
+
+    console = Console()
+    table = Table(box=None)
+    for heading in ("category", *(_METRICS[name] for name in _RANKED), "version"):
+        table.add_column(heading, justify="left" if heading == "category" else "right")
+    done = {name: end.results for name, end in run.outcomes.items() if end.exit_code == 0}
+
+    def place_of(name: str) -> float:
+        return -(done[name]["evaluate"]["metrics"].get(_RANKED[0]) or 0.0)
+
+    for name in sorted(done, key=place_of):
+        metrics = done[name]["evaluate"]["metrics"]
+        cells = (_number(metrics.get(metric)) for metric in _RANKED)
+        table.add_row(name, *cells, str(done[name]["register"]["version"]))
+    console.print()
+    console.print(table)
+    lines = ["", f"Reports  {run.job.folder}/report-CATEGORY.html", "Compare them in MLflow:"]
+    lines += record_lines(profile.tracking_uri, "")
+    lines += [f"  with the filter  tags.`gtrans.run_key` = '{run.job.folder.name}'"]
+    lines += ["Make one the champion, if it passes the gate:"]
+    lines += ["  " + shlex.join([program("gtrans"), "promote", "CATEGORY", *place])]
+    console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
+    failed = {name: end for name, end in run.outcomes.items() if end.exit_code}
+    for name, end in failed.items():
+        sys.stderr.write(f"error: {name}: {end.error}\n")
+    if failed or run.summary.exit_code == CRASHED:
+        sys.stderr.write(
+            f"error: {len(failed)} of {len(run.outcomes)} categories failed; the same command does "
+            f"only these again\nlog: {run.job.log}\n"
+        )
+
+
 def _metrics_table(metrics: Mapping[str, float | None], title: str) -> Table:
     table = Table(title=title, title_justify="left", box=None, show_header=False)
     table.add_column(min_width=24)
     table.add_column(justify="right")
     for key, label in _METRICS.items():
-        value = metrics.get(key)
-        known = value is not None and math.isfinite(value)
-        table.add_row(label, f"{value:.4f}" if known else "not available")
+        table.add_row(label, _number(metrics.get(key)))
     return table
+
+
+def _number(value: float | None) -> str:
+    return "not available" if value is None or not math.isfinite(value) else f"{value:.4f}"
 
 
 def record_lines(tracking_uri: str, page: str) -> list[str]:

@@ -85,7 +85,7 @@ def cache_features(
         DataError: when an image is gone or changed since ingest.
         StorageError: when there is no room, or the shared store refuses or does not answer.
     """
-    progress = Progress("cache_features")
+    progress = Progress("cache_features", settings.category)
     progress.started()
     config = GTransConfig.from_json(config_json)
     manifest = Manifest.read(train_manifest)

@@ -33,7 +33,7 @@ def check_drift(
         TrackingError: when MLflow cannot be reached.
         ConfigError: for a value out of its range.
     """
-    progress = Progress("check_drift")
+    progress = Progress("check_drift", settings.category)
     progress.started()
     model, drift = judge_version(
         settings.root,

@@ -73,7 +73,7 @@ def evaluate(
         ConfigError: when config or gate is not one.
         ModelError, DataError, WeightsError, StorageError: when something handed over is damaged.
     """
-    progress = Progress("evaluate")
+    progress = Progress("evaluate", settings.category)
     progress.started()
     config, gate = GTransConfig.from_json(config_json), Gate.from_json(gate_json)
     scorer, info = _load_scorer(settings, config, model, Manifest.read(train_manifest))

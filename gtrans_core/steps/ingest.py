@@ -30,7 +30,7 @@ def ingest(
         DataError: with every bad file, or when the category cannot serve this config.
         ConfigError, StorageError: for a bad config or an unreachable source.
     """
-    progress = Progress("ingest")
+    progress = Progress("ingest", settings.category)
     progress.started()
     config = GTransConfig.from_json(config_json)
     folder = fetch_category(

@@ -53,7 +53,7 @@ def register(
         TrackingError: when MLflow refuses or stays unreachable, with where the model is kept.
         ModelError: when the folders are damaged or do not belong together.
     """
-    progress = Progress("register")
+    progress = Progress("register", settings.category)
     progress.started()
     gate = Gate.from_json(gate_json)
     key = SigningKey.from_environment()

@@ -9,25 +9,48 @@ from gtrans_core.errors import GTransError, PreemptedError
 from gtrans_core.progress import Progress
 from gtrans_core.steps.settings import RunSettings
 from gtrans_core.tracking.runs import fail_run
+from gtrans_core.tracking.step_run import StepRun
+
+_OF_A_CATEGORY = ("ingest", "cache_features", "train", "evaluate", "register")
+"""Steps that have a run of their own below the category's."""
 
 
 @contextmanager
 def run_step(name: str, settings: RunSettings) -> Iterator[None]:
     """Run a step's function within; an error that a user can mend becomes an exit code.
 
-    The MLflow run, if the pipeline run has one by now, becomes FAILED. A preempted step leaves it
-    as it is, since the same step goes on later.
+    On an MLflow server the step has a run of its own (``StepRun``). The category's run, if there is
+    one by now, becomes FAILED. A preempted step leaves it as it is, since the same step goes on
+    later.
 
     Raises:
         SystemExit: with the error's exit code, after the one line was told.
     """
+    step_run = _step_run(name, settings)
     try:
         yield
     except GTransError as error:
-        Progress(name).failed(str(error), error.exit_code)
+        reason = f"{name}: {error}"
+        Progress(name, settings.category).failed(str(error), error.exit_code)
         if not isinstance(error, PreemptedError):
-            fail_run(settings.tracking, settings.run_key, settings.category)
+            fail_run(settings.tracking, settings.run_key, settings.category, reason)
+        _finish(step_run, reason)
         raise SystemExit(error.exit_code) from None
-    except Exception:
-        fail_run(settings.tracking, settings.run_key, settings.category)
+    except Exception as error:
+        reason = f"{name}: crashed ({type(error).__name__})"
+        fail_run(settings.tracking, settings.run_key, settings.category, reason)
+        _finish(step_run, reason)
         raise
+    _finish(step_run, "")
+
+
+def _step_run(name: str, settings: RunSettings) -> StepRun | None:
+    on_a_server = settings.tracking.server_uri.startswith(("http://", "https://"))
+    if name not in _OF_A_CATEGORY or not on_a_server:
+        return None
+    return StepRun(settings.tracking, settings.run_key, settings.category, name)
+
+
+def _finish(step_run: StepRun | None, failure: str) -> None:
+    if step_run is not None:
+        step_run.finish(failure)

@@ -38,7 +38,7 @@ def train(settings: RunSettings, config_json: str, feature_cache: Path, model: P
         TrainingError: when the loss is no longer finite or the device is not there.
         PreemptedError: after SIGTERM; the same step goes on later.
     """
-    progress = Progress("train")
+    progress = Progress("train", settings.category)
     progress.started()
     termination = TerminationSignal()
     config = GTransConfig.from_json(config_json)
@@ -52,7 +52,7 @@ def train(settings: RunSettings, config_json: str, feature_cache: Path, model: P
     started = time.monotonic()
     flusher = JournalFlusher(
         folder / "history.jsonl",
-        lambda: open_run(settings.tracking, settings.run_key, settings.category),
+        lambda: open_run(settings.tracking, settings.run_key, settings.category, step="train"),
     )
     try:
         with exclusive(folder):  # of two runs of one training, the second waits and reuses

@@ -1,4 +1,10 @@
-"""One MLflow run for each pipeline run, found again by every step through its tags."""
+"""One MLflow run for each category of a pipeline run, found again by every step through its tags.
+
+It is the run that is compared: it holds config, metrics and files. Runs of steps lie below it
+(``step_run``), and one of several categories heads theirs (``sweep``). Only the category's run has
+the tags that filters go by: ``gtrans.run_key`` finds all categories of a pipeline run,
+``gtrans.category`` all runs of a category.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +36,11 @@ PREFIX = "gtrans."
 CATEGORY_TAG = PREFIX + "category"
 RUN_KEY_TAG = PREFIX + "run_key"
 DATA_DIGEST_TAG = PREFIX + "data_digest"
+VERSION_TAG = PREFIX + "registered_version"
+FAILURE_TAG = PREFIX + "failure"
+STEP_TAG = PREFIX + "step"
+SWEEP_TAG = PREFIX + "sweep"
+PARENT_TAG = "mlflow.parentRunId"
 
 # What MLflow takes.
 _BATCH = 100
@@ -38,18 +49,22 @@ _DATASET_DIGEST_LENGTH = 36
 
 
 def find_or_create_run(
-    settings: TrackingSettings, run_key: str, category: str, name: str = ""
+    settings: TrackingSettings, run_key: str, category: str, name: str = "", step: str = ""
 ) -> str:
     """The run of this pipeline run and category: adopted, found by its tags, or made.
 
     A run that an orchestrator injected (``MLFLOW_RUN_ID``) is adopted by its id. Of two steps that
     make the run at the same time, both end up with the earlier one.
 
+    Kubeflow injects a run for each step. Register's, which logs everything, becomes the category's;
+    that of a step that is named here only gets the tag ``gtrans.step``.
+
     Args:
         settings: where.
         run_key: identifies the pipeline run (the KFP job id).
         category: what is trained; runs of several categories may share one key.
         name: shown in lists; by default ``CATEGORY-KEY``.
+        step: the step that writes, where an injected run is that step's own.
 
     Returns:
         The run's id.
@@ -62,8 +77,8 @@ def find_or_create_run(
     injected = injected_run_id()
     with reported(client.tracking_uri, f"open the run of {category}"):
         if injected:
-            return _adopt(client, injected, tags)
-        experiment = _experiment_id(client, settings)
+            return _adopt(client, injected, {STEP_TAG: step} if step else tags)
+        experiment = experiment_of(client, settings)
         if not _runs(client, experiment, tags):
             client.create_run(experiment, tags=tags, run_name=name or f"{category}-{run_key}")
         first, *repeated = _runs(client, experiment, tags)
@@ -72,14 +87,19 @@ def find_or_create_run(
         return first
 
 
-def open_run(settings: TrackingSettings, run_key: str, category: str, name: str = "") -> RunLogger:
+def open_run(
+    settings: TrackingSettings, run_key: str, category: str, name: str = "", step: str = ""
+) -> RunLogger:
     """``find_or_create_run``, ready to be written to."""
-    run_id = find_or_create_run(settings, run_key, category, name)
+    run_id = find_or_create_run(settings, run_key, category, name, step)
     return RunLogger(connect(settings.server_uri), run_id)
 
 
-def fail_run(settings: TrackingSettings, run_key: str, category: str) -> None:
-    """Mark the run FAILED if there is one; where MLflow does not answer, leave it as it is."""
+def fail_run(settings: TrackingSettings, run_key: str, category: str, reason: str) -> None:
+    """Mark the run FAILED if there is one, and say why in the tag ``gtrans.failure``.
+
+    Where MLflow does not answer, the run stays as it is.
+    """
     if not has_record(settings.server_uri):
         return
     with suppress(TrackingError):
@@ -89,7 +109,9 @@ def fail_run(settings: TrackingSettings, run_key: str, category: str) -> None:
             tags = {CATEGORY_TAG: category, RUN_KEY_TAG: run_key}
             found = experiment and _runs(client, experiment.experiment_id, tags)
         if found:
-            RunLogger(client, found[0]).finish("FAILED")
+            run = RunLogger(client, found[0])
+            run.log_lineage({FAILURE_TAG: reason})
+            run.finish("FAILED")
 
 
 class RunLogger:
@@ -188,9 +210,17 @@ def _adopt(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> str:
     return str(run.info.run_id)
 
 
-def _experiment_id(client: MlflowClient, settings: TrackingSettings) -> str:
+def experiment_of(client: MlflowClient, settings: TrackingSettings) -> str:
+    """The id of the experiment of these settings, made if need be; an injected run's is its own.
+
+    Raises:
+        TrackingError: when the experiment was deleted.
+    """
     from mlflow.exceptions import MlflowException
 
+    injected = injected_run_id()
+    if injected:
+        return str(client.get_run(injected).info.experiment_id)
     found = client.get_experiment_by_name(settings.experiment)
     if found is None:
         try:

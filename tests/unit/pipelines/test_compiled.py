@@ -9,11 +9,18 @@ import yaml
 
 from components.image import IMAGE
 from gtrans_core.config import GTransConfig
-from pipelines.compile import COMPILED, compile_all, compiled
+from pipelines.compile import COMPILED, PIPELINES, compile_all, compiled
 from pipelines.gates import load_gate
 from pipelines.local import STEPS
+from pipelines.profiles import known_profiles, load_profile
 
 RUN = {"run_key", "category", "store", "tracking_uri", "experiment"}
+PLACEMENT = {
+    "node_selector": {},
+    "tolerations": [],
+    "accelerator_node_selector": {},
+    "accelerator_tolerations": [],
+}
 PARAMETERS = {
     "ingest": RUN | {"source", "config"},
     "cache-features": RUN | {"config", "cache_store"},
@@ -52,7 +59,7 @@ OUTPUTS = {
 
 @pytest.fixture(scope="module")
 def text() -> str:
-    return compiled("category")
+    return compiled("category", load_profile("local"))
 
 
 @pytest.fixture(scope="module")
@@ -66,19 +73,19 @@ def tasks(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_committed_yaml_is_fresh_and_compiling_gives_the_same_bytes(tmp_path: Path):
-    names = [path.name for path in compile_all(tmp_path)]
-    assert sorted(names) == sorted(path.name for path in COMPILED.iterdir())
+    names = [path.relative_to(tmp_path) for path in compile_all(tmp_path)]
+    assert sorted(names) == sorted(p.relative_to(COMPILED) for p in COMPILED.glob("*/*"))
+    assert len(names) == len(PIPELINES) * len(known_profiles())
     for name in names:
         fresh, committed = (tmp_path / name).read_text(), (COMPILED / name).read_text()
         assert fresh == committed, f"{name} is stale: run `make compile` and commit"
 
 
-@pytest.mark.parametrize("name", ["category", "drift"])
-def test_it_is_ascii_and_names_no_machine(name: str):
-    text = compiled(name)
-    assert text.isascii()
+@pytest.mark.parametrize("path", sorted(COMPILED.glob("*/*.yaml")), ids=str)
+def test_it_is_ascii_and_names_no_machine(path: Path):
+    text = path.read_text(encoding="ascii")
     checkout = Path(__file__).resolve().parents[3]
-    for place in (str(checkout), str(Path.home()), "/tmp", "http://", "https://", "localhost"):  # noqa: S108
+    for place in (str(checkout), str(Path.home()), "http://", "https://", "localhost"):
         assert place not in text
 
 
@@ -98,8 +105,11 @@ def test_parameters_and_defaults(spec: dict[str, Any]):
         "experiment",
         "gate",
         "unsigned_models",
+        *PLACEMENT,
     }
-    assert all(value["parameterType"] == "STRING" for value in parameters.values())
+    types = {"node_selector": "STRUCT", "tolerations": "LIST"}
+    for name, value in parameters.items():
+        assert value["parameterType"] == types.get(name.removeprefix("accelerator_"), "STRING")
     assert all(value["description"] for value in parameters.values())
     defaults = {k: v["defaultValue"] for k, v in parameters.items() if "defaultValue" in v}
     assert defaults == {
@@ -108,6 +118,7 @@ def test_parameters_and_defaults(spec: dict[str, Any]):
         "experiment": "gtrans",
         "gate": load_gate().to_json(),
         "unsigned_models": "refuse",
+        **PLACEMENT,
     }
     assert GTransConfig.from_json(defaults["config"]) == GTransConfig()
 
@@ -170,7 +181,7 @@ def test_kubeflow_never_answers_from_its_own_cache(tasks: dict[str, Any], task: 
 
 
 def test_the_drift_pipeline_is_one_task_that_is_asked_anew_each_time():
-    spec = yaml.safe_load(compiled("drift"))
+    spec = yaml.safe_load(compiled("drift", load_profile("local")))
     [(name, task)] = spec["root"]["dag"]["tasks"].items()
     assert name == "check-drift"
     assert task["cachingOptions"] == {}
@@ -191,6 +202,7 @@ def test_the_drift_pipeline_is_one_task_that_is_asked_anew_each_time():
         "defect_share": 0.05,
         "fail_on_drift": True,
         "experiment": "gtrans",
+        **PLACEMENT,
     }
 
 

@@ -57,7 +57,7 @@ def test_a_public_key_is_the_profiles_or_else_the_environments(
     ("text", "message"),
     [
         ('store = "a"\nunsigned_models = true', "unsigned_models: "),
-        ('store = "a"\nstroe = "b"', "unknown key 'stroe'; a profile has store, "),
+        ('store = "a"\nstroe = "b"', "unknown key 'stroe'; a profile has cluster, "),
         ('experiment = "a"', "store: Field required"),
         ('store = ""', "store: "),
         ('store = "s3://bucket"', "must be a folder of this machine"),
@@ -79,7 +79,9 @@ def test_a_password_in_the_address_is_refused_and_not_repeated(tmp_path: Path):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(ConfigError, match="'lokal' is not known: use one of local"):
+    with pytest.raises(
+        ConfigError, match="'lokal' is not known: use one of cluster-cpu, cluster-gpu, local"
+    ):
         load_profile("lokal")
 
 

@@ -1,0 +1,80 @@
+"""A run in MLflow for one step of a pipeline run: when it ran, and how it ended.
+
+It lies below the category's run and carries neither ``gtrans.category`` nor ``gtrans.run_key``, so
+that no filter for the runs one compares finds it. Only where there is an MLflow server: an embedded
+record has one run a category, and no step waits seconds for MLflow to be imported.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from gtrans_core.errors import TrackingError
+from gtrans_core.tracking.client import TrackingSettings, connect, injected_run_id, reported
+from gtrans_core.tracking.runs import (
+    FAILURE_TAG,
+    PARENT_TAG,
+    STEP_TAG,
+    RunLogger,
+    experiment_of,
+    find_or_create_run,
+)
+
+PATIENCE_S = 20.0
+"""How long a step that is done waits for a server that does not answer."""
+
+
+class StepRun:
+    """Opened in the background while the step works; a dead server costs the step nothing."""
+
+    def __init__(self, settings: TrackingSettings, run_key: str, category: str, step: str) -> None:
+        self._settings = settings
+        self._run_key, self._category, self._step = run_key, category, step
+        self._started = time.time()
+        self._run: RunLogger | None = None
+        self._opening = _in_background(self._open)
+
+    def finish(self, failure: str = "") -> None:
+        """End the run: FAILED with a reason, else FINISHED. Where MLflow is down, leave it."""
+        closing = _in_background(lambda: self._close(failure))
+        closing.join(PATIENCE_S)
+
+    def _open(self) -> None:
+        client = connect(self._settings.server_uri)
+        with reported(client.tracking_uri, f"open the run of {self._step}"):
+            injected = injected_run_id()
+            if injected:
+                client.set_tag(injected, STEP_TAG, self._step)
+                self._run = RunLogger(client, injected)
+                return
+            parent = find_or_create_run(self._settings, self._run_key, self._category)
+            made = client.create_run(
+                experiment_of(client, self._settings),
+                start_time=int(self._started * 1000),
+                tags={STEP_TAG: self._step, PARENT_TAG: parent},
+                run_name=f"{self._category}-{self._step}",
+            )
+            self._run = RunLogger(client, made.info.run_id)
+
+    def _close(self, failure: str) -> None:
+        self._opening.join()
+        if self._run is None:
+            return
+        self._run.log_metrics({"step_seconds": round(time.time() - self._started, 1)})
+        if failure:
+            self._run.client.set_tag(self._run.run_id, FAILURE_TAG, failure)
+        self._run.finish("FAILED" if failure else "FINISHED")
+
+
+def _in_background(work: Callable[[], None]) -> threading.Thread:
+    def quietly() -> None:
+        with suppress(TrackingError):
+            work()
+
+    # A daemon: the step's process may end while MLflow does not answer.
+    thread = threading.Thread(target=quietly, daemon=True)
+    thread.start()
+    return thread
