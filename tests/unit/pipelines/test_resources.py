@@ -7,23 +7,30 @@ import pytest
 import yaml
 
 from components.image import IMAGE
+from gtrans_core.config import GTransConfig, load_config
 from gtrans_core.errors import ConfigError
+from pipelines import parameters
 from pipelines.cluster import STEPS
 from pipelines.compile import compiled
+from pipelines.gates import load_gate
 from pipelines.profiles import Profile, load_profile
 from pipelines.resources import SCRATCH, SHARED_MEMORY
 
 CPU, GPU = "cluster-cpu", "cluster-gpu"
-ACCELERATED = {"cache_features", "train", "evaluate"}
+ACCELERATED = {"train"}
 
 PLANT = """
-store = "s3://plant/gtrans"
+store = "/plant/gtrans"
+cache_store = "s3://plant/caches"
 tracking_uri = "https://mlflow.plant"
 at_once = 7
 [cluster]
 image = "plant/gtrans-python@sha256:0123"
 image_pull_secret = "plant-images"
 env = { AWS_REGION = "eu-central-1" }
+[cluster.volume]
+claim = "plant"
+mount = "/plant"
 [[cluster.secrets]]
 name = "plant-s3"
 env = { id = "AWS_ACCESS_KEY_ID", key = "AWS_SECRET_ACCESS_KEY" }
@@ -155,7 +162,8 @@ def test_a_profile_of_ones_own(planted: Compiled):
     assert planted.container("ingest")["resources"]["resourceCpuLimit"] == "1"  # the default
     for step in planted.steps():
         pod = planted.pod(step)
-        assert "pvcMount" not in pod  # its store is S3
+        [volume] = pod["pvcMount"]
+        assert (volume["constant"], volume["mountPath"]) == ("plant", "/plant")
         assert [secret["secretName"] for secret in pod["imagePullSecret"]] == ["plant-images"]
         [as_env] = pod["secretAsEnv"]
         assert as_env["secretName"] == "plant-s3"
@@ -196,6 +204,24 @@ def test_the_summary_runs_after_the_loop_whatever_happened_there(plant: Profile)
     assert tasks["summarize"]["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
 
 
+def test_a_training_that_is_given_a_gpu_does_not_settle_for_less(plant: Profile):
+    def device(place: Profile, asked: str = "auto") -> str:
+        config = load_config(overrides=[f"training.device={asked}"])
+        given = parameters.of_category(place, "bottle", "s3://plant/data", config, load_gate())
+        return GTransConfig.from_json(given["config"]).training.device
+
+    assert device(plant) == device(load_profile(GPU)) == "cuda"
+    assert device(plant, "cpu") == "cpu"
+    assert device(load_profile(CPU)) == "auto"
+    cluster = plant.cluster.model_copy(update={"cpu_fallback": True})
+    assert device(plant.model_copy(update={"cluster": cluster})) == "auto"
+
+
+def test_the_shared_caches_are_a_parameter(plant: Profile):
+    given = parameters.of_category(plant, "bottle", "demo", GTransConfig(), load_gate())
+    assert given["cache_store"] == "s3://plant/caches"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -203,8 +229,8 @@ def test_the_summary_runs_after_the_loop_whatever_happened_there(plant: Profile)
         ("[cluster.steps.train]\nmemory = '2 GB'", r"cluster\.steps\.train\.memory"),
         ("[cluster.steps.train]\ngpu = 1", r"cluster\.steps\.train\.gpu"),
         ("[[cluster.secrets]]\nname = 'Upper'", r"cluster\.secrets"),
-        ("[cluster.volume]\nclaim = 'c'\nmount = '/other'", "must be s3://..., or lie in"),
-        ("[cluster]\nimage = ''", "must be s3://..., or lie in"),
+        ("[cluster.volume]\nclaim = 'c'\nmount = '/other'", "must lie in cluster.volume.mount"),
+        ("[cluster]\nimage = ''", "must lie in cluster.volume.mount"),
     ],
 )
 def test_a_mistake_in_a_profile_is_named(tmp_path: Path, text: str, message: str):
@@ -218,7 +244,8 @@ def test_a_mistake_in_a_profile_is_named(tmp_path: Path, text: str, message: str
     ("place", "message"),
     [
         ('store = "relative"\ntracking_uri = "https://m"', "absolute path in the pods"),
-        ('store = "s3://b/p"\ntracking_uri = "sqlite:///m.db"', "address of an MLflow server"),
+        ('store = "s3://b/p"\ntracking_uri = "https://m"', "absolute path in the pods"),
+        ('store = "/b/p"\ntracking_uri = "sqlite:///m.db"', "address of an MLflow server"),
     ],
 )
 def test_pods_reach_store_and_record(tmp_path: Path, place: str, message: str):
