@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import boto3
 import pytest
 import timm
 import torch
@@ -84,7 +83,7 @@ def plant(s3_server, processes, tmp_path_factory) -> Iterator[Plant]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in s3_server.environment.items():
             patch.setenv(name, value)
-        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        s3_server.client().create_bucket(Bucket=BUCKET)
         bucket = open_store(f"s3://{BUCKET}")
         for path in (root / "weave").rglob("*.png"):
             bucket.write(f"images/weave/{path.relative_to(root / 'weave')}", path.read_bytes())

@@ -185,7 +185,6 @@ def test_the_drift_pipeline_is_one_task_that_is_asked_anew_each_time():
     parameters = spec["root"]["inputDefinitions"]["parameters"]
     defaults = {k: v["defaultValue"] for k, v in parameters.items() if "defaultValue" in v}
     assert defaults == {
-        "cache_store": "",
         "since": "7d",
         "alpha": 0.01,
         "defect_share": 0.05,

@@ -65,7 +65,7 @@ def test_a_public_key_is_the_profiles_or_else_the_environments(
     ("text", "message"),
     [
         ('store = "a"\nunsigned_models = true', "unsigned_models: "),
-        ('store = "a"\ncache_store = "gs://b"', "cache_store: .*s3://bucket/prefix or a folder"),
+        ('store = "a"\ncache_store = "gs://b"', "must be s3://bucket/prefix or a folder"),
         ('store = "a"\nstroe = "b"', "unknown key 'stroe'; a profile has store, "),
         ('experiment = "a"', "store: Field required"),
         ('store = ""', "store: "),
