@@ -237,5 +237,7 @@ def _s3_file(config: AgnConfig, downloads: Path) -> Path:
         raise WeightsError(f"agn.weights {config.weights}: expected s3://BUCKET/KEY")
     prefix, _, name = config.weights.rpartition("/")
     path = downloads / digest_of(config.weights) / name  # many buckets have a model.safetensors
-    open_store(prefix).download(name, path)
+    # Only a pin tells that what was fetched before is still what the address stands for.
+    if not (path.is_file() and sha256_file(path) == config.weights_sha256):
+        open_store(prefix).download(name, path)
     return path

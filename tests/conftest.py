@@ -185,14 +185,12 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
 @pytest.fixture
 def s3_bucket(s3_server: Seaweed, monkeypatch: pytest.MonkeyPatch) -> str:
     """An empty bucket of the real server's; the environment points boto3 to it."""
-    import boto3
-
     for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL_S3"):
         monkeypatch.delenv(name, raising=False)
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     bucket = f"test-{secrets.token_hex(6)}"
-    boto3.client("s3").create_bucket(Bucket=bucket)
+    s3_server.client().create_bucket(Bucket=bucket)
     return bucket
 
 

@@ -80,14 +80,14 @@ class S3Store:
                 if not condition_failed(error):
                     raise
                 # Our own first try may have arrived, and only its answer got lost.
-                return attempt > 1 and self._etag(key) == _md5(data).hexdigest()
+                return attempt > 1 and _noted_sha256(self._head(key)) == _sha256(data)
             return True
 
         return self._retrying(name, put)
 
     def exists(self, name: str) -> bool:
         """Whether there is such an object."""
-        return self._retrying(name, lambda: self._etag(self._key(name)) is not None)
+        return self._retrying(name, lambda: bool(self._head(self._key(name))))
 
     def list(self, prefix: str = "") -> Sequence[Entry]:
         """Every object whose name starts with ``prefix``, by name (folder markers left out)."""
@@ -158,15 +158,15 @@ class S3Store:
         except BotoCoreError as error:
             raise translated(self._url(key), self._endpoint, error) from None
 
-    def _etag(self, key: str) -> str | None:
-        """The object's ETag; None when there is no such object."""
+    def _head(self, key: str) -> Mapping[str, Any]:
+        """What is known of an object; empty when there is no such object."""
         try:
-            answer = self._client.head_object(Bucket=self.bucket, Key=key)
+            answer: Mapping[str, Any] = self._client.head_object(Bucket=self.bucket, Key=key)
         except ClientError as error:
             if is_missing_object(error):
-                return None
+                return {}
             raise
-        return str(answer["ETag"]).strip('"')
+        return answer
 
     def _pages(self, prefix: str, **options: str) -> Sequence[Mapping[str, Any]]:
         paginator = self._client.get_paginator("list_objects_v2")
@@ -238,7 +238,11 @@ def _md5(data: bytes = b"") -> hashlib._Hash:
 
 
 def _note_of(data: bytes) -> dict[str, str]:
-    return {_SHA256_NOTE: hashlib.sha256(data).hexdigest()}
+    return {_SHA256_NOTE: _sha256(data)}
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _base64(digest: bytes) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-import boto3
 import pytest
 
 from gtrans_core.data.download import download
@@ -36,7 +35,7 @@ def s3_bucket(s3_server) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in s3_server.environment.items():
             patch.setenv(name, value)
-        boto3.client("s3").create_bucket(Bucket="faults")
+        s3_server.client().create_bucket(Bucket="faults")
         store = S3Store("s3://faults/p", QUICK)
         store.write("small", BODY)
         store.write("large", LARGE)
@@ -134,7 +133,7 @@ def test_lost_answer_to_a_conditional_write(store, proxy) -> None:
 
 def test_bytes_that_change_on_their_way_there_are_refused(store, s3_server, s3_bucket) -> None:
     """The server compares what comes with our sha256, and keeps it for those who read."""
-    client = boto3.client("s3", endpoint_url=s3_server.url)
+    client = s3_server.client()
     kept = client.head_object(Bucket=s3_bucket, Key="p/small", ChecksumMode="ENABLED")
     assert kept["ChecksumSHA256"]
     with pytest.raises(client.exceptions.ClientError, match="BadDigest"):
@@ -160,9 +159,9 @@ def test_refusals_end_at_once_in_one_line(
     assert names_in(tmp_path) == []
 
 
-def test_presigned_address_works_until_it_expires(s3_bucket, tmp_path: Path) -> None:
+def test_presigned_address_works_until_it_expires(s3_server, s3_bucket, tmp_path: Path) -> None:
     """``GTRANS_MVTEC_URL`` and its like may be one."""
-    client = boto3.client("s3")
+    client = s3_server.client()
     client.put_object(Bucket=s3_bucket, Key="a.tar", Body=BODY)
     address = {"Bucket": s3_bucket, "Key": "a.tar"}
     good, expired = (

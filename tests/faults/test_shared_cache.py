@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ class Machines:
     builder: object
     shared: str
     tmp_path: Path
+    client: Any
 
     @property
     def bucket(self) -> Store:
@@ -37,8 +39,8 @@ class Machines:
 
 
 @pytest.fixture
-def machines(builder, s3_bucket: str, tmp_path: Path) -> Machines:
-    return Machines(builder, f"s3://{s3_bucket}/caches/", tmp_path)
+def machines(builder, s3_server, s3_bucket: str, tmp_path: Path) -> Machines:
+    return Machines(builder, f"s3://{s3_bucket}/caches/", tmp_path, s3_server.client())
 
 
 def shards_of(files: dict[str, bytes]) -> list[str]:
@@ -129,8 +131,6 @@ def test_unreachable_bucket_is_one_line(machines, monkeypatch) -> None:
 
 
 def delete(machines: Machines, name: str) -> None:
-    import boto3
-
     bucket, _, prefix = machines.shared.removeprefix("s3://").partition("/")
     key = f"{prefix}{machines.builder.identity.key}/{name}"
-    boto3.client("s3").delete_object(Bucket=bucket, Key=key)
+    machines.client.delete_object(Bucket=bucket, Key=key)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -10,57 +9,69 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import boto3
 import pytest
 import timm
+import torch
 from safetensors.torch import save
 
+from gtrans_core.cache import CachedFeatures, load_cache
+from gtrans_core.config import load_config
 from gtrans_core.data.demo import generate_demo
+from gtrans_core.errors import StorageError, WeightsError
+from gtrans_core.steps.cache_features import FeatureCacheRef, cache_features
+from gtrans_core.steps.ingest import ingest
+from gtrans_core.steps.settings import RunSettings
 from gtrans_core.storage import open_store, sha256_file
 from tests.support.seaweed import SECRET_KEY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 BUCKET = "plant"
-SMALL = [
-    "--set=image.size=64",
-    "--set=agn.backbone=test_efficientnet",
-    "--set=agn.taps=[4, 8, 16]",
-    "--set=trans.token_width=16",
-    "--set=training.epochs=2",
-    "--set=training.batch_size=8",
-    "--set=evaluation.false_alarm_rate=0.2",
-    "--set=agn.weights=s3://plant/weights/tiny.safetensors",
-]
+SOURCE = f"s3://{BUCKET}/images"
+CACHES = f"s3://{BUCKET}/caches"
+SMALL = (
+    "image.size=64",
+    "agn.backbone=test_efficientnet",
+    "agn.taps=[4, 8, 16]",
+    f"agn.weights=s3://{BUCKET}/weights/tiny.safetensors",
+    "trans.token_width=16",
+    "training.epochs=2",
+    "training.batch_size=8",
+    "training.threads=1",
+    "evaluation.false_alarm_rate=0.2",
+)
 
 
 @dataclass(frozen=True)
 class Plant:
-    """A bucket with images and weights, an MLflow server that keeps its artifacts there."""
+    """A bucket with images and weights, and an MLflow server that keeps its artifacts there."""
 
     root: Path
-    weights_sha256: str
+    overrides: tuple[str, ...]
 
-    def run(self, store: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """``gtrans run`` on a machine with this store and nothing else."""
-        source = ["--category", "weave", "--data", f"s3://{BUCKET}/images"]
-        place = ["--profile", str(self.root / "plant.toml"), "--store", str(self.root / store)]
-        pin = f"--set=agn.weights_sha256={self.weights_sha256}"
+    def run(self) -> subprocess.CompletedProcess[str]:
+        """``gtrans run`` on a machine that has nothing but a profile."""
+        place = ["--profile", str(self.root / "plant.toml"), "--store", str(self.root / "one")]
+        knobs = [f"--set={override}" for override in self.overrides]
+        source = ["--category", "weave", "--data", SOURCE]
         return subprocess.run(
-            [sys.executable, "-m", "gtrans_core.cli.main", "run", *source, *place, *SMALL, pin],
+            [sys.executable, "-m", "gtrans_core.cli.main", "run", *source, *place, *knobs],
             cwd=self.root,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             capture_output=True,
             text=True,
             check=False,
         )
 
-    def events(self, store: str) -> dict[str, dict]:
-        """What each step of the newest run reported at its end."""
-        newest = max((self.root / store / "runs").iterdir())
-        lines = (newest / "progress.jsonl").read_text().splitlines()
-        events = map(json.loads, lines)
-        return {e["step"]: e["results"] for e in events if e["kind"] == "finished"}
+    def cache_elsewhere(self, *overrides: str) -> CachedFeatures:
+        """Ingest and cache_features as on a second machine, in this process."""
+        config = load_config(None, [*self.overrides, *overrides]).to_json()
+        folder = self.root / "two"
+        settings = RunSettings("run", "weave", str(folder), "sqlite:///none.db", "test")
+        train, features = folder / "train.json", folder / "features.json"
+        ingest(settings, SOURCE, config, train, folder / "test.json")
+        cache_features(settings, config, train, features, cache_store=CACHES)
+        return FeatureCacheRef.read(features).load()
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +83,7 @@ def plant(s3_server, processes, tmp_path_factory) -> Iterator[Plant]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in s3_server.environment.items():
             patch.setenv(name, value)
-        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        s3_server.client().create_bucket(Bucket=BUCKET)
         bucket = open_store(f"s3://{BUCKET}")
         for path in (root / "weave").rglob("*.png"):
             bucket.write(f"images/weave/{path.relative_to(root / 'weave')}", path.read_bytes())
@@ -80,42 +91,40 @@ def plant(s3_server, processes, tmp_path_factory) -> Iterator[Plant]:
         artifacts = f"s3://{BUCKET}/mlflow"
         with processes.mlflow_server(root, processes.free_port(), artifacts=artifacts) as uri:
             (root / "plant.toml").write_text(
-                f'store = "store"\ncache_store = "s3://{BUCKET}/caches"\ntracking_uri = "{uri}"\n'
+                f'store = "store"\ncache_store = "{CACHES}"\ntracking_uri = "{uri}"\n'
                 'unsigned_models = "allow"\n'
             )
-            yield Plant(root, sha256_file(weights))
+            yield Plant(root, (*SMALL, f"agn.weights_sha256={sha256_file(weights)}"))
 
 
-def test_everything_lives_on_s3(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = plant.run("one")
-    assert first.returncode == 0, first.stdout + first.stderr
-    assert plant.events("one")["cache_features"]["computed"] > 0
+def test_everything_lives_on_s3(plant: Plant) -> None:
+    done = plant.run()
+    assert done.returncode == 0, done.stdout + done.stderr
     bucket = open_store(f"s3://{BUCKET}")
     artifacts = {Path(entry.name).name for entry in bucket.list("mlflow/")}
     assert {"MLmodel", "report.html"} <= artifacts, "the model and the report"
-    caches = [Path(entry.name).name for entry in bucket.list("caches/")]
-    assert "cache.json" in caches
+    index, *_ = [e.name for e in bucket.list("caches/") if e.name.endswith("/cache.json")]
+    here = load_cache(plant.root / "one" / "cache" / Path(index).parent.name)
 
-    second = plant.run("two")  # another machine: nothing is here
-    assert second.returncode == 0, second.stdout + second.stderr
-    fetched = plant.events("two")["cache_features"]
-    assert (fetched["computed"], fetched["reused"]) == (0, True)
-    for said in (first, second):
-        assert SECRET_KEY not in said.stdout + said.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gtrans_core.cache._compute_shard", None)  # nothing is computed again
+        elsewhere = plant.cache_elsewhere()
+    assert elsewhere.digests == here.digests
+    assert all(torch.equal(a, b) for a, b in zip(elsewhere.maps, here.maps, strict=True))
+
+    assert SECRET_KEY not in done.stdout + done.stderr
     for path in plant.root.rglob("*"):
-        if path.is_file() and "server" not in path.name:
-            assert SECRET_KEY.encode() not in path.read_bytes(), path
+        assert not path.is_file() or SECRET_KEY.encode() not in path.read_bytes(), path
 
 
-def test_wrong_secret_is_refused_in_one_line(plant: Plant) -> None:
-    refused = plant.run("three", AWS_SECRET_ACCESS_KEY="CANARY-of-somebody-else")
-    assert refused.returncode == 6
-    assert "the secret key is wrong; check AWS_SECRET_ACCESS_KEY" in refused.stderr
-    assert "Traceback" not in refused.stdout + refused.stderr
-    assert "CANARY" not in refused.stdout + refused.stderr
+def test_wrong_secret_is_refused_in_one_line(plant: Plant, monkeypatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "CANARY-of-somebody-else")
+    with pytest.raises(StorageError, match="the secret key is wrong") as caught:
+        plant.cache_elsewhere()
+    assert "\n" not in str(caught.value)
+    assert "CANARY" not in str(caught.value)
 
 
 def test_other_weights_than_the_pinned_ones_are_refused(plant: Plant) -> None:
-    other = Plant(plant.root, "0" * 64).run("four")
-    assert other.returncode == 5
-    assert "is not the pinned" in other.stderr
+    with pytest.raises(WeightsError, match="is not the pinned"):
+        plant.cache_elsewhere(f"agn.weights_sha256={'0' * 64}")

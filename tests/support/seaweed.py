@@ -14,6 +14,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import boto3
 
 START_SECONDS = 90
 ACCESS_KEY = "test-key"
@@ -37,6 +40,12 @@ class Seaweed:
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
+
+    def client(self) -> Any:
+        """A client of boto3's with these credentials, whatever session was made before."""
+        return boto3.session.Session(
+            ACCESS_KEY, SECRET_KEY, region_name=self.environment["AWS_DEFAULT_REGION"]
+        ).client("s3", endpoint_url=self.url)
 
 
 @contextmanager

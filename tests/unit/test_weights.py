@@ -238,6 +238,16 @@ class TestS3:
             config.model_copy(update={"weights_sha256": "0" * 64}), tmp_path
         )
 
+    @pytest.mark.usefixtures("brief_retries")
+    def test_a_pinned_object_is_fetched_once(self, put, s3_at, tmp_path: Path) -> None:
+        sha256 = hashlib.sha256(put("tiny.safetensors")).hexdigest()
+        config = tiny(weights="s3://factory/tiny.safetensors", weights_sha256=sha256)
+        load_guide(config, tmp_path)
+        s3_at("http://127.0.0.1:9")  # nobody listens
+        assert load_guide(config, tmp_path).weights_sha256 == sha256
+        next(tmp_path.rglob("tiny.safetensors")).write_bytes(b"damaged")
+        assert "no connection" in refused(config, tmp_path, GTransError)
+
     def test_equal_names_do_not_collide(self, put, tmp_path: Path) -> None:
         """Many a folder has a model.safetensors; a fan-out may read two of them at once."""
         for key in ("a/model.safetensors", "longer/model.safetensors"):

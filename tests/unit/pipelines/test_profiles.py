@@ -37,6 +37,14 @@ def test_a_profile_may_be_a_file_with_a_server(tmp_path: Path):
     assert (profile.store, profile.tracking_uri) == ("/srv/gtrans", "http://mlflow.plant:5000")
 
 
+def test_caches_are_shared_in_a_bucket_or_a_folder(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_profile(write(tmp_path, 'store = "a"')).cache_store == ""
+    for text, expected in (("s3://b/caches", "s3://b/caches"), ("b", f"{tmp_path}/b")):
+        profile = load_profile(write(tmp_path, f'store = "a"\ncache_store = "{text}"'))
+        assert profile.cache_store == expected
+
+
 def test_unsigned_models_are_refused_unless_a_profile_says_otherwise(tmp_path: Path):
     assert load_profile("local").trust == TrustPolicy(unsigned="allow")
     assert load_profile(write(tmp_path, 'store = "a"')).trust == TrustPolicy()
@@ -57,6 +65,7 @@ def test_a_public_key_is_the_profiles_or_else_the_environments(
     ("text", "message"),
     [
         ('store = "a"\nunsigned_models = true', "unsigned_models: "),
+        ('store = "a"\ncache_store = "gs://b"', "must be s3://bucket/prefix or a folder"),
         ('store = "a"\nstroe = "b"', "unknown key 'stroe'; a profile has cluster, "),
         ('experiment = "a"', "store: Field required"),
         ('store = ""', "store: "),

@@ -102,7 +102,15 @@ def test_killed_writer_never_leaves_a_torn_file(tmp_path: Path) -> None:
         assert path.read_bytes() in (b"a" * 4_000_000, b"b" * 4_000_000)
 
 
-def test_publish_first_wins(tmp_path: Path) -> None:
+@pytest.mark.parametrize("links", [True, False])
+def test_publish_first_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    """Also on a file system that has no hard links."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", refuse)
     final = tmp_path / "shard"
     for content in (b"first", b"second"):
         temporary = tmp_path / f"temporary-{content.decode()}"

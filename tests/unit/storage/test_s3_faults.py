@@ -1,4 +1,7 @@
-"""What a bad S3 does to us: a server that answers each request with the next scripted fault."""
+"""What a bad S3 does to us: a server that answers each request with the next scripted fault.
+
+What a real server can be made to do is in ``tests/faults/test_s3.py``.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ import hashlib
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,10 +39,8 @@ class Answer:
     status: int = 200
     code: str = ""
     body: bytes = BODY
-    cut_after: int | None = None
     etag: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
-    slow_s: float = 0
 
 
 OK = Answer()
@@ -68,7 +68,6 @@ def bad_s3(s3_at: Callable[[str], None]) -> Iterator[BadS3]:
             state.requests.append((self.command, self.path, dict(self.headers)))
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             answer = state.script.pop(0) if len(state.script) > 1 else state.script[0]
-            time.sleep(answer.slow_s)
             body = b"" if self.command == "PUT" else answer.body
             if answer.status != 200:
                 body = f"<Error><Code>{answer.code}</Code><Message>m</Message></Error>".encode()
@@ -80,7 +79,7 @@ def bad_s3(s3_at: Callable[[str], None]) -> Iterator[BadS3]:
                 self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(body[: answer.cut_after])
+                self.wfile.write(body)
 
         do_GET = do_PUT = do_HEAD = answer  # noqa: N815 (names of http.server)
 
@@ -98,25 +97,14 @@ def bad_s3(s3_at: Callable[[str], None]) -> Iterator[BadS3]:
     thread.join()
 
 
-@pytest.mark.parametrize("times", [2, 5])
-def test_503_then_well(bad_s3: BadS3, tmp_path: Path, times: int) -> None:
-    bad_s3.script = [Answer(503, "SlowDown")] * times + [OK]
-    bad_s3.store().download("f", tmp_path / "f")
-    assert (tmp_path / "f").read_bytes() == BODY
-    assert len(bad_s3.requests) == times + 1, "boto3 must not retry beside us"
-
-
 @pytest.mark.parametrize(
     "fault",
     [
-        Answer(cut_after=0),
-        Answer(cut_after=123_456),
         Answer(etag="0" * 32),
-        Answer(500, "InternalError"),
         Answer(429, "TooManyRequests"),
         Answer(400, "RequestTimeout"),
     ],
-    ids=["reset-at-once", "reset-mid-body", "wrong-md5", "500", "429", "request-timeout"],
+    ids=["wrong-md5", "429", "request-timeout"],
 )
 def test_passing_faults_are_retried(bad_s3: BadS3, tmp_path: Path, fault: Answer) -> None:
     bad_s3.script = [fault, OK]
@@ -127,21 +115,13 @@ def test_passing_faults_are_retried(bad_s3: BadS3, tmp_path: Path, fault: Answer
     assert bad_s3.store().read("f") == BODY
 
 
-def test_timeouts_are_retried(bad_s3: BadS3, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gtrans_core.storage.s3_client.READ_TIMEOUT_S", 0.2)
-    bad_s3.script = [Answer(slow_s=1), OK]
-    assert bad_s3.store().read("f") == BODY
-    assert len(bad_s3.requests) == 2
-
-
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
-        (Answer(cut_after=1000), "incomplete"),
         (Answer(etag="0" * 32), "md5"),
         (Answer(503, "SlowDown"), "503 SlowDown"),
     ],
-    ids=["cut", "md5", "503"],
+    ids=["md5", "503"],
 )
 def test_lasting_faults_end_without_a_partial_file(
     bad_s3: BadS3, tmp_path: Path, fault: Answer, says: str
@@ -232,11 +212,11 @@ def test_conditional_put_conflict_is_retried(bad_s3: BadS3) -> None:
 @pytest.mark.parametrize("ours", [True, False])
 def test_lost_answer_to_a_conditional_put(bad_s3: BadS3, ours: bool) -> None:
     """The first put got through, its answer did not: the second is told "exists", which is us."""
-    etag = md5(b"x" if ours else b"another's")
+    sha256 = hashlib.sha256(b"x" if ours else b"another's").hexdigest()
     bad_s3.script = [
         Answer(503, "ServiceUnavailable"),
         Answer(412, "PreconditionFailed"),
-        Answer(etag=etag),
+        Answer(headers={"x-amz-meta-gtrans-sha256": sha256}),
     ]
     assert bad_s3.store().write("f", b"x", overwrite=False) is ours
 
