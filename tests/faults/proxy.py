@@ -55,9 +55,16 @@ class Fault:
     """Only requests with this method; empty: any."""
     path: str = ""
     """Only requests whose path and query hold this text."""
+    headed: str = ""
+    """Only requests with this header."""
 
-    def matches(self, method: str, path: str) -> bool:
-        return self.times > 0 and self.method in ("", method) and self.path in path
+    def matches(self, seen: Seen) -> bool:
+        return (
+            self.times > 0
+            and self.method in ("", seen.method)
+            and self.path in seen.path
+            and (not self.headed or self.headed in seen.headers)
+        )
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,8 @@ class FaultProxy:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __enter__(self) -> FaultProxy:
-        self._server = _Server(("127.0.0.1", 0), _handler_of(self))
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.proxy = self
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.02,), daemon=True
@@ -123,12 +131,17 @@ class FaultProxy:
             self._faults.clear()
             self.requests.clear()
 
+    def waiting(self) -> list[Fault]:
+        """The faults that have not happened yet, or not often enough."""
+        with self._lock:
+            return [fault for fault in self._faults if fault.times > 0]
+
     def next_fault(self, seen: Seen) -> Fault:
         """Note a request and take the fault that is meant for it."""
         with self._lock:
             self.requests.append(seen)
             for fault in self._faults:
-                if fault.matches(seen.method, seen.path):
+                if fault.matches(seen):
                     fault.times -= 1
                     return fault
         return NO_FAULT
@@ -149,66 +162,66 @@ class FaultProxy:
             connection.close()
 
 
-def _handler_of(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"  # answers "Expect: 100-continue" and keeps connections
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    protocol_version = "HTTP/1.1"  # answers "Expect: 100-continue" and keeps connections
 
-        def relay(self) -> None:
-            if proxy.dark:
-                self.reset()
-                return
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            headers = dict(self.headers)
-            fault = proxy.next_fault(Seen(self.command, self.path, headers, time.monotonic()))
-            time.sleep(fault.delay_s)
-            refused = fault.status or fault.reset
-            if not refused or fault.lose_answer:
-                answer = proxy.forward(self.command, self.path, headers, body)
-            if fault.reset or (fault.lose_answer and not fault.status):
-                self.reset()
-            elif refused:
-                self.send(_error(fault), fault)
-            else:
-                self.send(answer, fault)
+    def relay(self) -> None:
+        proxy = self.server.proxy
+        if proxy.dark:
+            self.reset()
+            return
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        headers = dict(self.headers)
+        fault = proxy.next_fault(Seen(self.command, self.path, headers, time.monotonic()))
+        time.sleep(fault.delay_s)
+        refused = fault.status or fault.reset
+        if not refused or fault.lose_answer:
+            answer = proxy.forward(self.command, self.path, headers, body)
+        if fault.reset or (fault.lose_answer and not fault.status):
+            self.reset()
+        elif refused:
+            self.send(_error(fault), fault)
+        else:
+            self.send(answer, fault)
 
-        do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = relay  # noqa: N815
+    do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = relay  # noqa: N815
 
-        def send(self, answer: Answer, fault: Fault) -> None:
-            self.send_response_only(answer.status)
-            for name, value in answer.headers:
-                if name.lower() not in (*_OF_ONE_CONNECTION, "content-length"):
-                    self.send_header(name, value)
-            # A HEAD's answer has no body, but its length says what a GET would bring.
-            lengths = [v for k, v in answer.headers if k.lower() == "content-length"]
-            is_head = self.command == "HEAD" and lengths
-            self.send_header("Content-Length", lengths[0] if is_head else str(len(answer.body)))
-            self.end_headers()
-            body = bytearray(b"" if self.command == "HEAD" else answer.body)
-            if fault.flip_byte is not None:
-                body[fault.flip_byte] ^= 1
-            self.wfile.write(body[: fault.cut_after])
-            if fault.cut_after is not None:
-                # What was sent must arrive before the reset does, which discards it else.
-                time.sleep(0.05)
-                self.reset()
+    def send(self, answer: Answer, fault: Fault) -> None:
+        self.send_response_only(answer.status)
+        for name, value in answer.headers:
+            if name.lower() not in (*_OF_ONE_CONNECTION, "content-length"):
+                self.send_header(name, value)
+        # A HEAD's answer has no body, but its length says what a GET would bring.
+        lengths = [v for k, v in answer.headers if k.lower() == "content-length"]
+        is_head = self.command == "HEAD" and lengths
+        self.send_header("Content-Length", lengths[0] if is_head else str(len(answer.body)))
+        self.end_headers()
+        body = bytearray(b"" if self.command == "HEAD" else answer.body)
+        if fault.flip_byte is not None:
+            body[fault.flip_byte] ^= 1
+        self.wfile.write(body[: fault.cut_after])
+        if fault.cut_after is not None:
+            # What was sent must arrive before the reset does, which discards it else.
+            time.sleep(0.05)
+            self.reset()
 
-        def reset(self) -> None:
-            """End the connection with RST, as a server that was killed or a firewall does."""
-            self.wfile.flush()
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.close_connection = True
-            # Both files hold the socket open until they are closed.
-            self.rfile.close()
-            self.connection.close()
+    def reset(self) -> None:
+        """End the connection with RST, as a server that was killed or a firewall does."""
+        self.wfile.flush()
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+        # Both files hold the socket open until they are closed.
+        self.rfile.close()
+        self.connection.close()
 
-        def log_message(self, *_: object) -> None:
-            """Keep the test's output clean."""
-
-    return Handler
+    def log_message(self, *_: object) -> None:
+        """Keep the test's output clean."""
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    proxy: FaultProxy
     block_on_close = False  # a client that keeps its connection must not keep us
 
     def shutdown_request(self, request: object) -> None:

@@ -42,16 +42,17 @@ class Processes:
 
     @contextmanager
     def mlflow_server(
-        self, folder: Path, port: int, database: str = "", packages: str = ""
+        self, folder: Path, port: int, database: str = "", packages: str = "", artifacts: str = ""
     ) -> Iterator[str]:
         """An MLflow server that keeps its data in ``folder``; gives its address.
 
-        ``database``: a SQLAlchemy address instead; ``packages``: a folder of its driver.
+        ``database``: a SQLAlchemy address instead; ``packages``: a folder of its driver;
+        ``artifacts``: another place for these.
         """
         database = database or f"sqlite:///{folder}/mlflow.db"
         command = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
         command += ["--backend-store-uri", database, "--workers", "1"]
-        command += ["--artifacts-destination", str(folder / "artifacts")]
+        command += ["--artifacts-destination", artifacts or str(folder / "artifacts")]
         health = f"http://127.0.0.1:{port}/health"
         with self.server(*command, folder=folder, health=health, packages=packages):
             yield f"http://127.0.0.1:{port}"
