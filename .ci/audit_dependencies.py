@@ -12,9 +12,7 @@ def main() -> None:
     """Exit code 1 for a known hole; 0 for none, and where nothing could be looked up."""
     command = [sys.executable, "-m", "pip_audit", "--requirement", str(LOCK), "--disable-pip"]
     options = ["--format", "json", "--progress-spinner", "off"]
-    done = subprocess.run(  # noqa: S603 - fixed arguments
-        [*command, *options], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)  # noqa: S603 (fixed arguments)
     try:
         found = json.loads(done.stdout)["dependencies"]
     except (ValueError, KeyError):  # it ends with a traceback where it reaches nobody

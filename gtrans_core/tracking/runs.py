@@ -79,12 +79,10 @@ def find_or_create_run(
         if injected:
             return _adopt(client, injected, {STEP_TAG: step} if step else tags)
         experiment = experiment_of(client, settings)
-        if not _runs(client, experiment, tags):
-            client.create_run(experiment, tags=tags, run_name=name or f"{category}-{run_key}")
-        first, *repeated = _runs(client, experiment, tags)
-        for run in repeated:
-            _withdraw(client, run)
-        return first
+        found = _earliest(client, experiment, tags)
+        if found:
+            return found
+        return _create(client, experiment, tags, name or f"{category}-{run_key}")
 
 
 def open_run(
@@ -107,9 +105,9 @@ def fail_run(settings: TrackingSettings, run_key: str, category: str, reason: st
         with reported(client.tracking_uri, f"end the run of {category}"):
             experiment = client.get_experiment_by_name(settings.experiment)
             tags = {CATEGORY_TAG: category, RUN_KEY_TAG: run_key}
-            found = experiment and _runs(client, experiment.experiment_id, tags)
+            found = experiment and _earliest(client, experiment.experiment_id, tags)
         if found:
-            run = RunLogger(client, found[0])
+            run = RunLogger(client, found)
             run.log_lineage({FAILURE_TAG: reason})
             run.finish("FAILED")
 
@@ -243,22 +241,35 @@ def _artifact_location(settings: TrackingSettings) -> str | None:
     return (settings.artifact_root or beside).resolve().as_uri()
 
 
-def _runs(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> list[str]:
-    """The runs with these tags, the earliest first; all steps agree on that one."""
+def _earliest(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> str | None:
+    """The run that all steps agree on.
+
+    Later ones are withdrawn: another step made one at the same time and died before it did so
+    itself, or MLflow was asked twice because its first answer was lost.
+    """
     found = client.search_runs(
         [experiment],
         " and ".join(f"tags.`{tag}` = {quoted(value)}" for tag, value in tags.items()),
     )
-    runs = sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))
-    return [str(run.info.run_id) for run in runs]
+    runs = [
+        str(run.info.run_id)
+        for run in sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))
+    ]
+    for run in runs[1:]:
+        _withdraw(client, run)
+    return runs[0] if runs else None
 
 
 def _withdraw(client: MlflowClient, run: str) -> None:
-    """Take back a run that another step, or a repeated request, made a second time."""
     from mlflow.exceptions import MlflowException
 
-    with suppress(MlflowException):  # the other step takes it back as well
+    with suppress(MlflowException):  # the other step withdrew it meanwhile
         client.delete_run(run)
+
+
+def _create(client: MlflowClient, experiment: str, tags: Mapping[str, str], name: str) -> str:
+    created = client.create_run(experiment, tags=dict(tags), run_name=name).info.run_id
+    return _earliest(client, experiment, tags) or str(created)
 
 
 def _dataset_input(manifest: Manifest, context: str) -> DatasetInput:

@@ -13,8 +13,8 @@ from gtrans_core.tracking.client import TrackingSettings, connect
 from gtrans_core.tracking.runs import open_run
 from tests.faults.proxy import FaultProxy
 from tests.faults.tiny_run import runs_at, write_part
-from tests.processes import Processes
-from tests.shelf import Shelf
+from tests.support.processes import Processes
+from tests.support.shelf import Shelf
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from gtrans_core.data.layout import MIN_TRAIN_IMAGES, scan_category
 from gtrans_core.errors import DataError
-from tests.categories import encoded, mask, png, put, sound_category
+from tests.support.categories import encoded, mask, png, put, sound_category
 
 
 @pytest.fixture

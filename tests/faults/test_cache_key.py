@@ -14,7 +14,7 @@ from gtrans_core.cache import CacheIdentity, cache_identity
 from gtrans_core.config import digest_of
 from gtrans_core.data.layout import scan_category
 from gtrans_core.weights import load_guide
-from tests.categories import png, put, sound_category
+from tests.support.categories import png, put, sound_category
 
 
 class TestIdentity:

@@ -28,7 +28,7 @@ from gtrans_core.network.build import build_trans
 from gtrans_core.network.scene import fit_scene
 from gtrans_core.network.scorer import Scorer
 from gtrans_core.weights import load_guide
-from tests.processes import Processes
+from tests.support.processes import Processes
 
 SOURCES = Path(gtrans_core.__file__).parents[1]
 CONFIG = GTransConfig.model_validate(

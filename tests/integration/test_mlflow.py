@@ -1,4 +1,7 @@
-"""MLflow for real: the embedded default and a server, with a real (small) detector."""
+"""MLflow for real: the embedded default and a server, with a real (small) detector.
+
+What happens while it is down is in faults/test_mlflow_outage.py.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import pytest
 from gtrans_core.data.manifest import Manifest, Sample
 from gtrans_core.detector import Detector
 from gtrans_core.tracking.client import TrackingSettings
-from gtrans_core.tracking.journal import JournalFlusher, replay
+from gtrans_core.tracking.journal import replay
 from gtrans_core.tracking.model import log_model
 from gtrans_core.tracking.registry import fetch_model, register
 from gtrans_core.tracking.runs import RunLogger, find_or_create_run, open_run
@@ -106,29 +109,6 @@ class TestNewDatabase:
         killed.wait()
         assert not (store / "mlflow.db").exists()
         open_run(TrackingSettings(f"sqlite:///{store}/mlflow.db", "tests"), "key", "bottle")
-
-
-def test_server_that_starts_late_dies_and_comes_back(processes, tmp_path):
-    """As in a training: the steps go on and the journal grows, whatever MLflow does."""
-    port = processes.free_port()
-    settings = TrackingSettings(f"http://127.0.0.1:{port}", "tests")
-    journal = tmp_path / "history.jsonl"
-    write_journal(journal, 50)
-    flusher = JournalFlusher(journal, lambda: open_run(settings, "key", "bottle"), 0.2)
-    time.sleep(1)
-    write_journal(journal, 100)
-    with processes.mlflow_server(tmp_path, port):
-        run = open_run(settings, "key", "bottle")
-        wait_until(lambda: len(steps_of(run, "loss")) == 100)
-    write_journal(journal, 150)
-    started = time.monotonic()
-    assert not flusher.close(timeout_s=2)
-    assert time.monotonic() - started < 5
-    with processes.mlflow_server(tmp_path, port):
-        assert replay(journal, run.run_id, run.client) == 300
-        assert [step for step, *_ in steps_of(run, "loss")] == list(range(150))
-        run.finish()
-        assert run.client.get_run(run.run_id).info.status == "FINISHED"
 
 
 class TestModels:

@@ -181,6 +181,21 @@ def test_a_failed_step_ends_with_its_line_its_code_and_the_log(pipeline: Pipelin
     assert result.stderr == f"error: a.png: truncated\nlog: {log}\n"
 
 
+def test_where_only_register_failed_the_command_that_makes_up_for_it_is_told(
+    pipeline: Pipeline, tmp_path: Path
+):
+    def without_mlflow(job: LocalRun) -> Outcome:
+        done = Pipeline.succeed(job).results
+        return Outcome(7, "MLflow is down", {step: done[step] for step in local.STEPS[:-1]})
+
+    pipeline.ending = without_mlflow
+    result = gtrans_run(tmp_path, "-c", "demo")
+    assert result.exit_code == 7
+    folder = pipeline.jobs[0].folder
+    [told] = [line for line in result.stderr.splitlines() if line.startswith("to finish: ")]
+    assert told.endswith(f"gtrans register --from {folder} --store {tmp_path}")
+
+
 def test_a_crash_shows_the_end_of_the_log(pipeline: Pipeline, tmp_path: Path):
     def crash(job: LocalRun) -> Outcome:
         job.log.write_text("".join(f"line {i}\n" for i in range(100)))

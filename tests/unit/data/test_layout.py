@@ -10,7 +10,7 @@ from PIL import Image
 
 from gtrans_core.data.layout import scan_category
 from gtrans_core.data.manifest import data_digest
-from tests.categories import SIDE, mask, png, put, sound_category
+from tests.support.categories import SIDE, mask, png, put, sound_category
 
 
 @pytest.fixture

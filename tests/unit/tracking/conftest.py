@@ -7,7 +7,7 @@ import pytest
 
 from gtrans_core.tracking.client import TrackingSettings
 from gtrans_core.tracking.runs import RunLogger, open_run
-from tests.shelf import Shelf
+from tests.support.shelf import Shelf
 
 
 @pytest.fixture(scope="session")

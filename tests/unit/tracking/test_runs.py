@@ -63,8 +63,8 @@ class TestFinding:
     def test_second_of_two_simultaneous_makers_withdraws(self, settings, monkeypatch):
         tags = {runs.CATEGORY_TAG: "bottle", runs.RUN_KEY_TAG: key()}
         other = make_run(settings, **tags)
-        search, first_look = runs._runs, iter([[]])  # too early to see the other's run
-        monkeypatch.setattr(runs, "_runs", lambda *a: next(first_look, search(*a)))
+        search, first_look = runs._earliest, iter([None])  # too early to see the other's run
+        monkeypatch.setattr(runs, "_earliest", lambda *a: next(first_look, search(*a)))
         assert find_or_create_run(settings, tags[runs.RUN_KEY_TAG], "bottle") == other
         client = connect(settings.uri)
         experiment = client.get_experiment_by_name(settings.experiment).experiment_id
