@@ -6,7 +6,7 @@ after the loop, since Kubeflow's server drops the exit tasks of a loop.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from kfp import dsl
 
@@ -27,7 +27,7 @@ def categories_pipeline(at_once: int, cluster: Cluster | None = None) -> Callabl
         "ranks them.",
     )
     def pipeline(
-        categories: list,
+        categories: list[dict[str, str]],
         source: str,
         store: str,
         tracking_uri: str,
@@ -35,10 +35,10 @@ def categories_pipeline(at_once: int, cluster: Cluster | None = None) -> Callabl
         experiment: str = "gtrans",
         cache_store: str = "",
         unsigned_models: str = "refuse",
-        node_selector: dict = {},  # noqa: B006 - a default that is compiled into the YAML
-        tolerations: list = [],  # noqa: B006
-        accelerator_node_selector: dict = {},  # noqa: B006
-        accelerator_tolerations: list = [],  # noqa: B006
+        node_selector: dict[str, str] = {},  # noqa: B006 - a default that is compiled into the YAML
+        tolerations: list[dict[str, Any]] = [],  # noqa: B006
+        accelerator_node_selector: dict[str, str] = {},  # noqa: B006
+        accelerator_tolerations: list[dict[str, Any]] = [],  # noqa: B006
     ) -> None:
         """Train, evaluate and register a detector for each category.
 
@@ -87,4 +87,4 @@ def categories_pipeline(at_once: int, cluster: Cluster | None = None) -> Callabl
                 accelerator_tolerations=accelerator_tolerations,
             )
 
-    return pipeline
+    return cast(Callable[..., Any], pipeline)

@@ -5,7 +5,7 @@ can have seen it.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from kfp import dsl
 
@@ -38,10 +38,10 @@ def category_pipeline(cluster: Cluster | None = None) -> Callable[..., Any]:
         gate: str = load_gate().to_json(),
         cache_store: str = "",
         unsigned_models: str = "refuse",
-        node_selector: dict = {},  # noqa: B006 - a default that is compiled into the YAML
-        tolerations: list = [],  # noqa: B006
-        accelerator_node_selector: dict = {},  # noqa: B006
-        accelerator_tolerations: list = [],  # noqa: B006
+        node_selector: dict[str, str] = {},  # noqa: B006 - a default that is compiled into the YAML
+        tolerations: list[dict[str, Any]] = [],  # noqa: B006
+        accelerator_node_selector: dict[str, str] = {},  # noqa: B006
+        accelerator_tolerations: list[dict[str, Any]] = [],  # noqa: B006
     ) -> None:
         """Train, evaluate and register a detector for one category.
 
@@ -102,4 +102,4 @@ def category_pipeline(cluster: Cluster | None = None) -> Callable[..., Any]:
         equip(verdict, "evaluate", cluster, placement)
         equip(version, "register", cluster, placement)
 
-    return pipeline
+    return cast(Callable[..., Any], pipeline)

@@ -1,7 +1,7 @@
 """The pipeline that watches one category: check_drift alone, made to be run on a schedule."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from kfp import dsl
 
@@ -28,10 +28,10 @@ def drift_pipeline(cluster: Cluster | None = None) -> Callable[..., Any]:
         defect_share: float = DEFAULT_DEFECT_SHARE,
         fail_on_drift: bool = True,
         experiment: str = "gtrans",
-        node_selector: dict = {},  # noqa: B006 - a default that is compiled into the YAML
-        tolerations: list = [],  # noqa: B006
-        accelerator_node_selector: dict = {},  # noqa: B006
-        accelerator_tolerations: list = [],  # noqa: B006
+        node_selector: dict[str, str] = {},  # noqa: B006 - a default that is compiled into the YAML
+        tolerations: list[dict[str, Any]] = [],  # noqa: B006
+        accelerator_node_selector: dict[str, str] = {},  # noqa: B006
+        accelerator_tolerations: list[dict[str, Any]] = [],  # noqa: B006
     ) -> None:
         """Judge the champion of a category.
 
@@ -65,4 +65,4 @@ def drift_pipeline(cluster: Cluster | None = None) -> Callable[..., Any]:
         )
         equip(task, "check_drift", cluster, placement)
 
-    return pipeline
+    return cast(Callable[..., Any], pipeline)

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,7 @@ def follow(
         for run in runs:
             if run.run_id in ended:
                 continue
-            now = server.call(f"ask for {run.name}", lambda run=run: _get(server, run.run_id))
+            now = server.call(f"ask for {run.name}", partial(server.client.get_run, run.run_id))
             for step, state in _states(now):
                 if seen.get((run.run_id, step)) != state:
                     seen[run.run_id, step] = state
@@ -257,10 +258,6 @@ def _version(server: Kubeflow, pipeline_id: str, version: str, path: Path) -> st
         repeatable=False,
     )
     return str(made.pipeline_version_id)
-
-
-def _get(server: Kubeflow, run_id: str) -> Any:
-    return server.client.get_run(run_id)
 
 
 def _states(run: Any) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from components.image import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def summarize(
     run_key: str,
-    categories: list,
+    categories: list[dict[str, str]],
     store: str,
     tracking_uri: str,
     experiment: str,

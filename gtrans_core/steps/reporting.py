@@ -32,14 +32,15 @@ def run_step(name: str, settings: RunSettings) -> Iterator[None]:
     except GTransError as error:
         reason = f"{name}: {error}"
         Progress(name, settings.category).failed(str(error), error.exit_code)
+        # First the step's run: by then the category has one, which is opened in the background.
+        _finish(step_run, reason)
         if not isinstance(error, PreemptedError):
             fail_run(settings.tracking, settings.run_key, settings.category, reason)
-        _finish(step_run, reason)
         raise SystemExit(error.exit_code) from None
     except Exception as error:
         reason = f"{name}: crashed ({type(error).__name__})"
-        fail_run(settings.tracking, settings.run_key, settings.category, reason)
         _finish(step_run, reason)
+        fail_run(settings.tracking, settings.run_key, settings.category, reason)
         raise
     _finish(step_run, "")
 
