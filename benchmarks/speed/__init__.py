@@ -1,1 +1,1 @@
-"""How fast: scoring, training, cache, metrics, the pipeline around them."""
+"""How fast: everything timed side by side in one run."""

@@ -1,6 +1,7 @@
-"""The training loop beside its own network on random tensors: ``make bench-training``.
+"""The training loop beside its own network on random tensors.
 
-On a GPU where there is one, with images and maps resident there, as in a real training. Also what
+A part of ``make bench-speed`` on one CPU thread; ``make bench-training`` measures any config, on a GPU
+where there is one, with images and maps resident there, as in a real training. Also what
 the loop would do without the feature cache (the AGN runs in each step), and how many images a
 second the network scores. Only rates: the images are noise, the AGN's weights are random.
 """
@@ -46,12 +47,33 @@ def main(
     results: Annotated[Path, typer.Option(help="Where the JSON goes.")] = RESULTS,
 ) -> None:
     """Images a second of one training: its loop, its bare network, and without the cache."""
-    found = json.dumps(measure(load_config(config, change or []), rounds), indent=1)
+    found = json.dumps(measure_loops(load_config(config, change or []), rounds), indent=1)
     write_atomic(results, found.encode())
     typer.echo(found)
 
 
-def measure(config: GTransConfig, rounds: int, images: int = IMAGES) -> dict[str, Any]:
+def measure(store: Path) -> dict[str, Any]:
+    """The default training on one CPU thread (nothing is kept in ``store``)."""
+    del store
+    return measure_loops(load_config(overrides=["training.device=cpu", "training.threads=1"]), 2)
+
+
+def table(found: dict[str, Any]) -> str:
+    """Markdown."""
+    rates = found["images_per_second"]
+    return "\n".join(
+        [
+            "| one thread | images a second | to the bare network |",
+            "|---|---|---|",
+            f"| bare network on random tensors | {rates['bare']:.1f} | 1 |",
+            f"| the training loop | {rates['loop']:.1f} | {found['loop_to_bare']:.2f} |",
+            "| bare network without the cache (AGN in each step) | "
+            f"{rates['without_cache']:.1f} | {rates['without_cache'] / rates['bare']:.2f} |",
+        ]
+    )
+
+
+def measure_loops(config: GTransConfig, rounds: int, images: int = IMAGES) -> dict[str, Any]:
     """Rates of the loops, side by side in each round, and of scoring.
 
     Args:

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.speed.training import _Bench, matrix_rate, measure
+from benchmarks.speed.training import _Bench, matrix_rate, measure_loops
 
 
 @pytest.mark.slow
 def test_the_loops_are_measured_side_by_side(tiny_config):
-    found = measure(tiny_config(), rounds=1, images=20)
+    found = measure_loops(tiny_config(), rounds=1, images=20)
     rates = found["images_per_second"]
     assert set(rates) == {"loop", "bare", "without_cache"}
     assert all(rate > 0 for rate in rates.values())
