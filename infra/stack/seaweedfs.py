@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import os
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from infra.stack.ports import LOOPBACK, free_port
 from infra.stack.service import Service, StackError, answers
 
 REGION = "us-east-1"
+_MAKE_BUCKET = Path(__file__).parents[1] / "mlflow" / "make_bucket.py"
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,6 @@ class SeaweedFS:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
-    def prepare(self) -> None:
-        """Make the folder, and tell the server its user."""
-        (self.folder / "data").mkdir(parents=True, exist_ok=True)
-        keys = {"accessKey": self.access_key, "secretKey": self.secret_key}
-        user = {"name": "gtrans", "credentials": [keys], "actions": ["Admin"]}
-        self._users.touch(mode=0o600)
-        self._users.write_text(json.dumps({"identities": [user]}))
-
     def service(self) -> Service:
         """The server; its inner ports are new each time."""
         return Service(
@@ -55,7 +49,7 @@ class SeaweedFS:
             command=[
                 _program(),
                 "server",
-                f"-dir={self.folder / 'data'}",
+                f"-dir={self.folder}",
                 f"-ip={LOOPBACK}",
                 f"-ip.bind={LOOPBACK}",
                 f"-master.port={free_port()}",
@@ -68,31 +62,29 @@ class SeaweedFS:
                 f"-filer.port={free_port()}",
                 "-s3",
                 f"-s3.port={self.port}",
-                f"-s3.config={self._users}",
                 "-s3.port.iceberg=0",
                 "-s3.port.lance=0",
             ],
-            environment={"HOME": str(self.folder)},
-            ready=lambda: answers(self.url, (403,)),  # it asks for keys: it is up
+            # Without a configuration file, its one user is the one that the environment names.
+            environment={"HOME": str(self.folder), **self.client},
+            ready=lambda: answers(f"{self.url}/healthz"),
         )
 
     def make_bucket(self, name: str) -> None:
-        """Make a bucket, if there is none of this name."""
-        import boto3
+        """Make a bucket, if there is none of this name.
 
-        s3 = boto3.client(
-            "s3",
-            endpoint_url=self.url,
-            aws_access_key_id=self.access_key,
-            aws_secret_access_key=self.secret_key,
-            region_name=REGION,
+        Raises:
+            StackError: the server refuses.
+        """
+        made = subprocess.run(  # noqa: S603 - our own command
+            [sys.executable, str(_MAKE_BUCKET), name],
+            env={**os.environ, **self.client},
+            capture_output=True,
+            text=True,
+            check=False,
         )
-        if name not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}:
-            s3.create_bucket(Bucket=name)
-
-    @property
-    def _users(self) -> Path:
-        return self.folder / "users.json"
+        if made.returncode != 0:
+            raise StackError(f"bucket {name} was not made: {made.stderr.strip()}")
 
 
 def _program() -> str:

@@ -105,7 +105,7 @@ def up(folder: Path, mlflow_port: int, say: Callable[[str], None]) -> Stack:
     stack = Stack(folder, _facts(folder, mlflow_port))
     stack.postgresql.prepare()
     _start(stack.postgresql.service(), say)
-    stack.seaweedfs.prepare()
+    stack.seaweedfs.folder.mkdir(exist_ok=True)
     _start(stack.seaweedfs.service(), say)
     stack.seaweedfs.make_bucket(BUCKET)
     stack.mlflow.folder.mkdir(exist_ok=True)
