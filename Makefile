@@ -76,6 +76,34 @@ peers-lock: $(UV) ## Resolve the peers' requirements anew
 	$(UV) pip compile $(PEERS)/requirements.in --universal --python-version 3.11 \
 	  --generate-hashes --no-annotate --no-header -o $(PEERS)/requirements.lock
 
+# The image of every component and of `gtrans serve`; docs/stack.md.
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGE ?= gtrans-python:$(VERSION)
+IMAGES := infra/images
+export UV_VERSION VERSION IMAGE
+
+.PHONY: image
+image: ## Build the container image (BASE=NAME@sha256:..., podman or docker)
+	@$(IMAGES)/build.sh
+
+# What is tested is what is recorded: files that change meanwhile make it stale.
+.PHONY: image-test
+image-test: $(INSTALLED) ## Build the image on a stand-in base and run every component in it (root, podman)
+	@digest="$$($(IMAGES)/digest.sh)"; \
+	BASE="$$($(IMAGES)/stand_in_base.sh)" BUILD_FLAGS=--network=host $(IMAGES)/build.sh; \
+	GTRANS_IMAGE="$(IMAGE)" $(BIN)/python -m pytest tests/image; \
+	echo "$$digest" > $(IMAGES)/tested.sha256
+
+STACK := PYTHONPATH=. $(BIN)/python -m infra.stack
+
+.PHONY: stack-up
+stack-up: $(INSTALLED) ## Start PostgreSQL, SeaweedFS and MLflow on this machine (STACK_FLAGS="--port 5001")
+	@$(STACK) up $(STACK_FLAGS)
+
+.PHONY: stack-down
+stack-down: $(INSTALLED) ## Stop what stack-up started; data stays
+	@$(STACK) down $(STACK_FLAGS)
+
 # What both accuracy benchmarks are measured on: categories in MVTec layout.
 BENCH_DATA ?= ../shared/data/magnetic_tile/tile ../shared/data/mvtec/bottle
 ACCURACY = $(BIN)/python -m benchmarks.accuracy

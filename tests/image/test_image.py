@@ -1,0 +1,192 @@
+"""The built image in a restricted pod: any user, read-only root, no capabilities, no network.
+
+`make image-test` builds the image and names it in GTRANS_IMAGE; without one these are skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+import pipelines
+from gtrans_core.data.demo import generate_demo
+from gtrans_core.lineage import collect_lineage
+from pipelines.local import STEPS
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+UID = 12345
+COMPILED = Path(pipelines.__file__).parent / "compiled"
+SMALL = [
+    "--set=image.size=64",
+    "--set=training.epochs=1",
+    "--set=training.batch_size=8",
+    "--set=evaluation.false_alarm_rate=0.2",
+]
+
+
+@dataclass(frozen=True)
+class Pod:
+    """Runs the image as Kubernetes' restricted pods are; only /tmp and /store can be written."""
+
+    engine: str
+    image: str
+    root: Path
+
+    def command(self, *options: str, arguments: list[str]) -> list[str]:
+        restricted = [
+            "--read-only",
+            f"--user={UID}:{UID}",
+            "--cap-drop=all",
+            "--security-opt=no-new-privileges",
+            "--network=none",
+            "--tmpfs=/tmp:mode=1777",
+            # Engines raise these beyond what a sandbox without CAP_SYS_RESOURCE may.
+            "--ulimit=nofile=1024:1024",
+            "--ulimit=nproc=4096:4096",
+            "--env=OMP_NUM_THREADS=1",
+            f"--volume={self.root}/data:/data:ro",
+            f"--volume={self.root}/store:/store",
+        ]
+        if Path(self.engine).name == "podman":
+            restricted.append("--read-only-tmpfs=false")  # else /run and /var/tmp can be written
+        return [self.engine, "run", "--rm", *restricted, *options, self.image, *arguments]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = self.command("--no-healthcheck", arguments=list(arguments))
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def pod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pod]:
+    image = os.environ.get("GTRANS_IMAGE")
+    if not image:
+        pytest.skip("no GTRANS_IMAGE: `make image-test` builds one")
+    engine = shutil.which("podman") or shutil.which("docker")
+    assert engine, "neither podman nor docker is installed"
+    root = tmp_path_factory.mktemp("pod")
+    generate_demo(root / "data" / "weave", train=40, test_good=8, per_defect=2, size=64)
+    (root / "store").mkdir()
+    if os.getuid() == 0:
+        os.chown(root / "store", UID, UID)
+    else:
+        (root / "store").chmod(0o777)
+    return Pod(engine, image, root)
+
+
+@pytest.fixture(scope="module")
+def first_run(pod: Pod) -> Path:
+    """A run of the pipeline without HOME and USER; gives the run's folder."""
+    # The same compiled pipeline as on a cluster: each step is the command that its pod would run.
+    run = ["gtrans", "run", "--category", "weave", "--data", "/data", "--store", "/store"]
+    ended = pod.run("env", "--unset=HOME", "--unset=USER", *run, *SMALL)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    [folder] = (pod.root / "store" / "runs").iterdir()
+    return folder
+
+
+def test_it_says_what_it_is_and_runs_as_nobody_in_particular(pod: Pod):
+    asked = [pod.engine, "image", "inspect", pod.image]
+    facts = json.loads(subprocess.run(asked, capture_output=True, check=True).stdout)[0]
+    config = facts["Config"]
+    assert config["User"] == "65532:65532"
+    sha = collect_lineage()["git_sha"]
+    assert config["Labels"]["org.opencontainers.image.revision"] == sha
+    assert "@sha256:" in config["Labels"]["org.opencontainers.image.base.name"]
+    assert {"HOME=/tmp", f"GTRANS_GIT_SHA={sha}"} <= set(config["Env"])
+
+
+def test_the_installation_is_whole_and_without_the_developers_tools(pod: Pod):
+    tools = "import importlib.util as u; print([n for n in ('pytest', 'mypy') if u.find_spec(n)])"
+    ended = pod.run("sh", "-ec", f'gtrans doctor --store /store; python3 -c "{tools}"')
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_root_cannot_be_written(pod: Pod):
+    for path in ("/x", "/opt/gtrans/x", "/var/tmp/x", "/run/x"):
+        assert "Read-only file system" in pod.run("touch", path).stderr
+
+
+def test_every_component_of_the_pipeline_runs(pod: Pod, first_run: Path):
+    events = [json.loads(line) for line in (first_run / "progress.jsonl").read_text().splitlines()]
+    assert [e["step"] for e in events if e["kind"] == "finished"] == list(STEPS)
+    written = [path for path in (pod.root / "store").rglob("*") if path.is_file()]
+    assert {path.stat().st_uid for path in written} == {UID}
+
+
+@pytest.mark.usefixtures("first_run")
+def test_images_are_scored_and_the_drift_component_runs_as_on_a_cluster(pod: Pod):
+    model = ["--store", "/store", "--model", "models:/gtrans-weave@challenger"]
+    ended = pod.run("gtrans", "predict", "/data/weave/test/good", *model)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    place = {"store": "/store", "tracking_uri": "sqlite:////store/mlflow.db"}
+    asked = {"run_key": "drift-1", "category": "weave", "experiment": "gtrans", "since": ""}
+    tuned = {"alpha": 0.01, "defect_share": 0.1, "fail_on_drift": False}
+    command = component_command("drift", "check_drift", place | asked | tuned)
+    ended = pod.run("env", "GTRANS_UNSIGNED_MODELS=allow", *command)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "[check_drift] done" in ended.stdout
+
+
+def test_it_serves_and_its_health_check_knows(pod: Pod, first_run: Path):
+    [made] = first_run.glob("artifacts/**/detector.json")
+    detector = f"/store/{made.parent.relative_to(pod.root / 'store')}"
+    name = f"gtrans-image-test-{os.getpid()}"
+    # Checked by hand: podman's own timer needs systemd.
+    options = ["--detach", f"--name={name}", "--health-interval=disable"]
+    if Path(pod.engine).name != "podman":
+        options = ["--detach", f"--name={name}"]
+    serve = ["gtrans", "serve", "weave", "--model", detector, "--store", "/store"]
+    subprocess.run(pod.command(*options, arguments=serve), capture_output=True, check=True)
+    try:
+        check = health_check(pod)
+        assert execute(pod, name, check).returncode != 0, "healthy before it can be"
+        deadline = time.monotonic() + 120
+        while execute(pod, name, check).returncode != 0:
+            assert time.monotonic() < deadline, logs(pod, name)
+            time.sleep(1)
+    finally:
+        subprocess.run([pod.engine, "rm", "--force", name], capture_output=True, check=False)
+
+
+def component_command(pipeline: str, name: str, parameters: dict[str, object]) -> list[str]:
+    """What a component's pod runs, its placeholder filled in as Kubeflow's launcher does."""
+    compiled = next(yaml.safe_load_all((COMPILED / f"{pipeline}.yaml").read_text()))
+    executor = f"exec-{name.replace('_', '-')}"
+    container = compiled["deploymentSpec"]["executors"][executor]["container"]
+    asked = {
+        "inputs": {"parameterValues": parameters},
+        "outputs": {
+            "outputFile": "/tmp/executor_output.json",  # noqa: S108 - the pod's
+            "parameters": {"Output": {"outputFile": "/tmp/output"}},  # noqa: S108
+        },
+    }
+    words = [*container["command"], *container["args"]]
+    return [json.dumps(asked) if word == "{{$}}" else word for word in words]
+
+
+def health_check(pod: Pod) -> list[str]:
+    asked = [pod.engine, "image", "inspect", pod.image]
+    facts = json.loads(subprocess.run(asked, capture_output=True, check=True).stdout)[0]
+    kind, *command = (facts.get("HealthCheck") or facts["Config"]["Healthcheck"])["Test"]
+    assert kind == "CMD"
+    return command
+
+
+def execute(pod: Pod, name: str, command: list[str]) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([pod.engine, "exec", name, *command], capture_output=True, check=False)
+
+
+def logs(pod: Pod, name: str) -> str:
+    ended = subprocess.run([pod.engine, "logs", name], capture_output=True, text=True, check=False)
+    return ended.stdout + ended.stderr
