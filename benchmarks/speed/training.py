@@ -1,9 +1,9 @@
 """The training loop beside its own network on random tensors.
 
-A part of ``make bench-speed`` on one CPU thread; ``make bench-training`` measures any config, on a GPU
-where there is one, with images and maps resident there, as in a real training. Also what
-the loop would do without the feature cache (the AGN runs in each step), and how many images a
-second the network scores. Only rates: the images are noise, the AGN's weights are random.
+A part of ``make bench-speed``, on one CPU thread. ``make bench-training`` takes any config, and
+a GPU where there is one, with images and maps resident there, as in a real training. Also what the
+loop would do without the feature cache (the AGN runs in each step), and how many images a second
+the network scores. Only rates: the images are noise, the AGN's weights are random.
 """
 
 from __future__ import annotations
