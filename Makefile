@@ -25,15 +25,16 @@ setup: $(INSTALLED) ## Install what requirements.lock says into .venv
 demo: $(INSTALLED) ## Take the built-in demo category through the whole pipeline
 	@$(BIN)/gtrans run --category demo
 
-# The commands of the docs take ten minutes, one core at a time: they run beside the other tests.
-DOCS_TEST := tests/e2e/test_docs.py
-DOCS_LOG := .venv/test-docs.log
+# Two halves side by side, each about one core's work: the first one's lines come when it is done.
+TESTS_1 := tests/unit components tests/e2e/test_docs.py
+TESTS_2 := tests/faults tests/integration tests/e2e tests/image --ignore tests/e2e/test_docs.py
+TESTS_LOG := .venv/tests-1.log
 
 .PHONY: test
 test: $(INSTALLED) ## Run all tests
-	@$(BIN)/python -m pytest $(DOCS_TEST) > $(DOCS_LOG) 2>&1 & docs=$$!; \
-	failed=0; $(BIN)/python -m pytest --ignore $(DOCS_TEST) || failed=$$?; \
-	wait $$docs || failed=$$?; cat $(DOCS_LOG); exit $$failed
+	@$(BIN)/python -m pytest $(TESTS_1) > $(TESTS_LOG) 2>&1 & first=$$!; \
+	failed=0; $(BIN)/python -m pytest $(TESTS_2) || failed=$$?; \
+	wait $$first || failed=$$?; cat $(TESTS_LOG); exit $$failed
 
 .PHONY: test-quick
 test-quick: $(INSTALLED) ## Run the tests that are not marked slow
