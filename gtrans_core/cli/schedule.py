@@ -38,7 +38,7 @@ def schedule(
         bool, typer.Option("--drift", help="Watch the champion's scores, instead of training.")
     ] = False,
     since: Annotated[
-        str, typer.Option("--since", help="With --drift: scores since a day, or of so many days.")
+        str, typer.Option("--since", help="First day of the scores with --drift, or how many days.")
     ] = "7d",
     data: Data = "",
     host: Host = "",

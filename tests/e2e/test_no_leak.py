@@ -21,7 +21,7 @@ from gtrans_core.steps.ingest import ingest
 from gtrans_core.steps.settings import RunSettings
 from gtrans_core.steps.train import train
 
-COMPILED = Path(pipelines.__file__).parent / "compiled" / "category.yaml"
+COMPILED = Path(pipelines.__file__).parent / "compiled" / "local" / "category.yaml"
 
 
 def trained(folder: Path, data: Path, *, hide_test: bool) -> dict[str, str]:

@@ -20,7 +20,7 @@ from gtrans_core.tracking.registry import register
 from gtrans_core.tracking.runs import open_run
 from gtrans_core.watch.record import Watched, record_all
 
-COMPILED = Path(pipelines.__file__).parent / "compiled" / "drift.yaml"
+COMPILED = Path(pipelines.__file__).parent / "compiled" / "local" / "drift.yaml"
 HELD_OUT = tuple(1 + number / 100 for number in range(24))
 
 

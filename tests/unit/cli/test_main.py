@@ -13,6 +13,9 @@ from gtrans_core.cli.main import app, main
 
 VERBS = (
     "run",
+    "submit",
+    "runs",
+    "schedule",
     "predict",
     "bench",
     "compare",

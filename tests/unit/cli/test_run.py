@@ -12,7 +12,7 @@ from gtrans_core.cli.main import app
 from gtrans_core.config import GTransConfig
 from gtrans_core.errors import ConfigError, GTransError, StorageError
 from pipelines import local
-from pipelines.compile import COMPILED_CATEGORY
+from pipelines.compile import COMPILED_CATEGORIES, COMPILED_CATEGORY
 from pipelines.gates import load_gate
 from pipelines.local import LocalRun, Outcome, StopRequested
 
@@ -228,3 +228,56 @@ def test_a_profile_of_ones_own_leads_the_printed_commands(pipeline: Pipeline, tm
     profile.write_text(f'store = {store}\nunsigned_models = "allow"')
     result = CliRunner().invoke(app, ["run", "-c", "demo", "--profile", str(profile)])
     assert f"@challenger --profile '{profile}'\n" in result.output
+
+
+class TestSeveralCategories:
+    def fan_out(self, monkeypatch: pytest.MonkeyPatch, failing: str = "") -> list[LocalRun]:
+        """Stands in for the embedded fan-out; one category may fail in it."""
+        jobs: list[LocalRun] = []
+
+        def execute_many(job, categories, on_event):
+            jobs.append(job)
+            job.folder.mkdir(parents=True)
+            on_event({"time": 0.0, "step": "ingest", "category": "nut", "kind": "started"})
+            ends = {name: Pipeline.succeed(job) for name in categories}
+            if failing:
+                ends[failing] = Outcome(4, "a.png: truncated", {})
+            return ends, Outcome(14 if failing else 0, "", {})
+
+        monkeypatch.setattr(local, "execute_many", execute_many)
+        return jobs
+
+    @pytest.mark.parametrize("named", [["nut", "bolt"], ["nut,bolt"], ["nut", "-c", "bolt"]])
+    def test_they_are_one_run_of_the_fan_out(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, named: list[str]
+    ):
+        jobs = self.fan_out(monkeypatch)
+        result = gtrans_run(tmp_path, "-d", "s3://b/p", "-c", *named)
+        assert result.exit_code == 0, result.output
+        assert "[nut ingest] started" in result.output
+        [job] = jobs
+        assert job.compiled == COMPILED_CATEGORIES
+        gate = load_gate().to_json()
+        items = [{"category": name, "gate": gate} for name in ("nut", "bolt")]
+        assert job.parameters["categories"] == items
+        assert f"`gtrans.run_key` = '{job.folder.name}'" in result.output
+        assert (job.folder / "report-bolt.html").read_text() == "<html>"
+
+    def test_a_failed_one_is_named_and_the_others_are_shown(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ):
+        jobs = self.fan_out(monkeypatch, failing="nut")
+        result = gtrans_run(tmp_path, "-d", "s3://b/p", "-c", "nut", "bolt")
+        assert result.exit_code == 14
+        assert "bolt" in result.stdout
+        assert result.stderr == (
+            "error: nut: a.png: truncated\n"
+            "error: 1 of 2 categories failed; the same command does only these again\n"
+            f"log: {jobs[0].log}\n"
+        )
+
+    def test_a_clusters_profile_is_told_where_to_go(self, tmp_path: Path):
+        arguments = ["run", "-c", "demo", "--profile", "cluster-cpu"]
+        result = CliRunner().invoke(app, arguments, env={"GTRANS_STORE": ""})
+        assert isinstance(result.exception, ConfigError)
+        assert "gtrans submit" in str(result.exception)
