@@ -249,7 +249,7 @@ class _Loop:
     @property
     def state_bytes(self) -> int:
         """About the size of a checkpoint: weights, two moments each, and the best weights."""
-        weights = sum(tensor.nbytes for tensor in self.trans.state_dict().values())
+        weights: int = sum(tensor.nbytes for tensor in self.trans.state_dict().values())
         return weights * (4 if self.config.selection == "best_held_out" else 3)
 
     def restore(self, checkpoint: Checkpoint) -> None:
