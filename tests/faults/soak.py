@@ -166,7 +166,7 @@ def image_damaged(run: TinyRun, rng: Random) -> str:
     images = sorted((run.root / "data" / CATEGORY).rglob("*.png"))
     path = images[int(rng.integers(len(images)))]
     whole = path.read_bytes()
-    path.write_bytes(whole[: int(rng.integers(len(whole) - 20))])
+    path.write_bytes(whole[: int(rng.integers(len(whole) // 2))])
     process = start(run)
     process.join()
     path.write_bytes(whole)
