@@ -26,7 +26,7 @@ def main() -> int:
             return 0
         stack = up(folder, asked.port, _say)
     except (StackError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        sys.stderr.write(f"error: {error}\n")
         return 1
     _say(f"\nMLflow    {stack.mlflow.url}   user admin, password in {folder}/client.env")
     _say(f"Log in    . {folder}/client.env")
@@ -35,7 +35,8 @@ def main() -> int:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
