@@ -81,7 +81,9 @@ peers-lock: $(UV) ## Resolve the peers' requirements anew
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 IMAGE ?= gtrans-python:$(VERSION)
 IMAGES := infra/images
-export UV_VERSION VERSION IMAGE
+image image-test: export UV_VERSION := $(UV_VERSION)
+image image-test: export VERSION := $(VERSION)
+image image-test: export IMAGE := $(IMAGE)
 
 .PHONY: image
 image: ## Build the container image (BASE=NAME@sha256:..., podman or docker)

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import os
-import shutil
-import signal
+import secrets
 import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +22,9 @@ from gtrans_core.network.build import build_trans
 from gtrans_core.network.scene import fit_scene
 from gtrans_core.network.scorer import Scorer
 from gtrans_core.weights import load_guide
+from infra.stack.ports import free_port
+from infra.stack.postgresql import PostgreSQL, programs
+from infra.stack.service import StackError, start, stop
 from tests.support.processes import Processes
 
 SOURCES = Path(gtrans_core.__file__).parents[1]
@@ -85,71 +82,29 @@ def empty_folder(tmp_path, monkeypatch):
     assert list(here.iterdir()) == []
 
 
-@dataclass(frozen=True)
-class Database:
-    """A running PostgreSQL: its SQLAlchemy address, and a folder that holds its driver."""
-
-    uri: str
-    packages: str
+@pytest.fixture(scope="session")
+def postgresql_installed() -> None:
+    """Where it is missing it is installed only if ``GTRANS_TEST_INSTALL=1`` (CI) says so; else what
+    needs it is skipped."""
+    try:
+        programs()
+    except StackError:
+        apt_install("postgresql")
 
 
 @pytest.fixture(scope="session")
-def postgresql(processes: Processes) -> Iterator[Database]:
-    """PostgreSQL of this machine on a free port, its data in a temporary folder.
-
-    Where it is missing it is installed only if ``GTRANS_TEST_INSTALL=1`` (CI) says so; else what
-    needs it is skipped.
-    """
-    programs = postgresql_programs()
+def postgresql(postgresql_installed: None) -> Iterator[PostgreSQL]:
+    """PostgreSQL of this machine on a free port, its data in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="gtrans-postgresql-") as name:
-        folder, packages = Path(name), Path(name) / "packages"
-        packages.mkdir()
-        link_driver(packages)
-        data, port = folder / "data", processes.free_port()
-        data.mkdir()
-        folder.chmod(0o755)
-        as_user: dict[str, Any] = {"cwd": folder}
-        if os.getuid() == 0:  # PostgreSQL refuses to run as root
-            shutil.chown(data, "postgres")
-            as_user |= {"user": "postgres", "group": "postgres", "extra_groups": []}
-        initdb = [programs / "initdb", "-D", data, "-U", "postgres", "--auth=trust"]
-        subprocess.run(initdb, check=True, capture_output=True, **as_user)
-        options = ["-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={data}"]
-        command = [programs / "postgres", "-D", data, "-p", str(port), *options]
-        with (folder / "log").open("wb") as log:
-            server = subprocess.Popen(command, stdout=log, stderr=log, **as_user)
+        Path(name).chmod(0o711)  # where root starts it, it runs as another user
+        database = PostgreSQL(Path(name) / "postgresql", free_port(), secrets.token_hex())
+        database.prepare()
+        service = database.service()
+        start(service)
         try:
-            ready = [programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port), "-t", "1"]
-            deadline = time.monotonic() + 60
-            while subprocess.run(ready, check=False, capture_output=True).returncode:
-                assert server.poll() is None, (folder / "log").read_text()
-                assert time.monotonic() < deadline, (folder / "log").read_text()
-                time.sleep(0.2)
-            uri = f"postgresql+psycopg2://postgres@127.0.0.1:{port}/postgres"
-            yield Database(uri, str(packages))
+            yield database
         finally:
-            server.send_signal(signal.SIGINT)  # its fast shutdown
-            server.wait(60)
-
-
-def postgresql_programs() -> Path:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not found:
-        apt_install("postgresql")
-        found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    return found[-1].parent
-
-
-def link_driver(packages: Path) -> None:
-    """psycopg2 of this environment, or Debian's where it is of the same Python."""
-    if importlib.util.find_spec("psycopg2"):
-        return
-    debian = Path("/usr/lib/python3/dist-packages/psycopg2")
-    if not debian.is_dir():
-        apt_install("python3-psycopg2")
-    if not list(debian.glob(f"_psycopg.cpython-{sys.version_info[0]}{sys.version_info[1]}-*.so")):
-        pytest.skip("psycopg2 is not installed, and Debian's is of another Python")
-    (packages / "psycopg2").symlink_to(debian)
+            stop(service.pid_file, service.stop_signal)
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,7 @@ def sqlite_server(processes, tmp_path_factory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def postgresql_server(processes, tmp_path_factory, postgresql) -> Iterator[str]:
     folder, port = tmp_path_factory.mktemp("postgresql"), processes.free_port()
-    with processes.mlflow_server(folder, port, postgresql.uri, postgresql.packages) as uri:
+    with processes.mlflow_server(folder, port, postgresql.uri) as uri:
         yield uri
 
 

@@ -1,0 +1,69 @@
+"""infra/compose: nothing by default that is a secret, nothing open that need not be."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+COMPOSE = Path(__file__).resolve().parents[3] / "infra" / "compose"
+VARIABLE = re.compile(r"\$\{(\w+)(:[?-])?([^}]*)\}")
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return (COMPOSE / "compose.yaml").read_text()
+
+
+@pytest.fixture(scope="module")
+def services(text: str) -> dict[str, dict]:
+    return yaml.safe_load(text)["services"]
+
+
+def test_what_must_be_set_is_refused_when_empty_and_is_in_the_example(text: str):
+    example = (COMPOSE / ".env.example").read_text()
+    given = dict(re.findall(r"^(\w+)=(.*)$", example, re.M))
+    assert set(given.values()) == {""}
+    required = {name for name, kind, _ in VARIABLE.findall(text) if kind == ":?"}
+    assert required == set(given)
+    optional = {name for name, kind, _ in VARIABLE.findall(text) if kind != ":?"}
+    assert optional == {"MLFLOW_ALLOWED_HOSTS"}
+
+
+def test_images_and_passwords_come_from_outside(services: dict[str, dict]):
+    for service in services.values():
+        assert re.fullmatch(r"\$\{\w+_IMAGE:\?[^}]+\}", service["image"])
+        for name, value in service["environment"].items():
+            if re.search("PASSWORD|SECRET|KEY", name):
+                assert VARIABLE.fullmatch(value), name
+
+
+def test_only_mlflow_can_be_reached_and_only_from_this_host(services: dict[str, dict]):
+    assert {name: s["ports"] for name, s in services.items() if "ports" in s} == {
+        "mlflow": ["127.0.0.1:5000:5000"]
+    }
+    outside = {name for name, service in services.items() if "outside" in service["networks"]}
+    assert outside == {"mlflow"}
+
+
+def test_containers_are_restricted_and_healthchecked(text: str, services: dict[str, dict]):
+    for name, service in services.items():
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert "test" in service["healthcheck"] or name == "bucket"
+    volumes = yaml.safe_load(text)["volumes"]
+    mounted = {v.partition(":")[0] for s in services.values() for v in s["volumes"]}
+    assert {source for source in mounted if not source.startswith("..")} == set(volumes)
+    for source in mounted - set(volumes):
+        assert (COMPOSE / source / "basic_auth.ini").is_file()
+
+
+def test_each_waits_for_those_it_needs(services: dict[str, dict]):
+    assert services["mlflow"]["depends_on"] == {
+        "postgresql": {"condition": "service_healthy"},
+        "bucket": {"condition": "service_completed_successfully"},
+    }
+    assert services["bucket"]["depends_on"] == {"seaweedfs": {"condition": "service_healthy"}}
