@@ -68,14 +68,13 @@ class History:
 
     def _record(self, number: int, line: bytes) -> dict[str, Any]:
         try:
-            record: dict[str, Any] = json.loads(line)
-            values = record["step"], record["time_ms"], record["values"].items()
-        except (ValueError, LookupError, TypeError, AttributeError):
+            read = json.loads(line)
+            values = dict(read["values"])
+            return {"step": read["step"], "time_ms": read["time_ms"], "values": values}
+        except (ValueError, LookupError, TypeError):
             raise StorageError(
                 f"{self.path}: line {number} is damaged; delete the folder to train anew"
             ) from None
-        del values  # they are there, that is all
-        return record
 
     def _drop_torn_line(self) -> None:
         """A kill in the middle of a write leaves half a line at the end."""
