@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, cosine_similarity, interpolate
+from torch.nn.functional import cosine_similarity
 
 from gtrans_core.config import ScoringConfig
 from gtrans_core.network.loss import EPSILON, unit
+from gtrans_core.network.plane import gaussian_blur, resize
 from gtrans_core.network.scene import FLOOR
 
 
@@ -38,7 +39,7 @@ def heat_map(
     disagreements = _disagreements(agn_maps, trans_maps, config) if config.scene_share < 1 else []
     if config.fusion == "geometric":
         return _geometric_mean(disagreements, scene_maps, size, config)
-    m_1, m_2, m_3 = (_upsample(m, size) for m in disagreements)
+    m_1, m_2, m_3 = (resize(m, size) for m in disagreements)
     fused = m_1 * m_2 * m_3**2 if config.fusion == "product" else m_1 + m_2 + m_3
     return gaussian_blur(fused, config.smoothing_sigma).squeeze(1)
 
@@ -56,11 +57,9 @@ def _geometric_mean(
     may be fused: a constant factor in one of them changes no ranking.
     """
     share = config.scene_share
-    logs = [_log(_upsample(m, size)) * ((1 - share) / len(disagreements)) for m in disagreements]
-    if share > 0:
-        logs += [_log(_upsample(r, size)) * (share / len(scene_maps)) for r in scene_maps]
-    fused_B1HW = torch.stack(logs).sum(dim=0)
-    return gaussian_blur(fused_B1HW, config.smoothing_sigma).exp().squeeze(1)
+    shares = ((disagreements, 1 - share), (scene_maps, share))
+    parts = [q * _mean_log([resize(m, size) for m in maps]) for maps, q in shares if q > 0]
+    return gaussian_blur(sum(parts[1:], parts[0]), config.smoothing_sigma).exp().squeeze(1)
 
 
 def _disagreements(
@@ -77,12 +76,12 @@ def _disagreements(
     return weighted
 
 
-def _upsample(map_B1HW: Tensor, size: tuple[int, int]) -> Tensor:
-    return interpolate(map_B1HW, size=size, mode="bilinear", align_corners=False)
-
-
-def _log(map_B1HW: Tensor) -> Tensor:
-    return (map_B1HW + FLOOR).log()
+def _mean_log(maps: Sequence[Tensor]) -> Tensor:
+    """Mean over maps of log(m + FLOOR): one logarithm, of the product."""
+    product = maps[0] + FLOOR
+    for map_B1HW in maps[1:]:
+        product = product * (map_B1HW + FLOOR)
+    return product.log() / len(maps)
 
 
 def usual_map(usual_maps: Sequence[Tensor], size: tuple[int, int], config: ScoringConfig) -> Tensor:
@@ -98,7 +97,7 @@ def usual_map(usual_maps: Sequence[Tensor], size: tuple[int, int], config: Scori
     """
     if not usual_maps:
         return torch.ones(1, *size)
-    logs = [_upsample(u, size).log() for u in usual_maps]
+    logs = [resize(u, size).log() for u in usual_maps]
     fused_11HW = torch.stack(logs).mean(dim=0) * config.scene_share
     smoothed_1HW = gaussian_blur(fused_11HW, config.smoothing_sigma).squeeze(1)
     return (smoothed_1HW - smoothed_1HW.mean()).exp()
@@ -119,7 +118,7 @@ def image_score(map_BHW: Tensor, usual_1HW: Tensor, config: ScoringConfig) -> Te
     if config.image_score == "max":
         return pixels_BP.amax(dim=1)
     count = max(1, math.ceil(pixels_BP.shape[1] * config.top_percent / 100))
-    return pixels_BP.topk(count, dim=1).values.mean(dim=1)
+    return pixels_BP.topk(count, dim=1, sorted=False).values.mean(dim=1)
 
 
 def distance_map(a_BCHW: Tensor, f_BCHW: Tensor) -> Tensor:
@@ -137,30 +136,3 @@ def image_weight(a_BCHW: Tensor, f_BCHW: Tensor) -> Tensor:
     cosine_BC = cosine_similarity(a_BCHW.flatten(2), f_BCHW.flatten(2), dim=2, eps=EPSILON)
     c_B = 10.0 * (1.0 - cosine_BC).mean(dim=1)
     return 2.0 * r_B * c_B / (r_B + c_B).clamp_min(EPSILON)
-
-
-def gaussian_blur(map_B1HW: Tensor, sigma: float) -> Tensor:
-    """Separable Gaussian with kernel radius 4 sigma and mirrored borders (scipy's ``reflect``)."""
-    if sigma == 0:
-        return map_B1HW
-    radius = int(4.0 * sigma + 0.5)
-    offsets = torch.arange(-radius, radius + 1, device=map_B1HW.device, dtype=torch.float64)
-    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).to(map_B1HW.dtype)
-    rows = _mirror(map_B1HW, radius, dim=3)
-    blurred = conv2d(rows, kernel.view(1, 1, 1, -1))
-    columns = _mirror(blurred, radius, dim=2)
-    return conv2d(columns, kernel.view(1, 1, -1, 1))
-
-
-def _mirror(map_B1HW: Tensor, radius: int, dim: int) -> Tensor:
-    """Pad one axis by reflection about the edge of the last pixel (d c b a | a b c d | d c b a)."""
-    size = map_B1HW.shape[dim]
-    if radius <= size:
-        before = map_B1HW.narrow(dim, 0, radius).flip(dim)
-        after = map_B1HW.narrow(dim, size - radius, radius).flip(dim)
-        return torch.cat([before, map_B1HW, after], dim=dim)
-    # A map smaller than the kernel: repeat the mirrored period as often as needed.
-    period = torch.cat([torch.arange(size), torch.arange(size - 1, -1, -1)])
-    index = period[torch.arange(-radius, size + radius) % (2 * size)]
-    return map_B1HW.index_select(dim, index.to(map_B1HW.device))

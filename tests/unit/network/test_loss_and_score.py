@@ -10,10 +10,10 @@ from torch.nn.functional import cosine_similarity, interpolate
 
 from gtrans_core.config import ScoringConfig
 from gtrans_core.network.loss import guidance_loss
+from gtrans_core.network.plane import gaussian_blur
 from gtrans_core.network.scene import FLOOR
 from gtrans_core.network.score import (
     distance_map,
-    gaussian_blur,
     heat_map,
     image_score,
     image_weight,
