@@ -78,6 +78,11 @@ ablate: $(INSTALLED) ## Measure what each part of GTrans is worth (about two hou
 bench-accuracy: $(INSTALLED) $(PEERS_INSTALLED) ## Measure GTrans beside anomalib's models (hours; BENCH_DATA="DIR ...")
 	$(ACCURACY).compare $(addprefix --data ,$(BENCH_DATA))
 
+# ONLY="score,cache" measures some parts; the others keep their numbers.
+.PHONY: bench-speed
+bench-speed: $(INSTALLED) $(PEERS_INSTALLED) ## Time scoring beside peers, training, cache, metrics, growth (minutes; ONLY="PART,...")
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.speed --only "$(ONLY)"
+
 .PHONY: clean
 clean: ## Remove the environments, tools and caches (never your stores)
 	rm -rf .venv .venv-peers .tools build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache \

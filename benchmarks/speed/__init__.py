@@ -1,0 +1,1 @@
+"""How fast: everything timed side by side in one run."""

@@ -1,0 +1,108 @@
+"""How time and memory grow with images and with their size, and the exponent of a power law."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.speed import metrics
+from benchmarks.speed.clock import exponent, side_by_side, timed
+from benchmarks.speed.data import good_images
+from benchmarks.speed.subject import make_scorer, view_of
+from gtrans_core.cache import build_cache, cache_identity
+from gtrans_core.config import GTransConfig, load_config
+from gtrans_core.engine import OnnxEngine, export_onnx
+from gtrans_core.network.scene import fit_scene
+from gtrans_core.weights import load_guide
+
+IMAGES = (50, 200, 1000, 5000)
+FEW_IMAGES = (25, 50, 100, 200)
+"""For what costs too much to be done for 5,000 images in a benchmark of minutes."""
+SCENE_IMAGES = (64, 128, 256, 512)
+"""A scene model takes no more than the last (``scene.images``)."""
+SIZES = (128, 256, 384, 512)
+MAP_SIDE = 64
+
+
+def measure(store: Path) -> dict[str, Any]:
+    """Cost curves, each ``{"sizes", "costs", "exponent", ...}``."""
+    torch.set_num_threads(1)
+    evaluated = [metrics.in_own_process(n, MAP_SIDE) for n in IMAGES]
+    built, verified = _cache(store)
+    base = evaluated[0]["peak_bytes"]
+    return {
+        "metrics, CPU-s over images": _curve(IMAGES, [e["cpu_s"] for e in evaluated]),
+        "metrics, MB over images": {
+            "sizes": list(IMAGES),
+            "costs": [round(e["peak_bytes"] / 1e6) for e in evaluated],
+            "exponent": exponent(
+                list(IMAGES[1:]), [max(e["peak_bytes"] - base, 1) for e in evaluated[1:]]
+            ),
+        },
+        "building a cache, CPU-s over images": _curve(FEW_IMAGES, built),
+        "verifying a cache, CPU-s over images": _curve(FEW_IMAGES, verified),
+        "fitting a scene model, CPU-s over images": _curve(SCENE_IMAGES, _scene()),
+        "scoring, CPU-ms over the input's side": _curve(SIZES, _scoring(store)),
+    }
+
+
+def table(found: dict[str, Any]) -> str:
+    """Markdown."""
+    rows = [
+        f"| {name} | {', '.join(map(str, curve['sizes']))} | "
+        f"{', '.join(f'{cost:g}' for cost in curve['costs'])} | {curve['exponent']:.2f} |"
+        for name, curve in found.items()
+    ]
+    return "\n".join(["| what | at | costs | exponent |", "|---|---|---|---|", *rows])
+
+
+def _curve(sizes: tuple[int, ...], costs: list[float]) -> dict[str, Any]:
+    return {
+        "sizes": list(sizes),
+        "costs": [float(f"{cost:.3g}") for cost in costs],
+        "exponent": exponent(list(sizes), costs),
+    }
+
+
+def _cache(store: Path) -> tuple[list[float], list[float]]:
+    """CPU seconds of making caches, and of verifying them."""
+    config = GTransConfig()
+    guide = load_guide(config.agn, store / "weights")
+    root = store / "growing"
+    shutil.rmtree(root, ignore_errors=True)
+    seconds = []
+    for count in FEW_IMAGES:
+        manifest = good_images(store, count)
+        identity = cache_identity(manifest, guide.agn.spec, guide.weights_sha256, config.image)
+        for _ in range(2):  # the second time everything is there
+            started = time.process_time()
+            build_cache(root, identity, manifest, guide.agn, lambda *_: None)
+            seconds.append(time.process_time() - started)
+    return seconds[::2], seconds[1::2]
+
+
+def _scene() -> list[float]:
+    """CPU seconds of fitting maps of the middle scale's shape."""
+    seconds = []
+    for count in SCENE_IMAGES:
+        maps = [torch.randn(count, 112, 16, 16)]
+        started = time.process_time()
+        fit_scene(maps, GTransConfig().scene.rank)
+        seconds.append(time.process_time() - started)
+    return seconds
+
+
+def _scoring(store: Path) -> list[float]:
+    """CPU milliseconds of scoring a view of each size."""
+    tasks = {}
+    for size in SIZES:
+        config = load_config(None, [f"image.size={size}"])
+        engine = OnnxEngine(
+            export_onnx(make_scorer(store, f"image.size={size}"), config.image.input_size), 1
+        )
+        tasks[str(size)] = timed(lambda e=engine, v=view_of(size): e.score_view(v))
+    return list(side_by_side(tasks, repeats=7).values())

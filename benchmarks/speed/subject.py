@@ -1,0 +1,62 @@
+"""The detector that is timed: real guide, everything else random, since speed depends on no value."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from gtrans_core.config import GTransConfig, load_config
+from gtrans_core.data.demo_surface import good_surface, render
+from gtrans_core.network.build import build_trans
+from gtrans_core.network.scene import SceneModel
+from gtrans_core.network.scorer import Scorer
+from gtrans_core.weights import load_guide
+
+PLAIN = ("agn.taps=[4, 8, 16]", "scoring.scene_share=0", "scoring.fusion=product")
+"""GTrans as published, without the scene model."""
+
+
+def make_scorer(store: Path, *overrides: str) -> Scorer:
+    """A scorer of the default config with some changes."""
+    config = load_config(None, overrides)
+    guide = load_guide(config.agn, store / "weights")
+    shapes = guide.agn.spec.map_shapes(config.image.input_size)
+    scene = random_scene(shapes, config) if config.scoring.scene_share > 0 else None
+    return Scorer(guide.agn, build_trans(guide.agn.spec, config), scene, config.scoring)
+
+
+def random_scene(shapes: list[tuple[int, int, int]], config: GTransConfig) -> SceneModel:
+    """A scene model of full rank and random values."""
+    generator = torch.Generator().manual_seed(0)
+    rank = config.scene.rank
+    tensors: dict[str, Tensor] = {}
+    for i, (channels, height, width) in enumerate(shapes, start=1):
+        count = channels * height * width
+        tensors |= {
+            f"mean_{i}": torch.randn(channels, height, width, generator=generator),
+            f"deviation_{i}": torch.ones(channels, 1, 1),
+            f"basis_{i}": torch.randn(rank, count, generator=generator) / count**0.5,
+            f"gain_{i}": torch.full((rank,), 0.9),
+            f"usual_{i}": torch.full((1, height, width), 0.5),
+        }
+    return SceneModel(tensors)
+
+
+def view_of(size: int) -> npt.NDArray[np.uint8]:
+    """A view [3, S, S] of the demo's fabric."""
+    return render(good_surface(np.random.default_rng(0), size)).transpose(2, 0, 1).copy()
+
+
+def jpeg_of(side: int) -> bytes:
+    """The demo's fabric, ``side`` pixels square, as a JPEG of quality 90."""
+    file = io.BytesIO()
+    Image.fromarray(render(good_surface(np.random.default_rng(0), side))).save(
+        file, "JPEG", quality=90
+    )
+    return file.getvalue()
