@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from gtrans_core.network.scorer import Scorer
@@ -45,7 +46,8 @@ def operations(scorer: Scorer, size: int) -> int:
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         scorer(torch.zeros(1, 3, size, size, dtype=torch.uint8))
-    return int(counter.get_total_flops())
+    found: int = counter.get_total_flops()
+    return found
 
 
 def scene_bytes(scorer: Scorer) -> int:
@@ -53,7 +55,8 @@ def scene_bytes(scorer: Scorer) -> int:
     if scorer.scene is None:
         return 0
     state = scorer.scene.state_dict()
-    return 2 * sum(t.numel() * t.element_size() for k, t in state.items() if k.startswith("basis"))
+    maps: list[Tensor] = [tensor for name, tensor in state.items() if name.startswith("basis")]
+    return 2 * sum(tensor.numel() * tensor.element_size() for tensor in maps)
 
 
 def cpu_name() -> str:

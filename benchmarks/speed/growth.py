@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from benchmarks.speed.clock import exponent, side_by_side, timed
 from benchmarks.speed.data import good_images
 from benchmarks.speed.subject import make_scorer, view_of
 from gtrans_core.cache import build_cache, cache_identity
-from gtrans_core.config import GTransConfig, load_config
+from gtrans_core.config import GTransConfig
 from gtrans_core.engine import OnnxEngine, export_onnx
 from gtrans_core.network.scene import fit_scene
 from gtrans_core.weights import load_guide
@@ -98,11 +99,11 @@ def _scene() -> list[float]:
 
 def _scoring(store: Path) -> list[float]:
     """CPU milliseconds of scoring a view of each size."""
-    tasks = {}
-    for size in SIZES:
-        config = load_config(None, [f"image.size={size}"])
-        engine = OnnxEngine(
-            export_onnx(make_scorer(store, f"image.size={size}"), config.image.input_size), 1
-        )
-        tasks[str(size)] = timed(lambda e=engine, v=view_of(size): e.score_view(v))
+    tasks = {str(size): timed(_score_once(store, size)) for size in SIZES}
     return list(side_by_side(tasks, repeats=7).values())
+
+
+def _score_once(store: Path, size: int) -> Callable[[], object]:
+    engine = OnnxEngine(export_onnx(make_scorer(store, f"image.size={size}"), size), threads=1)
+    view = view_of(size)
+    return lambda: engine.score_view(view)

@@ -25,17 +25,20 @@ def stfpm() -> nn.Module:
     from anomalib.models.image.stfpm.torch_model import STFPMModel
 
     with no_download(STFPMModel):
-        return STFPMModel(["layer1", "layer2", "layer3"], "resnet18")
+        model: nn.Module = STFPMModel(["layer1", "layer2", "layer3"], "resnet18")
+    return model
 
 
 def padim() -> nn.Module:
     """PaDiM, ResNet-18, 100 channels."""
     from anomalib.models.image.padim.torch_model import PadimModel
 
-    model = PadimModel("resnet18", pre_trained=False)
-    places, channels = (SIZE // 4) ** 2, model.n_features
-    model.gaussian.mean = torch.randn(channels, places)
-    model.gaussian.inv_covariance = torch.randn(places, channels, channels)
+    channels = 100
+    model: nn.Module = PadimModel("resnet18", pre_trained=False, n_features=channels)
+    places = (SIZE // 4) ** 2
+    gaussian = model.get_submodule("gaussian")
+    gaussian.mean = torch.randn(channels, places)
+    gaussian.inv_covariance = torch.randn(places, channels, channels)
     return model
 
 
@@ -43,7 +46,7 @@ def patchcore() -> nn.Module:
     """PatchCore, Wide ResNet-50-2, a coreset of a tenth."""
     from anomalib.models.image.patchcore.torch_model import PatchcoreModel
 
-    model = PatchcoreModel(["layer2", "layer3"], pre_trained=False)
+    model: nn.Module = PatchcoreModel(["layer2", "layer3"], pre_trained=False)
     model.memory_bank = torch.randn(TRAINING_IMAGES * (SIZE // 8) ** 2 // 10, 512 + 1024)
     return model
 
@@ -52,7 +55,8 @@ def efficient_ad() -> nn.Module:
     """EfficientAD-S."""
     from anomalib.models.image.efficient_ad.torch_model import EfficientAdModel
 
-    return EfficientAdModel(teacher_out_channels=384)
+    model: nn.Module = EfficientAdModel(teacher_out_channels=384)
+    return model
 
 
 PEERS = {f.__name__: f for f in (stfpm, padim, patchcore, efficient_ad)}

@@ -1,4 +1,4 @@
-"""The detector that is timed: real guide, everything else random, since speed depends on no value."""
+"""The detector that is timed: a real guide, the rest random: speed depends on no value."""
 
 from __future__ import annotations
 

@@ -29,7 +29,8 @@ def measure(store: Path) -> dict[str, Any]:
 
     def step() -> None:
         optimiser.zero_grad()
-        guidance_loss(maps, trans.train()(spec.normalise(views), maps)).backward()
+        loss = guidance_loss(maps, trans.train()(spec.normalise(views), maps))
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         optimiser.step()
 
     @torch.no_grad()
