@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -71,15 +71,27 @@ class Detector:
     """Scores encoded images of one category.
 
     Args:
-        scorer: the networks.
+        scorer: the networks, or what builds them when they are first asked for.
         info: the facts.
         graph: the same networks for ONNX Runtime, which then scores; None: torch does.
     """
 
-    def __init__(self, scorer: Scorer, info: DetectorInfo, graph: OnnxEngine | None = None) -> None:
-        self.scorer = scorer
+    def __init__(
+        self,
+        scorer: Scorer | Callable[[], Scorer],
+        info: DetectorInfo,
+        graph: OnnxEngine | None = None,
+    ) -> None:
+        self._scorer = scorer
         self.graph = graph
         self.info = info.model_copy(update={"engine": "onnxruntime" if graph else "torch"})
+
+    @property
+    def scorer(self) -> Scorer:
+        """The networks in torch."""
+        if not isinstance(self._scorer, Scorer):
+            self._scorer = self._scorer()
+        return self._scorer
 
     @property
     def engine(self) -> Engine:
@@ -149,26 +161,18 @@ class Detector:
             ModelError: naming the file that is missing, damaged, changed or does not belong.
         """
         info = read_info(folder)
-        config = info.config
-        names = weight_names(config)
+        names = weight_names(info.config)
         has_graph = info.engine == "onnxruntime"
         _refuse_strangers(folder, (*names, GRAPH_NAME) if has_graph else names)
-        agn_state, trans_state, *scene_state = (_read_weights(folder / n, info) for n in names)
-        try:
-            backbone, spec = build_backbone(config.agn.backbone, config.agn.taps)
-        except ConfigError as error:
-            raise ModelError(f"{folder / INFO_NAME}: {error}") from None
-        trans = build_trans(spec, config)
-        for module, state, name in zip(
-            (backbone, trans), (agn_state, trans_state), names, strict=False
-        ):
-            try:
-                module.load_state_dict(state)
-            except RuntimeError as error:
-                raise _does_not_fit(folder / name, error) from None
-        scene = _load_scene(folder, scene_state[0], spec, config) if scene_state else None
-        scorer = Scorer(Agn(backbone, spec), trans, scene, config.scoring)
-        return cls(scorer, info, _load_graph(folder / GRAPH_NAME, info) if has_graph else None)
+        states = [_read_weights(folder / name, info) for name in names]
+
+        def networks() -> Scorer:
+            return _build_scorer(folder, info.config, states)
+
+        if not has_graph:
+            return cls(networks(), info)
+        # Building torch's networks takes as long as the rest, and the graph scores without them.
+        return cls(networks, info, _load_graph(folder / GRAPH_NAME, info))
 
 
 def weight_names(config: GTransConfig) -> tuple[str, ...]:
@@ -201,6 +205,27 @@ def detector_digest(folder: Path) -> str:
         return hashlib.sha256((folder / INFO_NAME).read_bytes()).hexdigest()
     except OSError as error:
         raise _unreadable(folder / INFO_NAME, error) from None
+
+
+def _build_scorer(
+    folder: Path, config: GTransConfig, states: Sequence[dict[str, Tensor]]
+) -> Scorer:
+    """The networks with their weights, in the order of ``weight_names``."""
+    agn_state, trans_state, *scene_state = states
+    try:
+        backbone, spec = build_backbone(config.agn.backbone, config.agn.taps)
+    except ConfigError as error:
+        raise ModelError(f"{folder / INFO_NAME}: {error}") from None
+    trans = build_trans(spec, config)
+    for module, state, name in zip(
+        (backbone, trans), (agn_state, trans_state), WEIGHT_NAMES, strict=False
+    ):
+        try:
+            module.load_state_dict(state)
+        except RuntimeError as error:
+            raise _does_not_fit(folder / name, error) from None
+    scene = _load_scene(folder, scene_state[0], spec, config) if scene_state else None
+    return Scorer(Agn(backbone, spec), trans, scene, config.scoring)
 
 
 def _load_scene(

@@ -19,6 +19,7 @@ from gtrans_core.engine import (
     package_graph,
 )
 from gtrans_core.errors import ModelError
+from gtrans_core.network.agn import state_sha256
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.scene import fit_scene
 from gtrans_core.network.scorer import Scorer
@@ -159,6 +160,16 @@ def test_a_packaged_graph_scores_after_loading(folder: Path, graph: OnnxEngine) 
     assert loaded.info.engine == "onnxruntime"
     for view in views_of(64):
         assert loaded.predict_view(view).score == graph.score_view(view)[1]
+
+
+def test_a_packaged_graph_scores_without_torchs_networks(
+    folder: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("gtrans_core.detector.build_trans", lambda *_: pytest.fail("built"))
+        loaded = Detector.load(folder)
+        loaded.predict_view(views_of(64)[0])
+    assert state_sha256(loaded.scorer.trans.state_dict()) == state_sha256(scorer.trans.state_dict())
 
 
 @pytest.mark.parametrize("damage", ["flipped", "gone", "swapped"])
