@@ -34,16 +34,9 @@ def measure(store: Path) -> dict[str, Any]:
     torch.set_num_threads(1)
     evaluated = [metrics.in_own_process(n, MAP_SIDE) for n in IMAGES]
     built, verified = _cache(store)
-    base = evaluated[0]["peak_bytes"]
     return {
         "metrics, CPU-s over images": _curve(IMAGES, [e["cpu_s"] for e in evaluated]),
-        "metrics, MB over images": {
-            "sizes": list(IMAGES),
-            "costs": [round(e["peak_bytes"] / 1e6) for e in evaluated],
-            "exponent": exponent(
-                list(IMAGES[1:]), [max(e["peak_bytes"] - base, 1) for e in evaluated[1:]]
-            ),
-        },
+        "metrics, MB over images": _curve(IMAGES, [e["peak_bytes"] / 1e6 for e in evaluated]),
         "building a cache, CPU-s over images": _curve(FEW_IMAGES, built),
         "verifying a cache, CPU-s over images": _curve(FEW_IMAGES, verified),
         "fitting a scene model, CPU-s over images": _curve(SCENE_IMAGES, _scene()),
