@@ -171,7 +171,7 @@ class Detector:
 
         if not has_graph:
             return cls(networks(), info)
-        # Building torch's networks takes as long as the rest, and the graph scores without them.
+        # Building torch's networks is a third of loading, and the graph scores without them.
         return cls(networks, info, _load_graph(folder / GRAPH_NAME, info))
 
 
