@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from kfp import Client
     from kfp_server_api import ApiException
 
-TOKEN_VARIABLE = "GTRANS_KFP_TOKEN"  # noqa: S105 - a variable's name
+TOKEN_VARIABLE = "GTRANS_KFP_TOKEN"  # noqa: S105  # nosec B105  # a variable's name
 HOST_VARIABLE = "GTRANS_KFP_HOST"
-SERVICE_ACCOUNT_TOKEN = "/var/run/secrets/kubeflow/pipelines/token"  # noqa: S105 - a path
+SERVICE_ACCOUNT_TOKEN = "/var/run/secrets/kubeflow/pipelines/token"  # noqa: S105  # nosec B105  # a path
 """Of a pod's service account; ``KF_PIPELINES_SA_TOKEN_PATH`` names another file."""
 REQUEST_SECONDS = 30
 """How long one request may take."""

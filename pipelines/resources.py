@@ -7,8 +7,8 @@ from kfp import dsl, kubernetes
 
 from pipelines.cluster import Cluster, Secret, StepResources
 
-SCRATCH = "/tmp"  # noqa: S108 - a volume of the pod's own
-SHARED_MEMORY = "/dev/shm"  # noqa: S108
+SCRATCH = "/tmp"  # noqa: S108  # nosec B108  # a volume of the pod's own
+SHARED_MEMORY = "/dev/shm"  # noqa: S108  # nosec B108
 
 
 @dataclass(frozen=True)

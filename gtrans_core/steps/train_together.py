@@ -43,7 +43,8 @@ def train_together(
     with tempfile.TemporaryDirectory(prefix="gtrans-crew-") as scratch:
         request = {"cache": str(cache), "folder": str(folder), "config": config.to_json()}
         (Path(scratch) / "request.json").write_text(json.dumps(request), encoding="utf-8")
-        crew = subprocess.Popen(_command(config.training.processes, Path(scratch)))  # noqa: S603 - our own module
+        command = _command(config.training.processes, Path(scratch))
+        crew = subprocess.Popen(command)  # noqa: S603  # nosec B603  # our own module
         told = False
         while crew.poll() is None:
             if stop_requested() and not told:
