@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import gtrans_core
+from infra.stack.ports import free_port
+from infra.stack.service import answers
 
 SOURCES = Path(gtrans_core.__file__).parents[1]
 
@@ -22,12 +22,10 @@ SOURCES = Path(gtrans_core.__file__).parents[1]
 class Processes:
     """Starts Python processes, and servers of their own process group."""
 
-    def python(
-        self, *arguments: str, packages: str = "", **options: Any
-    ) -> subprocess.Popen[bytes]:
+    def python(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         """``python ARGUMENTS`` with this project's code and the virtual environment's commands."""
         environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(filter(None, (str(SOURCES), packages))),
+            "PYTHONPATH": str(SOURCES),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -36,36 +34,30 @@ class Processes:
 
     def free_port(self) -> int:
         """A port that nobody listens on."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return int(probe.getsockname()[1])
+        return free_port()
 
     @contextmanager
     def mlflow_server(
-        self, folder: Path, port: int, database: str = "", packages: str = "", artifacts: str = ""
+        self, folder: Path, port: int, database: str = "", artifacts: str = ""
     ) -> Iterator[str]:
         """An MLflow server that keeps its data in ``folder``; gives its address.
 
-        ``database``: a SQLAlchemy address instead; ``packages``: a folder of its driver;
-        ``artifacts``: another place for these.
+        ``database``: a SQLAlchemy address instead; ``artifacts``: another place for these.
         """
         database = database or f"sqlite:///{folder}/mlflow.db"
         command = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
         command += ["--backend-store-uri", database, "--workers", "1"]
         command += ["--artifacts-destination", artifacts or str(folder / "artifacts")]
         health = f"http://127.0.0.1:{port}/health"
-        with self.server(*command, folder=folder, health=health, packages=packages):
+        with self.server(*command, folder=folder, health=health):
             yield f"http://127.0.0.1:{port}"
 
     @contextmanager
-    def server(
-        self, *arguments: str, folder: Path, health: str, packages: str = ""
-    ) -> Iterator[None]:
+    def server(self, *arguments: str, folder: Path, health: str) -> Iterator[None]:
         """``python ARGUMENTS`` as a server that answers at ``health``."""
         with (folder / "server.log").open("ab") as log:
             process = self.python(
                 *arguments,
-                packages=packages,
                 stdout=log,
                 stderr=log,
                 cwd=folder,
@@ -90,11 +82,3 @@ class Processes:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-
-
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as response:
-            return response.status == 200
-    except OSError:
-        return False
