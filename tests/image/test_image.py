@@ -25,7 +25,7 @@ from pipelines.local import STEPS
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 UID = 12345
-COMPILED = Path(pipelines.__file__).parent / "compiled"
+COMPILED = Path(pipelines.__file__).parent / "compiled" / "cluster-cpu"
 SMALL = [
     "--set=image.size=64",
     "--set=training.epochs=1",
