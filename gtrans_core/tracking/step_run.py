@@ -23,7 +23,7 @@ from gtrans_core.tracking.runs import (
     find_or_create_run,
 )
 
-PATIENCE_S = 20.0
+PATIENCE_S = 5.0
 """How long a step that is done waits for a server that does not answer."""
 
 

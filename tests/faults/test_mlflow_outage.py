@@ -17,10 +17,11 @@ import pytest
 
 from gtrans_core.progress import Progress
 from gtrans_core.steps import train as step
+from gtrans_core.tracking import step_run
 from gtrans_core.tracking.client import connect
 from gtrans_core.tracking.journal import JournalFlusher
 from tests.faults.proxy import Fault, FaultProxy
-from tests.faults.tiny_run import TinyRun, runs_at
+from tests.faults.tiny_run import TinyRun, category_runs_at
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +31,8 @@ EPOCHS = 6
 
 @pytest.fixture
 def run(part: Path, mlflow: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> TinyRun:
-    """Ingested and cached; training waits half a second at its end for MLflow."""
+    """Ingested and cached; each step waits at most a second at its end for MLflow."""
+    monkeypatch.setattr(step_run, "PATIENCE_S", 0.5)
     monkeypatch.setattr(step, "FLUSH_SECONDS", 0.5)
     monkeypatch.setattr(step, "JournalFlusher", partial(JournalFlusher, interval_s=0.1))
     run = TinyRun(part, tracking_uri=mlflow.url, overrides=(f"training.epochs={EPOCHS}",))
@@ -39,7 +41,7 @@ def run(part: Path, mlflow: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> Tiny
 
 
 def check_all_is_recorded_once(run: TinyRun, server: str) -> None:
-    [record] = runs_at(server)
+    [record] = category_runs_at(server)
     assert record.info.status == "FINISHED"
     lines = (run.path("evaluation") / "history.jsonl").read_text().splitlines()
     written = [json.loads(line) for line in lines]
@@ -133,7 +135,9 @@ def flusher_seconds() -> float:
 def values_at(server: str) -> list[float]:
     """Losses that have arrived."""
     client = connect(server)
-    found = [client.get_metric_history(run.info.run_id, "train_loss") for run in runs_at(server)]
+    found = [
+        client.get_metric_history(run.info.run_id, "train_loss") for run in category_runs_at(server)
+    ]
     return [metric.value for history in found for metric in history]
 
 

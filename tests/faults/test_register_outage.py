@@ -15,7 +15,7 @@ from gtrans_core.detector import require_intact
 from gtrans_core.errors import ModelError, TrackingError
 from gtrans_core.tracking.client import connect
 from tests.faults.proxy import Fault, FaultProxy
-from tests.faults.tiny_run import TinyRun, runs_at, write_part
+from tests.faults.tiny_run import TinyRun, category_runs_at, write_part
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +51,7 @@ def check_it_is_registered_once(server: str) -> None:
     client = connect(server)
     [version] = client.search_model_versions("name = 'gtrans-part'")
     assert client.get_registered_model("gtrans-part").aliases == {"challenger": version.version}
-    [run] = runs_at(server)
+    [run] = category_runs_at(server)
     assert (run.info.status, run.info.run_id) == ("FINISHED", version.run_id)
 
 

@@ -152,6 +152,11 @@ def runs_at(uri: str) -> list[Any]:
     return list(client.search_runs([experiment.experiment_id])) if experiment else []
 
 
+def category_runs_at(uri: str) -> list[Any]:
+    """Those of them that are of a category; runs of single steps lie below."""
+    return [run for run in runs_at(uri) if "gtrans.run_key" in run.data.tags]
+
+
 def story_of(client: Any) -> dict[str, Any]:
     """What a registry holds of the category, without what differs between any two runs."""
     name = f"gtrans-{CATEGORY}"
