@@ -26,8 +26,8 @@ demo: $(INSTALLED) ## Take the built-in demo category through the whole pipeline
 	@$(BIN)/gtrans run --category demo
 
 # Two halves side by side, each about one core's work: the first one's lines come when it is done.
-TESTS_1 := tests/unit components tests/e2e/test_docs.py
-TESTS_2 := tests/faults tests/integration tests/e2e tests/image --ignore tests/e2e/test_docs.py
+TESTS_1 := tests/unit components tests/e2e tests/image
+TESTS_2 := tests/faults tests/integration
 TESTS_LOG := .venv/tests-1.log
 
 .PHONY: test
