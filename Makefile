@@ -25,9 +25,9 @@ setup: $(INSTALLED) ## Install what requirements.lock says into .venv
 demo: $(INSTALLED) ## Take the built-in demo category through the whole pipeline
 	@$(BIN)/gtrans run --category demo
 
-# Two halves side by side, each about one core's work: the first one's lines come when it is done.
-TESTS_1 := tests/unit components tests/e2e tests/image
-TESTS_2 := tests/faults tests/integration
+# Two parts side by side, each about one core's work: the first one's lines come when it is done.
+TESTS_1 := tests/unit components tests/e2e tests/integration tests/image
+TESTS_2 := tests/faults
 TESTS_LOG := .venv/tests-1.log
 
 .PHONY: test
