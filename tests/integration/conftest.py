@@ -15,7 +15,6 @@ import pytest
 import torch
 from PIL import Image
 
-import gtrans_core
 from gtrans_core.config import GTransConfig
 from gtrans_core.detector import Detector, DetectorInfo
 from gtrans_core.network.build import build_trans
@@ -27,7 +26,6 @@ from infra.stack.postgresql import PostgreSQL, programs
 from infra.stack.service import StackError, start, stop
 from tests.support.processes import Processes
 
-SOURCES = Path(gtrans_core.__file__).parents[1]
 CONFIG = GTransConfig.model_validate(
     {
         "image": {"size": 64},
