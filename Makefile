@@ -25,16 +25,12 @@ setup: $(INSTALLED) ## Install what requirements.lock says into .venv
 demo: $(INSTALLED) ## Take the built-in demo category through the whole pipeline
 	@$(BIN)/gtrans run --category demo
 
-# Two parts side by side, each about one core's work: the first one's lines come when it is done.
-TESTS_1 := tests/unit components tests/e2e tests/integration tests/image
-TESTS_2 := tests/faults
-TESTS_LOG := .venv/tests-1.log
+# A file's tests stay in one process: they share what is costly to set up.
+TEST_PROCESSES ?= 2
 
 .PHONY: test
-test: $(INSTALLED) ## Run all tests
-	@$(BIN)/python -m pytest $(TESTS_1) > $(TESTS_LOG) 2>&1 & first=$$!; \
-	failed=0; $(BIN)/python -m pytest $(TESTS_2) || failed=$$?; \
-	wait $$first || failed=$$?; cat $(TESTS_LOG); exit $$failed
+test: $(INSTALLED) ## Run all tests (TEST_PROCESSES=2 at a time)
+	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 .PHONY: test-quick
 test-quick: $(INSTALLED) ## Run the tests that are not marked slow

@@ -114,5 +114,6 @@ def install() -> Callable[[str], None]:
 def apt_install(package: str) -> None:
     if os.environ.get("GTRANS_TEST_INSTALL") != "1" or os.getuid() != 0:
         pytest.skip(f"{package} is missing; as root, GTRANS_TEST_INSTALL=1 installs it")
-    command = ["apt-get", "install", "--yes", "--no-install-recommends", package]
+    another_installs = ["-o", "DPkg::Lock::Timeout=300"]
+    command = ["apt-get", *another_installs, "install", "--yes", "--no-install-recommends", package]
     subprocess.run(command, check=True, capture_output=True)
