@@ -32,6 +32,7 @@ NETWORKS: dict[str, dict[str, dict[str, object]]] = {
     "student CNN alone (STFPM)": {"trans": {"guidance": "none"}},
     "student tokens as queries": {"trans": {"guidance": "student"}},
     "centre crop 224": {"image": {"crop": 224}},
+    "bf16 training": {"training": {"precision": "bf16"}},
 }
 """Changes of the network or its input; each is a training of its own."""
 

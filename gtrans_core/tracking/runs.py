@@ -164,10 +164,15 @@ class RunLogger:
             self.client.set_tag(self.run_id, DATA_DIGEST_TAG, data_digest(train, test))
 
     def finish(self, status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED") -> None:
-        """End the run. An adopted run is left to the orchestrator that made it."""
+        """End the run. An adopted run is left to the orchestrator that made it.
+
+        One that failed before and was made up for says no longer why it had failed.
+        """
         if self.run_id == injected_run_id():
             return
         with self._reported(f"set the run {status}"):
+            if status == "FINISHED" and FAILURE_TAG in self._run().data.tags:
+                self.client.delete_tag(self.run_id, FAILURE_TAG)
             self.client.set_terminated(self.run_id, status)
 
     def page(self) -> str:

@@ -9,7 +9,7 @@ from gtrans_core.data.manifest import Manifest, Sample, data_digest
 from gtrans_core.errors import TrackingError
 from gtrans_core.tracking import runs
 from gtrans_core.tracking.client import connect
-from gtrans_core.tracking.runs import RunLogger, find_or_create_run, open_run
+from gtrans_core.tracking.runs import RunLogger, fail_run, find_or_create_run, open_run
 
 
 def key() -> str:
@@ -164,6 +164,16 @@ class TestWriting:
         assert run.client.get_run(run.run_id).info.status == "FAILED"
         run.finish()
         assert run.client.get_run(run.run_id).info.status == "FINISHED"
+
+    def test_a_failure_that_was_made_up_for_is_no_longer_told(self, run, settings):
+        key = run.client.get_run(run.run_id).data.tags["gtrans.run_key"]
+        fail_run(settings, key, "bottle", "no MLflow")
+        failed = run.client.get_run(run.run_id)
+        assert (failed.info.status, failed.data.tags["gtrans.failure"]) == ("FAILED", "no MLflow")
+        run.finish()
+        finished = run.client.get_run(run.run_id)
+        assert finished.info.status == "FINISHED"
+        assert "gtrans.failure" not in finished.data.tags
 
     def test_page_of_the_run(self, run):
         experiment = run.client.get_run(run.run_id).info.experiment_id
