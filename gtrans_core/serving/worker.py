@@ -12,11 +12,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from gtrans_core.data.images import encode_png
 from gtrans_core.detector import Prediction
@@ -81,6 +82,15 @@ class _Order:
             self.result.set_result([self.scored[place] for place in sorted(self.scored)])
 
 
+@dataclass(frozen=True)
+class _Task:
+    """One image of an order, and its place there."""
+
+    order: _Order
+    place: int
+    image: EncodedImage
+
+
 class Worker:
     """Scores images in fair order, in rounds.
 
@@ -105,10 +115,9 @@ class Worker:
         self._stopping = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
-        # Memory stays bounded: one image is decoded (or drawn) at a time, whatever is sent.
-        self._pixels = threading.Lock()
         # Torch takes all cores for one image already, and with fewer its sums are other ones.
         self._torch = threading.Lock()
+        self._drawing = threading.Lock()  # matplotlib's colour maps are made when first used
 
     @property
     def waiting(self) -> int:
@@ -162,14 +171,14 @@ class Worker:
                     gathered, had_their_turn = self._gather()
                 if gathered:
                     self._on_round(len(gathered))
-                    list(pool.map(lambda task: self._advance(*task), gathered))
+                    self._score_round(gathered, pool)
                 with self._changed:
                     # Behind those that came meanwhile.
                     self._orders.extend(order for order in had_their_turn if order.pending)
 
-    def _gather(self) -> tuple[list[tuple[_Order, int, EncodedImage]], deque[_Order]]:
+    def _gather(self) -> tuple[list[_Task], deque[_Order]]:
         """The next round, an image of each order in turn, and its orders; the lock is held."""
-        gathered: list[tuple[_Order, int, EncodedImage]] = []
+        gathered: list[_Task] = []
         had_their_turn: deque[_Order] = deque()
         while len(gathered) < self._round_size and (self._orders or had_their_turn):
             if not self._orders:
@@ -178,22 +187,57 @@ class Worker:
             if order.result.cancelled():
                 self._drop(order)
             if order.pending:
-                gathered.append((order, *order.pending.popleft()))
+                gathered.append(_Task(order, *order.pending.popleft()))
                 had_their_turn.append(order)
         return gathered, had_their_turn
 
-    def _advance(self, order: _Order, place: int, image: EncodedImage) -> None:
-        """Score one image of an order, and settle the order when that was its last one."""
+    def _score_round(self, gathered: list[_Task], pool: ThreadPoolExecutor) -> None:
+        """Decode each image here, one at a time, while those before it are scored already.
+
+        Memory stays bounded so: a decoded image is large, and each thread that had one keeps some.
+        """
+        scoring = []
+        for task in gathered:
+            began = time.perf_counter()
+            try:
+                view = task.order.model.detector.view(task.image.data, task.image.name)
+            except Exception as error:  # noqa: BLE001 - whoever waits for the future gets it
+                self._finish(task, error)
+            else:
+                scoring.append(pool.submit(self._score, task, view, began))
+        wait(scoring)
+
+    def _score(self, task: _Task, view: npt.NDArray[np.uint8], began: float) -> None:
         try:
-            order.scored[place] = self._score(order.model, image, order.draw)
-            self._on_scored(order.model, order.scored[place])
+            scored = self._predict(task, view, began)
+            self._on_scored(task.order.model, scored)
         except Exception as error:  # noqa: BLE001 - whoever waits for the future gets it
-            order.errors[place] = error
+            self._finish(task, error)
+        else:
+            self._finish(task, scored)
+
+    def _predict(self, task: _Task, view: npt.NDArray[np.uint8], began: float) -> Scored:
+        detector = task.order.model.detector
+        with nullcontext() if detector.graph else self._torch:
+            prediction = detector.predict_view(view)
+        drawing = None
+        if task.order.draw:
+            with self._drawing:
+                blend = overlay(np.moveaxis(view, 0, -1), prediction.heat_map, detector.map_range)
+            drawing = encode_png(blend)
+        return Scored(task.image.name, prediction, drawing, time.perf_counter() - began)
+
+    def _finish(self, task: _Task, outcome: Scored | Exception) -> None:
+        """Note what became of an image, and settle its order when that was the last one."""
+        order = task.order
         with self._changed:
             self._waiting -= 1
             order.unfinished -= 1
-            if order.errors:
+            if isinstance(outcome, Exception):
+                order.errors[task.place] = outcome
                 self._drop(order)
+            else:
+                order.scored[task.place] = outcome
             was_last = not order.unfinished
         if was_last:
             order.settle()
@@ -203,17 +247,3 @@ class Worker:
         self._waiting -= len(order.pending)
         order.unfinished -= len(order.pending)
         order.pending.clear()
-
-    def _score(self, model: ServedModel, image: EncodedImage, draw: bool) -> Scored:
-        began = time.perf_counter()
-        detector = model.detector
-        with self._pixels:
-            view = detector.view(image.data, image.name)
-        with nullcontext() if detector.graph else self._torch:
-            prediction = detector.predict_view(view)
-        drawing = None
-        if draw:
-            with self._pixels:
-                blend = overlay(np.moveaxis(view, 0, -1), prediction.heat_map, detector.map_range)
-                drawing = encode_png(blend)
-        return Scored(image.name, prediction, drawing, time.perf_counter() - began)
