@@ -181,7 +181,7 @@ class Worker:
         gathered: list[_Task] = []
         had_their_turn: deque[_Order] = deque()
         while len(gathered) < self._round_size and (self._orders or had_their_turn):
-            if not self._orders:
+            if not self._orders:  # each had one, and there is room for more
                 self._orders, had_their_turn = had_their_turn, self._orders
             order = self._orders.popleft()
             if order.result.cancelled():
