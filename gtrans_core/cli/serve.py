@@ -37,6 +37,9 @@ def serve(
     queue_size: Annotated[
         int, typer.Option("--queue-size", help="Images that may wait, over all requests.")
     ] = 64,
+    round_size: Annotated[
+        int, typer.Option("--round-size", help="Images scored side by side; 0: one a core.")
+    ] = 0,
     profile: ProfileName = "local",
     store: Store = None,
 ) -> None:
@@ -51,6 +54,7 @@ def serve(
         poll_seconds=poll,
         max_request_bytes=max_request_bytes,
         queue_size=queue_size,
+        round_size=round_size,
     )
     from gtrans_core.serving.app import create_app
     from gtrans_core.serving.models import Models

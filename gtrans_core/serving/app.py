@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -54,9 +55,14 @@ class Service:
         self.models, self.settings = models, settings
         self.uploads = Uploads(settings)
         self._on_score = on_score
-        self.worker = Worker(settings.queue_size, self._scored)
-        self.watcher = Watcher(models, settings.poll_seconds)
         self.metrics = ServiceMetrics(lambda: self.worker.waiting)
+        self.worker = Worker(
+            settings.queue_size,
+            settings.round_size or len(os.sched_getaffinity(0)),
+            self._scored,
+            self.metrics.round_began,
+        )
+        self.watcher = Watcher(models, settings.poll_seconds)
         self.metrics.show_models(models.all())
         models.on_reload = self._reloaded
 
@@ -135,7 +141,7 @@ def create_app(models: Models, settings: ServeSettings, on_score: OnScore | None
         models: the detectors, loaded; a watcher exchanges them when the champion moves.
         settings: limits.
         on_score: told of category, version, digest and raw score of each scored image, on the
-            worker's thread: it must be quick.
+            threads that score, so perhaps several times at once; it must be quick.
     """
     service = Service(models, settings, on_score)
     app = FastAPI(

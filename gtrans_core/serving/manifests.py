@@ -19,6 +19,7 @@ from gtrans_core.trust.policy import PUBLIC_KEY, TrustPolicy
 
 _FOLDER = "/etc/gtrans"
 _KEY_FILE = "signing-key.pub.pem"
+_CPUS = "2"  # of a pod at most; the processes in it see all of the node's
 _NAME_LENGTH = 50  # KServe puts its own words behind it
 _KSERVE_SCHEMES = ("s3", "gs", "pvc", "http", "https", "hdfs", "webhdfs")
 
@@ -56,7 +57,8 @@ def deployment(asked: ServiceAsked) -> str:
             f"{asked.tracking_uri}: no pod can read this registry; name a profile whose "
             "tracking_uri is an MLflow server (--profile)"
         )
-    args = [*asked.categories, "--host=0.0.0.0", "--port=8080", f"--profile={_FOLDER}/profile.toml"]
+    args = [*asked.categories, "--host=0.0.0.0", "--port=8080", f"--round-size={_CPUS}"]
+    args += [f"--profile={_FOLDER}/profile.toml"]
     return _render(
         "deployment.yaml.j2",
         name="gtrans-serve",
@@ -69,6 +71,7 @@ def deployment(asked: ServiceAsked) -> str:
         args=args,
         secret=asked.secret,
         replicas=asked.replicas,
+        cpus=_CPUS,
         memory=f"{2 + len(asked.categories)}Gi",
     )
 

@@ -17,6 +17,7 @@ from gtrans_core.serving.models import ServedModel
 from gtrans_core.serving.worker import Scored
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_ROUND_SIZES = (1, 2, 4, 8, 16, 32, 64)
 UNKNOWN = ""
 """The category of a request that names none that is served: labels are never a caller's text."""
 
@@ -52,9 +53,15 @@ class ServiceMetrics:
         )
         self._scoring_seconds = Histogram(
             "gtrans_scoring_seconds",
-            "Decoding, scoring and drawing one image, in seconds",
+            "Decoding, scoring and drawing one image beside those of its round, in seconds",
             ["category"],
             buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._round_images = Histogram(
+            "gtrans_round_images",
+            "Images of a round, which are scored side by side",
+            buckets=_ROUND_SIZES,
             registry=self.registry,
         )
         self._reloads = Counter(
@@ -99,6 +106,10 @@ class ServiceMetrics:
         verdict = "flagged" if scored.prediction.is_anomalous else "ok"
         self._images.labels(model.category, verdict).inc()
         self._scoring_seconds.labels(model.category).observe(scored.seconds)
+
+    def round_began(self, images: int) -> None:
+        """Count a round of so many images."""
+        self._round_images.observe(images)
 
     def reloaded(self, category: str, *, succeeded: bool) -> None:
         """Count an attempt to load a new champion."""

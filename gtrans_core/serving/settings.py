@@ -26,6 +26,8 @@ class ServeSettings(Section):
     """Images in one request."""
     queue_size: Annotated[int, Field(ge=1, le=10_000)] = 64
     """Images that wait or are scored, over all requests; beyond it a request is told to return."""
+    round_size: Annotated[int, Field(ge=0, le=256)] = 0
+    """Images scored side by side in one round; 0: as many as this process has cores."""
     body_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
     """Seconds that a body may take to arrive."""
     poll_seconds: Annotated[float, Field(gt=0, le=86_400)] = 15.0

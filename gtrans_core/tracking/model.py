@@ -48,6 +48,9 @@ REQUIREMENTS = (
 )
 SCRIPT = "served_model.py"
 """What MLflow runs to load the model."""
+MLSERVER_SCRIPT = "mlserver_runtime.py"
+"""What MLServer runs to serve it, since ``MLSERVER_SETTINGS`` says so."""
+MLSERVER_SETTINGS = "model-settings.json"
 
 _SUFFIXES = (".safetensors", ".json", ".onnx")
 
@@ -159,6 +162,9 @@ def package(detector_folder: Path, input_example_png: bytes, destination: Path) 
             signature=signature(),
             input_example=(pd.DataFrame({"image": [input_example_png]}), {"return_map": False}),
         )
+    shutil.copyfile(Path(__file__).with_name(MLSERVER_SCRIPT), destination / MLSERVER_SCRIPT)
+    runtime = f"{Path(MLSERVER_SCRIPT).stem}.Runtime"
+    (destination / MLSERVER_SETTINGS).write_text(json.dumps({"implementation": runtime}))
     for folder in list(destination.rglob("__pycache__")):
         shutil.rmtree(folder)
     flavor = model.flavors["python_function"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -72,14 +71,13 @@ class ServedDetector(PythonModel):
             in the size of the network's input.
 
         Raises:
-            MlflowException: INVALID_PARAMETER_VALUE, naming the image by its position (in MLServer:
-                its InferenceError).
+            MlflowException: INVALID_PARAMETER_VALUE, naming the image by its position.
         """
         images = _images(model_input)
         try:
             predictions = self._detector.predict_bytes(images)
         except GTransError as error:
-            raise _refusal(str(error)) from None
+            raise MlflowException.invalid_parameter_value(str(error)) from None
         table = pd.DataFrame(
             {
                 "score": [float(prediction.score) for prediction in predictions],
@@ -103,23 +101,13 @@ class ServedDetector(PythonModel):
         return base64.b64encode(drawing).decode("ascii")
 
 
-def _refusal(reason: str) -> Exception:
-    """What each server answers with 400 and the reason: MLServer does not know MLflow's."""
-    refusal: Exception
-    if "mlserver" in sys.modules:
-        from mlserver.errors import InferenceError
-
-        refusal = InferenceError(reason)
-    else:
-        refusal = MlflowException.invalid_parameter_value(reason)
-    return refusal
-
-
 def _images(table: pd.DataFrame) -> list[bytes]:
     if "image" not in table.columns:
-        raise _refusal("column 'image' is missing")
+        raise MlflowException.invalid_parameter_value("column 'image' is missing")
     if not 1 <= len(table) <= MAX_IMAGES:
-        raise _refusal(f"{len(table)} images in one request: expected 1 to {MAX_IMAGES}")
+        raise MlflowException.invalid_parameter_value(
+            f"{len(table)} images in one request: expected 1 to {MAX_IMAGES}"
+        )
     return [_bytes(value, row) for row, value in enumerate(table["image"], start=1)]
 
 
@@ -130,7 +118,7 @@ def _bytes(value: Any, row: int) -> bytes:
         # Text with line breaks is base64 all the same; any other foreign character is not.
         return base64.b64decode("".join(value.split()), validate=True)
     except (AttributeError, ValueError, binascii.Error):
-        raise _refusal(
+        raise MlflowException.invalid_parameter_value(
             f"image {row}: expected the bytes of an image file, or their base64 text"
         ) from None
 

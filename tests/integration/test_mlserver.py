@@ -80,6 +80,7 @@ def start(mlserver, packaged, processes, tmp_path_factory) -> Callable:
             "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
             "MLSERVER_MODEL_NAME": "gtrans-bottle",
             "MLSERVER_MODEL_URI": str(packaged),
+            # KServe sets this; the model's own runtime takes its place.
             "MLSERVER_MODEL_IMPLEMENTATION": "mlserver_mlflow.MLflowRuntime",
             "MLSERVER_PARALLEL_WORKERS": "0",
             "MLSERVER_DEBUG": "false",
@@ -135,8 +136,21 @@ def test_bad_input_is_told_and_the_server_stays_up(endpoint, png):
         answer = infer(endpoint, images)
         assert answer.status == 400, (reason, answer)
         assert reason in answer.body["error"]
-    # MLflow itself refuses another column; MLServer has no better word for that than 500.
-    assert infer(endpoint, [text], column="picture").status == 500
+    assert infer(endpoint, [text]).status == 200
+
+
+def test_what_mlflow_and_mlserver_refuse_is_told_too(endpoint, png):
+    text = base64.b64encode(png).decode()
+    for request, reason in [
+        ({"images": [text], "column": "picture"}, "Model is missing inputs ['image']"),
+        ({"images": [1], "datatype": "INT64", "kind": "np"}, "column image. Can not safely"),
+        ({"images": [text], "return_map": "perhaps"}, "'return_map'"),
+        ({"images": ["\u00e9"]}, "the inputs cannot be decoded"),
+    ]:
+        answer = infer(endpoint, **request)
+        assert answer.status == 400, (reason, answer)
+        assert reason in answer.body["error"]
+        assert "\n" not in answer.body["error"]
     assert infer(endpoint, [text]).status == 200
 
 
@@ -145,12 +159,19 @@ def test_a_model_that_is_not_the_one_asked_for_does_not_start(start):
         pass
 
 
-def infer(url: str, images: list[str], column: str = "image", **parameters: bool) -> Answer:
+def infer(
+    url: str,
+    images: list[Any],
+    column: str = "image",
+    datatype: str = "BYTES",
+    kind: str = "base64",
+    **parameters: Any,
+) -> Answer:
     column_of_images = {
         "name": column,
         "shape": [len(images), 1],
-        "datatype": "BYTES",
-        "parameters": {"content_type": "base64"},
+        "datatype": datatype,
+        "parameters": {"content_type": kind},
         "data": images,
     }
     body = json.dumps({"inputs": [column_of_images], "parameters": parameters}).encode()

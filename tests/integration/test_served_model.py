@@ -53,6 +53,7 @@ class TestPackage:
         names = {path.relative_to(packaged).as_posix() for path in packaged.rglob("*")}
         assert {"MLmodel", "artifacts/detector/detector.json"} <= names
         assert {"served_model.py", "code/gtrans_core/detector.py", "requirements.txt"} <= names
+        assert {"mlserver_runtime.py", "model-settings.json"} <= names
         assert not [n for n in names if n.endswith((".pkl", ".pt", ".bin", ".pyc"))]
 
     def test_names_no_path_of_this_machine(self, packaged, detector_folder):

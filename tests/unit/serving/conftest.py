@@ -31,26 +31,34 @@ CONFIG = GTransConfig.model_validate(
 )
 
 
-def make_detector(category: str, threshold: float, folder: Path) -> Detector:
-    guide = load_guide(CONFIG.agn, folder)
-    torch.manual_seed(0)
+def make_detector(category: str, threshold: float, folder: Path, seed: int = 0) -> Detector:
+    agn = CONFIG.agn.model_copy(update={"weights": f"random:{seed}"})
+    config = CONFIG.model_copy(update={"agn": agn})
+    guide = load_guide(agn, folder)
+    torch.manual_seed(seed)
     info = DetectorInfo(
         category=category,
-        config=CONFIG,
+        config=config,
         threshold=threshold,
         held_out_scores=(0.1, 0.2),
         data_digest="0" * 64,
         training_key="key",
         weights_sha256=guide.weights_sha256,
     )
-    trans = build_trans(guide.agn.spec, CONFIG)
-    return Detector(Scorer(guide.agn, trans, None, CONFIG.scoring), info)
+    trans = build_trans(guide.agn.spec, config)
+    return Detector(Scorer(guide.agn, trans, None, config.scoring), info)
 
 
 @pytest.fixture(scope="session")
 def detector(tmp_path_factory: pytest.TempPathFactory) -> Detector:
     """Flags everything."""
     return make_detector("bottle", 0.01, tmp_path_factory.mktemp("bottle"))
+
+
+@pytest.fixture(scope="session")
+def another(tmp_path_factory: pytest.TempPathFactory) -> Detector:
+    """Of the same category, with other scores."""
+    return make_detector("bottle", 0.02, tmp_path_factory.mktemp("another"), seed=1)
 
 
 class Shelf:

@@ -6,9 +6,12 @@ import base64
 import io
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from PIL import Image
+
+from gtrans_core.serving.models import ServedModel
 
 PNG = {"Content-Type": "image/png"}
 
@@ -183,6 +186,37 @@ class TestReload:
         bottle.fault, bottle.version = None, 3
         until(lambda: client.get("/models").json()[0]["model_version"] == 3)
 
+    def test_in_a_crowd_each_image_is_scored_by_the_version_that_its_answer_names(
+        self, serving, bottle, another, make_png, monkeypatch
+    ):
+        detectors = (another, bottle.detector)  # of even versions, of odd ones
+
+        def load() -> ServedModel:
+            version = bottle.version
+            return ServedModel("bottle", version, "d", detectors[version % 2])
+
+        monkeypatch.setattr(bottle, "load", load)
+        client = serving(poll_seconds=0.01, round_size=4)
+        encoded = [make_png(seed) for seed in range(4)]
+        files = [("file", (f"{i}.png", data, "image/png")) for i, data in enumerate(encoded)]
+        alone = [[one.score for one in each.predict_bytes(encoded)] for each in detectors]
+        assert alone[0] != alone[1]
+
+        def send(_: int) -> list[dict]:
+            bottle.version += 1
+            return client.post("/predict/bottle", files=files).json()["predictions"]
+
+        with ThreadPoolExecutor(6) as crowd:
+            answers = list(crowd.map(send, range(30)))
+        for found in answers:
+            [version] = {one["model_version"] for one in found}
+            assert [one["score"] for one in found] == alone[version % 2]
+            assert {one["threshold"] for one in found} == {detectors[version % 2].info.threshold}
+        assert len({found[0]["model_version"] % 2 for found in answers}) == 2
+        text = client.get("/metrics").text
+        assert sample(text, "gtrans_round_images_sum") == 30 * 4
+        assert sample(text, "gtrans_round_images_count") <= 60  # two or more at a time
+
 
 class TestOtherRoutes:
     def test_health_and_models(self, serving):
@@ -205,6 +239,7 @@ class TestOtherRoutes:
         assert sample(text, "gtrans_images_total", category="bottle", verdict="flagged") == 1
         assert sample(text, "gtrans_scoring_seconds_count", category="bottle") == 1
         assert sample(text, "gtrans_request_seconds_count", category="bottle") == 2
+        assert sample(text, "gtrans_round_images_bucket", le="1.0") == 2
         assert sample(text, "gtrans_waiting_images") == 0
 
     def test_page_loads_nothing_from_elsewhere(self, serving):

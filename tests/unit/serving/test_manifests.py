@@ -65,6 +65,7 @@ class TestDeployment:
         context = command.make_context("serve", list(container["args"]))
         assert list(context.params["categories"]) == ["bottle", "metal_nut"]
         assert (context.params["host"], context.params["port"]) == ("0.0.0.0", 8080)  # noqa: S104
+        assert str(context.params["round_size"]) == container["resources"]["limits"]["cpu"]
 
     def test_restricted_pod_security(self, objects):
         pod = objects["Deployment"]["spec"]["template"]["spec"]

@@ -1,12 +1,16 @@
-"""Order, room and end of the scoring thread."""
+"""Order, rounds, room and end of the scoring."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
+from gtrans_core.detector import Detector, Prediction
+from gtrans_core.engine import OnnxEngine, export_onnx
 from gtrans_core.errors import DataError
 from gtrans_core.serving.models import ServedModel
 from gtrans_core.serving.worker import EncodedImage, QueueFullError, Worker
@@ -14,6 +18,8 @@ from gtrans_core.serving.worker import EncodedImage, QueueFullError, Worker
 
 class Gate:
     """Stands in for a detector: scores by length, and only while open."""
+
+    graph = "side by side"
 
     def __init__(self) -> None:
         self.open = threading.Event()
@@ -37,13 +43,50 @@ def gate() -> Gate:
     return Gate()
 
 
+class Together:
+    """Stands in for a detector: scores only when so many are scored at the same moment."""
+
+    graph = "side by side"
+    map_range = (0.0, 1.0)
+
+    def __init__(self, parties: int) -> None:
+        self.barrier = threading.Barrier(parties, timeout=10)
+
+    def view(self, data, name):
+        return np.zeros((3, 8, 8), np.uint8)
+
+    def predict_view(self, view):
+        self.barrier.wait()
+        return Prediction(0.5, True, np.zeros((8, 8), np.float32))
+
+
+class Started:
+    """Workers of a test, and the sizes of their rounds."""
+
+    def __init__(self) -> None:
+        self.rounds: list[int] = []
+        self.workers: list[Worker] = []
+
+    def __call__(self, round_size: int, queue_size: int = 64) -> Worker:
+        worker = Worker(queue_size, round_size, lambda model, scored: None, self.rounds.append)
+        worker.start()
+        self.workers.append(worker)
+        return worker
+
+
 @pytest.fixture
-def worker() -> Iterator[Worker]:
-    worker = Worker(6, lambda model, scored: None)
-    worker.start()
-    yield worker
-    if worker.alive:
-        worker.stop()
+def started() -> Iterator[Started]:
+    started = Started()
+    yield started
+    for worker in started.workers:
+        if worker.alive:
+            worker.stop()
+
+
+@pytest.fixture
+def worker(started: Started) -> Worker:
+    """One image at a time."""
+    return started(1, queue_size=6)
 
 
 def images(prefix: str, count: int, data: bytes = b"x") -> list[EncodedImage]:
@@ -106,3 +149,71 @@ def test_stop_scores_what_waits_and_takes_nothing_more(worker, gate):
     with pytest.raises(QueueFullError):
         worker.submit(model, images("b", 1))
     assert not worker.alive
+
+
+def test_what_waits_is_scored_side_by_side_whoever_sent_it(started):
+    together = Together(3)
+    models = [ServedModel(category, 1, "d", together) for category in ("bottle", "flange")]
+    gate = Gate()
+    worker = started(3)
+    first = worker.submit(ServedModel("nut", 1, "d", gate), images("first", 1))
+    assert gate.entered.wait(10)
+    waiting = [
+        worker.submit(models[0], images("a", 4), draw=True),
+        worker.submit(models[1], images("b", 1)),
+        worker.submit(models[1], images("c", 1)),
+    ]
+    gate.open.set()
+    assert len(first.result(10)) == 1
+    # With less than three at the same moment nothing would come back.
+    names = [[one.name for one in future.result(10)] for future in waiting]
+    assert names == [["a0", "a1", "a2", "a3"], ["b0"], ["c0"]]
+    assert started.rounds == [1, 3, 3]
+
+
+def test_one_image_waits_for_no_other(started, gate):
+    worker, model = started(8), ServedModel("bottle", 1, "d", gate)
+    gate.open.set()
+    began = time.perf_counter()
+    for _ in range(100):
+        assert len(worker.submit(model, images("a", 1)).result(10)) == 1
+    assert time.perf_counter() - began < 2  # 20 ms each would show a wait for company
+    assert started.rounds == [1] * 100
+
+
+def test_a_bad_image_fails_alone_among_those_of_its_round(started):
+    gate = Gate()
+    worker = started(3)
+    model = ServedModel("bottle", 1, "d", gate)
+    worker.submit(model, images("first", 1))
+    assert gate.entered.wait(10)
+    good, bad, other = (
+        worker.submit(model, images("a", 1)),
+        worker.submit(model, [*images("b", 1, b"bad"), *images("c", 4, b"bad")]),
+        worker.submit(model, images("d", 2)),
+    )
+    gate.open.set()
+    with pytest.raises(DataError, match="b0: bad"):
+        bad.result(10)
+    assert [len(future.result(10)) for future in (good, other)] == [1, 2]
+    assert started.rounds == [1, 3, 1]
+    assert worker.waiting == 0
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "torch"])
+def test_scores_under_load_are_bit_equal_to_those_alone(started, detector, make_png, engine):
+    graph = OnnxEngine(export_onnx(detector.scorer, 64)) if engine == "onnxruntime" else None
+    model = ServedModel("bottle", 1, "d", Detector(detector.scorer, detector.info, graph))
+    encoded = [make_png(seed) for seed in range(12)]
+    alone = [model.detector.predict_bytes([data])[0] for data in encoded]
+    worker = started(4)
+    futures = [
+        worker.submit(model, [EncodedImage("x", data) for data in (*encoded[i:], *encoded[:i])])
+        for i in range(5)
+    ]
+    for i, future in enumerate(futures):
+        for scored, expected in zip(future.result(60), (*alone[i:], *alone[:i]), strict=True):
+            assert scored.prediction.score == expected.score
+            assert np.array_equal(scored.prediction.heat_map, expected.heat_map)
+    assert max(started.rounds) == 4
+    assert len({prediction.score for prediction in alone}) == 12
