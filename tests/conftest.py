@@ -201,7 +201,14 @@ def start_process(tmp_path: Path) -> Iterator[Callable[..., ForkServerProcess]]:
     A server process imports torch and timm once and forks, so that starting takes milliseconds.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["gtrans_core.training", "gtrans_core.weights"])
+    context.set_forkserver_preload(
+        [
+            "gtrans_core.training",
+            "gtrans_core.weights",
+            "gtrans_core.batch.run",
+            "gtrans_core.detector",
+        ]
+    )
     started: list[ForkServerProcess] = []
 
     def start(code: str, **values: Any) -> ForkServerProcess:
