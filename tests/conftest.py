@@ -127,7 +127,8 @@ def tiny_detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A detector's folder. It is untrained: scores mean nothing, but each image has its own."""
     import torch
 
-    from gtrans_core.detector import Detector, DetectorInfo
+    from gtrans_core.detector import Detector
+    from gtrans_core.detector_files import DetectorInfo
     from gtrans_core.network.build import build_trans
     from gtrans_core.network.scene import fit_scene
     from gtrans_core.network.scorer import Scorer

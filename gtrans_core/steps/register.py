@@ -12,7 +12,7 @@ from pathlib import Path
 from gtrans_core.data.images import decode_image, encode_png
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.data.reading import read_image
-from gtrans_core.detector import require_intact
+from gtrans_core.detector_files import require_intact
 from gtrans_core.errors import DataError, ModelError, TrackingError
 from gtrans_core.evaluation import record as files
 from gtrans_core.evaluation.gate import Gate
