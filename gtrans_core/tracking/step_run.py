@@ -25,8 +25,6 @@ from gtrans_core.tracking.runs import (
 
 PATIENCE_S = 5.0
 """How long a step that is done waits for a server that does not answer."""
-_LAST_STEP = "register"
-"""The one that is still at work when it calls ``end_left_open``."""
 
 
 class StepRun:
@@ -72,22 +70,23 @@ class StepRun:
 
 
 def end_left_open(run: RunLogger) -> None:
-    """End what earlier steps left open below a category's run: all of them are done by now.
+    """End what steps left open below a category's run, once the last one is as good as done.
 
     FINISHED: the last run of a step that could not reach MLflow at its end. KILLED: others of that
-    step, or of one that has a finished run. When that was is not known; they end now.
+    step, or of one that has a finished run. When that was is not known; they end now. The caller's
+    own, if it has one, ends once more by ``finish``.
 
     Raises:
         TrackingError: when MLflow refuses or cannot be reached.
     """
-    with reported(run.client.tracking_uri, "end the runs of earlier steps"):
+    with reported(run.client.tracking_uri, "end the runs of steps"):
         experiment = run.client.get_run(run.run_id).info.experiment_id
         below = f"tags.`{PARENT_TAG}` = '{run.run_id}'"
         newest_first = run.client.search_runs([experiment], below, order_by=["start_time DESC"])
         steps = [(child, child.data.tags.get(STEP_TAG, "")) for child in newest_first]
         finished = {step for child, step in steps if child.info.status == "FINISHED"}
         for child, step in steps:
-            if child.info.status == "RUNNING" and step != _LAST_STEP:
+            if child.info.status == "RUNNING":
                 ended = "KILLED" if step in finished else "FINISHED"
                 run.client.set_terminated(child.info.run_id, ended)
                 finished.add(step)
