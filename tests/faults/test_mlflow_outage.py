@@ -122,15 +122,18 @@ def test_down_from_mid_training_until_register(
 ) -> None:
     """The outage outlasts training: half the journal is there, and register sends it all."""
 
+    def steps_at_work() -> list[str]:
+        return [r.data.tags["gtrans.step"] for r in runs_below(mlflow_server, "RUNNING")]
+
     def outage(done: int, total: int) -> None:
         if done == 4:
-            until(lambda: bool(values_at(mlflow_server)))
+            until(lambda: bool(values_at(mlflow_server)) and steps_at_work() == ["train"])
             mlflow.dark = True
 
     after_each_step(monkeypatch, outage)
     run.go("train", "evaluate")
     assert 0 < len(values_at(mlflow_server)) < 2 * EPOCHS
-    assert [r.data.tags["gtrans.step"] for r in runs_below(mlflow_server, "RUNNING")] == ["train"]
+    assert steps_at_work() == ["train"], "nobody could tell MLflow that training is over"
     mlflow.dark = False
     run.go("register")
     check_all_is_recorded_once(run, mlflow_server)
