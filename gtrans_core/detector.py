@@ -11,17 +11,25 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from gtrans_core.config import GTransConfig, describe_validation
+from gtrans_core.config import GTransConfig
 from gtrans_core.data.images import decode_image, preprocess
+from gtrans_core.detector_files import (
+    GRAPH_NAME,
+    INFO_NAME,
+    WEIGHT_NAMES,
+    DetectorInfo,
+    read_info,
+    read_verified,
+    refuse_strangers,
+    weight_names,
+)
 from gtrans_core.engine import Engine, OnnxEngine
 from gtrans_core.errors import ConfigError, ModelError
 from gtrans_core.network.agn import Agn, BackboneSpec, build_backbone
@@ -29,33 +37,6 @@ from gtrans_core.network.build import build_trans
 from gtrans_core.network.scene import SceneModel
 from gtrans_core.network.scorer import Scorer
 from gtrans_core.storage import write_atomic
-
-INFO_NAME = "detector.json"
-WEIGHT_NAMES = ("agn.safetensors", "trans.safetensors", "scene.safetensors")
-"""The last one only where the config gives the scene model a share."""
-GRAPH_NAME = "network.onnx"
-"""The same network as a graph; only where ONNX Runtime is the detector's engine."""
-
-
-class DetectorInfo(BaseModel):
-    """``detector.json``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    schema_version: Literal[1] = 1
-    category: str
-    config: GTransConfig
-    threshold: float
-    """An image is anomalous when its score is greater."""
-    held_out_scores: tuple[float, ...]
-    """Raw scores of the held-out good images that the threshold comes from."""
-    data_digest: str
-    training_key: str
-    weights_sha256: str
-    engine: Literal["onnxruntime", "torch"] = "torch"
-    """What runs the network; filled in by ``Detector``."""
-    files: dict[str, str] = {}
-    """sha256 (hex) of each file of weights; filled in by ``Detector.save``."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +144,7 @@ class Detector:
         info = read_info(folder)
         names = weight_names(info.config)
         has_graph = info.engine == "onnxruntime"
-        _refuse_strangers(folder, (*names, GRAPH_NAME) if has_graph else names)
+        refuse_strangers(folder, (*names, GRAPH_NAME) if has_graph else names)
         states = [_read_weights(folder / name, info) for name in names]
 
         def networks() -> Scorer:
@@ -173,51 +154,6 @@ class Detector:
             return cls(networks(), info)
         # Building torch's networks is a third of loading, and the graph scores without them.
         return cls(networks, info, _load_graph(folder / GRAPH_NAME, info))
-
-
-def weight_names(config: GTransConfig) -> tuple[str, ...]:
-    """The weights files of a detector with this config."""
-    return WEIGHT_NAMES if config.scoring.scene_share > 0 else WEIGHT_NAMES[:-1]
-
-
-def read_info(folder: Path) -> DetectorInfo:
-    """The facts of a detector folder, without its weights.
-
-    Raises:
-        ModelError: when ``detector.json`` is missing or not one.
-    """
-    path = folder / INFO_NAME
-    try:
-        return DetectorInfo.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    except ValidationError as error:
-        raise ModelError(f"{path}: {describe_validation(error)}") from None
-
-
-def detector_digest(folder: Path) -> str:
-    """sha256 (hex) of ``detector.json``, which names the sha256 of every other file.
-
-    Raises:
-        ModelError: when there is no ``detector.json``.
-    """
-    try:
-        return hashlib.sha256((folder / INFO_NAME).read_bytes()).hexdigest()
-    except OSError as error:
-        raise _unreadable(folder / INFO_NAME, error) from None
-
-
-def require_intact(folder: Path) -> DetectorInfo:
-    """The facts of a detector folder whose every file is as it was written; nothing is loaded.
-
-    Raises:
-        ModelError: naming the file that is missing, extra or changed.
-    """
-    info = read_info(folder)
-    _refuse_strangers(folder, tuple(info.files))
-    for name in info.files:
-        _read_verified(folder / name, info)
-    return info
 
 
 def _build_scorer(
@@ -256,7 +192,7 @@ def _load_scene(
 
 def _load_graph(path: Path, info: DetectorInfo) -> OnnxEngine:
     try:
-        return OnnxEngine(_read_verified(path, info))
+        return OnnxEngine(read_verified(path, info))
     except ValueError as error:
         raise ModelError(f"{path}: not a graph of a detector ({error})") from None
 
@@ -271,30 +207,9 @@ def _does_not_fit(path: Path, error: Exception) -> ModelError:
     return ModelError(f"{path}: does not fit its config ({str(error).splitlines()[0]})")
 
 
-def _refuse_strangers(folder: Path, names: Sequence[str]) -> None:
-    known = {INFO_NAME, *names}
-    for path in sorted(folder.rglob("*")):
-        if path.relative_to(folder).as_posix() not in known:
-            raise ModelError(f"{path}: does not belong to a detector; refused")
-
-
-def _read_verified(path: Path, info: DetectorInfo) -> bytes:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    if hashlib.sha256(data).hexdigest() != info.files.get(path.name):
-        raise ModelError(f"{path}: its sha256 is not the one in {INFO_NAME}; refused")
-    return data
-
-
 def _read_weights(path: Path, info: DetectorInfo) -> dict[str, Tensor]:
-    data = _read_verified(path, info)
+    data = read_verified(path, info)
     try:
         return load(data)
     except SafetensorError as error:
         raise ModelError(f"{path}: not a safetensors file ({error})") from None
-
-
-def _unreadable(path: Path, error: OSError) -> ModelError:
-    return ModelError(f"{path}: cannot be read ({error.strerror}); no intact detector there")

@@ -127,7 +127,8 @@ def tiny_detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A detector's folder. It is untrained: scores mean nothing, but each image has its own."""
     import torch
 
-    from gtrans_core.detector import Detector, DetectorInfo
+    from gtrans_core.detector import Detector
+    from gtrans_core.detector_files import DetectorInfo
     from gtrans_core.network.build import build_trans
     from gtrans_core.network.scene import fit_scene
     from gtrans_core.network.scorer import Scorer
@@ -201,7 +202,14 @@ def start_process(tmp_path: Path) -> Iterator[Callable[..., ForkServerProcess]]:
     A server process imports torch and timm once and forks, so that starting takes milliseconds.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["gtrans_core.training", "gtrans_core.weights"])
+    context.set_forkserver_preload(
+        [
+            "gtrans_core.training",
+            "gtrans_core.weights",
+            "gtrans_core.batch.run",
+            "gtrans_core.detector",
+        ]
+    )
     started: list[ForkServerProcess] = []
 
     def start(code: str, **values: Any) -> ForkServerProcess:

@@ -113,7 +113,8 @@ def _load(model: str, place: Profile) -> tuple[Detector, ScoringModel]:
 
 def _read(folder: Path, version: int | None) -> tuple[Detector, ScoringModel]:
     from gtrans_core.batch.rows import ScoringModel
-    from gtrans_core.detector import Detector, detector_digest
+    from gtrans_core.detector import Detector
+    from gtrans_core.detector_files import detector_digest
 
     detector = Detector.load(folder)
     info = detector.info

@@ -12,7 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
-from gtrans_core.detector import Detector, detector_digest, read_info
+from gtrans_core.detector import Detector
+from gtrans_core.detector_files import detector_digest, read_info
 from gtrans_core.errors import ConfigError, GTransError
 from gtrans_core.tracking.client import connect_existing
 from gtrans_core.tracking.registry import CHAMPION, MODEL_PREFIX, fetch_model

@@ -7,7 +7,7 @@ import tempfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from gtrans_core.detector import detector_digest, read_info
+from gtrans_core.detector_files import detector_digest, read_info
 from gtrans_core.errors import ConfigError, DriftError
 from gtrans_core.progress import Progress
 from gtrans_core.steps.settings import RunSettings

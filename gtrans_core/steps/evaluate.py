@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from gtrans_core.config import GTransConfig, digest_of, flatten
 from gtrans_core.data.manifest import Manifest
-from gtrans_core.detector import Detector, DetectorInfo
+from gtrans_core.detector import Detector
+from gtrans_core.detector_files import DetectorInfo
 from gtrans_core.engine import package_graph
 from gtrans_core.errors import DataError, WeightsError
 from gtrans_core.evaluation import record as files

@@ -12,7 +12,7 @@ from pathlib import Path
 from gtrans_core.data.images import decode_image, encode_png
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.data.reading import read_image
-from gtrans_core.detector import require_intact
+from gtrans_core.detector_files import require_intact
 from gtrans_core.errors import DataError, ModelError, TrackingError
 from gtrans_core.evaluation import record as files
 from gtrans_core.evaluation.gate import Gate
@@ -26,6 +26,7 @@ from gtrans_core.tracking.promotion import judge_new_version
 from gtrans_core.tracking.registry import CHALLENGER
 from gtrans_core.tracking.registry import register as register_version
 from gtrans_core.tracking.runs import RunLogger, open_run
+from gtrans_core.tracking.step_run import end_left_open
 from gtrans_core.trust.keys import SigningKey
 from gtrans_core.trust.policy import read_unsigned, require_signing
 
@@ -70,6 +71,7 @@ def register(
         )
         judgement = judge_new_version(run.client, settings.category, version.version, gate)
         run.log_lineage({"registered_version": str(version.version)})
+        end_left_open(run)
         run.finish()
         run_page = run.page()
     if not version.created:

@@ -108,7 +108,7 @@ def log_model(
     """
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
-    from gtrans_core.detector import detector_digest
+    from gtrans_core.detector_files import detector_digest
 
     file_digests(detector_folder)
     digest = detector_digest(detector_folder)

@@ -71,7 +71,7 @@ def register(
         ModelError: for a folder that is no detector, or one of another category.
         TrackingError: when MLflow refuses or cannot be reached.
     """
-    from gtrans_core.detector import detector_digest
+    from gtrans_core.detector_files import detector_digest
 
     name = MODEL_PREFIX + category
     files = file_digests(detector_folder)

@@ -10,7 +10,7 @@ import base64
 import binascii
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,9 +19,12 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from gtrans_core.data.images import encode_png
-from gtrans_core.detector import Detector, Prediction, detector_digest
+from gtrans_core.detector_files import detector_digest
 from gtrans_core.errors import GTransError, ModelError
 from gtrans_core.trust.policy import TrustPolicy
+
+if TYPE_CHECKING:
+    from gtrans_core.detector import Prediction
 
 MAX_IMAGES = 128
 """A request's limit: memory stays bounded, and others get their turn."""
@@ -45,6 +48,9 @@ class ServedDetector(PythonModel):
             ModelError: when it is damaged, not as it was signed, or not the one that the
                 environment asks for.
         """
+        # MLflow also runs this script where it only packs a model: no reason to wait for torch.
+        from gtrans_core.detector import Detector
+
         folder = Path(context.artifacts["detector"])
         TrustPolicy.from_environment().verify(folder.parents[1], "the model", whole=False)
         expected = os.environ.get(EXPECTED_DIGEST)

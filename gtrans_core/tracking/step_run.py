@@ -38,7 +38,7 @@ class StepRun:
         self._opening = _in_background(self._open)
 
     def finish(self, failure: str = "") -> None:
-        """End the run: FAILED with a reason, else FINISHED. Where MLflow is down, leave it."""
+        """End the run: FAILED with a reason, else FINISHED. Where MLflow is down, it stays open."""
         closing = _in_background(lambda: self._close(failure))
         closing.join(PATIENCE_S)
 
@@ -67,6 +67,29 @@ class StepRun:
         if failure:
             self._run.client.set_tag(self._run.run_id, FAILURE_TAG, failure)
         self._run.finish("FAILED" if failure else "FINISHED")
+
+
+def end_left_open(run: RunLogger) -> None:
+    """End what steps left open below a category's run, once the last one is as good as done.
+
+    FINISHED: the last run of a step that could not reach MLflow at its end. KILLED: others of that
+    step, or of one that has a finished run. When that was is not known; they end now. The caller's
+    own, if it has one, ends once more by ``finish``.
+
+    Raises:
+        TrackingError: when MLflow refuses or cannot be reached.
+    """
+    with reported(run.client.tracking_uri, "end the runs of steps"):
+        experiment = run.client.get_run(run.run_id).info.experiment_id
+        below = f"tags.`{PARENT_TAG}` = '{run.run_id}'"
+        newest_first = run.client.search_runs([experiment], below, order_by=["start_time DESC"])
+        steps = [(child, child.data.tags.get(STEP_TAG, "")) for child in newest_first]
+        finished = {step for child, step in steps if child.info.status == "FINISHED"}
+        for child, step in steps:
+            if child.info.status == "RUNNING":
+                ended = "KILLED" if step in finished else "FINISHED"
+                run.client.set_terminated(child.info.run_id, ended)
+                finished.add(step)
 
 
 def _in_background(work: Callable[[], None]) -> threading.Thread:

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import numpy as np
@@ -17,40 +19,52 @@ from gtrans_core.errors import PreemptedError
 
 IMAGES = 60
 
+# The real command, but with a part after every third row, so that there is something to kill.
+SMALL_PARTS = """
+import os, sys
+for number, path in enumerate((output, errors), start=1):
+    os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+sys.argv = ["gtrans", *arguments]
+import torch
+torch.set_num_threads(1)
+from gtrans_core.batch import parts
+parts.ROWS_A_PART = 3
+from gtrans_core.cli.main import main
+main()
+"""
+
+
+def predict(detector: Path, photos: Path, out: Path) -> list[str]:
+    return ["predict", str(photos), "--model", str(detector), "--out", str(out)]
+
 
 class Command:
-    """``gtrans predict`` on a folder of photos, as a real process."""
+    """``gtrans predict`` on a folder of photos: a real process, forked where torch is imported."""
 
-    def __init__(self, detector: Path, photos: Path, out: Path) -> None:
-        self.out = out
-        self.arguments = ["predict", str(photos), "--model", str(detector), "--out", str(out)]
+    def __init__(
+        self, start: Callable[..., ForkServerProcess], arguments: list[str], folder: Path
+    ) -> None:
+        self._start, self._arguments = start, arguments
+        self.out = Path(arguments[-1])
+        self._output, self._errors = folder / "output", folder / "errors"
 
-    def start(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-c", SMALL_PARTS, *self.arguments],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def start(self) -> ForkServerProcess:
+        values = {"arguments": self._arguments, "output": self._output, "errors": self._errors}
+        return self._start(SMALL_PARTS, **values)
 
-    def wait_for_parts(self, process: subprocess.Popen[str], more_than: int) -> None:
+    def wait_for_parts(self, process: ForkServerProcess, more_than: int) -> None:
         deadline = time.monotonic() + 120
-        while self.parts() <= more_than and process.poll() is None:
+        while self.parts() <= more_than and process.is_alive():
             assert time.monotonic() < deadline
             time.sleep(0.002)
 
     def parts(self) -> int:
         return len(list(self.out.with_name(f"{self.out.name}.parts").glob("part-*.parquet")))
 
-
-# The real command, but with a part after every third row, so that there is something to kill.
-SMALL_PARTS = """
-from gtrans_core.batch import parts
-parts.ROWS_A_PART = 3
-from gtrans_core.cli.main import main
-main()
-"""
+    def ended(self, process: ForkServerProcess) -> tuple[int | None, str, str]:
+        """Exit code, output and errors, once it is over."""
+        process.join(200)
+        return process.exitcode, self._output.read_text(), self._errors.read_text()
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +75,11 @@ def photos(make_photos, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def command(tiny_detector: Path, photos: Path, tmp_path: Path) -> Command:
-    return Command(tiny_detector, photos, tmp_path / "results.parquet")
+def command(start_process, tiny_detector: Path, photos: Path, tmp_path: Path) -> Command:
+    results = tmp_path / "results"
+    results.mkdir()
+    arguments = predict(tiny_detector, photos, results / "results.parquet")
+    return Command(start_process, arguments, tmp_path)
 
 
 def table(path: Path) -> list[dict]:
@@ -72,29 +89,31 @@ def table(path: Path) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def uninterrupted(tiny_detector: Path, photos: Path, tmp_path_factory) -> list[dict]:
-    command = Command(tiny_detector, photos, tmp_path_factory.mktemp("whole") / "results.parquet")
-    process = command.start()
-    _, errors = process.communicate(timeout=200)
-    assert process.returncode == 0, errors
-    return table(command.out)
+    """By the command as a user calls it, in parts of its own size."""
+    out = tmp_path_factory.mktemp("whole") / "results.parquet"
+    subprocess.run(
+        [sys.executable, "-m", "gtrans_core.cli.main", *predict(tiny_detector, photos, out)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        timeout=200,
+        check=True,
+    )
+    return table(out)
 
 
 @pytest.mark.slow
 def test_killed_at_random_moments(command: Command, uninterrupted: list[dict]):
     rng = np.random.default_rng(0)
-    kills = 0
     for _ in range(3):
         process = command.start()
         command.wait_for_parts(process, command.parts() + int(rng.integers(0, 4)))
         time.sleep(rng.uniform(0, 0.05))
         process.kill()
-        process.communicate()
-        kills += process.returncode == -signal.SIGKILL
-    assert kills == 3, "the batch was over before it was killed"
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, "the batch was over before it was killed"
     assert not command.out.exists()
-    process = command.start()
-    output, errors = process.communicate(timeout=200)
-    assert process.returncode == 0, errors
+    code, output, errors = command.ended(command.start())
+    assert code == 0, errors
     assert table(command.out) == uninterrupted
     assert "kept from before" in output.splitlines()[-1]
     assert [path.name for path in command.out.parent.iterdir()] == [command.out.name]
@@ -105,12 +124,11 @@ def test_killed_at_random_moments(command: Command, uninterrupted: list[dict]):
 def test_told_to_stop(command: Command, uninterrupted: list[dict], number: signal.Signals):
     process = command.start()
     command.wait_for_parts(process, 2)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == PreemptedError.exit_code, errors
+    os.kill(process.pid or 0, number)
+    code, _, errors = command.ended(process)
+    assert code == PreemptedError.exit_code, errors
     assert errors.startswith("error: stopped after ")
     assert errors.endswith(f"of {IMAGES} images; they are kept, the same command goes on\n")
-    process = command.start()
-    _, errors = process.communicate(timeout=200)
-    assert process.returncode == 0, errors
+    code, _, errors = command.ended(command.start())
+    assert code == 0, errors
     assert table(command.out) == uninterrupted

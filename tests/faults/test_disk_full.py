@@ -13,7 +13,8 @@ import torch
 
 from gtrans_core.cache import build_cache, load_cache
 from gtrans_core.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
-from gtrans_core.detector import Detector, require_intact
+from gtrans_core.detector import Detector
+from gtrans_core.detector_files import require_intact
 from gtrans_core.errors import StorageError
 from gtrans_core.storage import write_atomic
 from gtrans_core.trained_model import TrainedModel, TrainingInfo, save_trained

@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from gtrans_core.config import GTransConfig
-from gtrans_core.detector import Detector, DetectorInfo
+from gtrans_core.detector import Detector
+from gtrans_core.detector_files import DetectorInfo
 from gtrans_core.errors import ConfigError, ModelError
 from gtrans_core.evaluation.gate import Gate
 from gtrans_core.tracking.client import TrackingSettings

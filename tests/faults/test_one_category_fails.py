@@ -69,7 +69,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("plant")
     for seed, category in enumerate(CATEGORIES):
         write_category(root / "data" / category, seed)
-    (root / "two.toml").write_text('store = "store"\nunsigned_models = "allow"\n')
+    (root / "two.toml").write_text('store = "store"\nunsigned_models = "allow"\nat_once = 2\n')
     return root
 
 

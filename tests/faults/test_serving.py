@@ -25,7 +25,8 @@ import pytest
 from PIL import Image
 
 import gtrans_core
-from gtrans_core.detector import Detector, DetectorInfo
+from gtrans_core.detector import Detector
+from gtrans_core.detector_files import DetectorInfo
 from gtrans_core.tracking.registry import CHAMPION, register
 
 pytestmark = pytest.mark.slow

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +28,15 @@ from gtrans_core.training import TrainingResult, train_trans, training_key
 
 STEPS = 100
 KILLS = 20
+FEW_STEPS = 20
 
 
 @pytest.fixture
-def config(tiny_config) -> GTransConfig:
-    """Two steps an epoch, a checkpoint after each epoch."""
-    return tiny_config(f"training.epochs={STEPS // 2}", "training.selection=best_held_out")
+def config_of(tiny_config) -> Callable[[int], GTransConfig]:
+    """``config_of(steps)``: two steps an epoch, a checkpoint after each epoch."""
+    return lambda steps: tiny_config(
+        f"training.epochs={steps // 2}", "training.selection=best_held_out"
+    )
 
 
 def train_here(tiny_cache, config: GTransConfig, folder: Path) -> TrainingResult:
@@ -66,10 +70,10 @@ train_trans(
 
 
 def test_killed_at_random_moments(
-    tiny_cache, config: GTransConfig, tmp_path: Path, start_process, embedded
+    tiny_cache, config_of, tmp_path: Path, start_process, embedded
 ) -> None:
     """kill -9 twenty times, the same command again: as if nothing had happened."""
-    rng = np.random.default_rng(0)
+    rng, config = np.random.default_rng(0), config_of(STEPS)
     folder, report = tmp_path / "training", tmp_path / "report"
     report.write_bytes(b"")
     values = {
@@ -134,11 +138,12 @@ with run_step("train", settings):
 
 
 @pytest.mark.slow
-def test_told_to_go(tiny_cache, config: GTransConfig, tmp_path: Path) -> None:
+def test_told_to_go(tiny_cache, config_of, tmp_path: Path) -> None:
     """SIGTERM (an eviction): a checkpoint, exit code 75, one line; the same command goes on.
 
     MLflow cannot be reached all the while, which does not matter.
     """
+    config = config_of(FEW_STEPS)
     reference = FeatureCacheRef(
         folder=str(tiny_cache.folder), key=tiny_cache.key, weights_sha256=tiny_cache.weights_sha256
     )
@@ -149,7 +154,7 @@ def test_told_to_go(tiny_cache, config: GTransConfig, tmp_path: Path) -> None:
     environment = os.environ | {ENVIRONMENT_VARIABLE: str(events)}
 
     trainer = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env=environment | {"SECONDS_A_STEP": "0.2"}
+        command, stdout=subprocess.PIPE, text=True, env=environment | {"SECONDS_A_STEP": "0.5"}
     )
     while steps_done(events) < 3 and trainer.poll() is None:
         time.sleep(0.01)
@@ -159,8 +164,8 @@ def test_told_to_go(tiny_cache, config: GTransConfig, tmp_path: Path) -> None:
     folder = tmp_path / "training" / training_key(tiny_cache.key, config)
     stopped = newest_checkpoint(folder, pytest.fail)
     assert stopped is not None
-    assert 3 <= stopped.step < STEPS
-    assert f"error: stopped at step {stopped.step} of {STEPS}; state is saved" in output
+    assert 3 <= stopped.step < FEW_STEPS
+    assert f"error: stopped at step {stopped.step} of {FEW_STEPS}; state is saved" in output
     assert "Traceback" not in output
     assert not (tmp_path / "model").exists()
 
@@ -173,7 +178,7 @@ def test_told_to_go(tiny_cache, config: GTransConfig, tmp_path: Path) -> None:
         check=False,
     )
     assert again.returncode == 0, again.stderr
-    assert f"going on from the checkpoint at step {stopped.step} of {STEPS}" in again.stdout
+    assert f"going on from the checkpoint at step {stopped.step} of {FEW_STEPS}" in again.stdout
     trained, info = load_trained(tmp_path / "model")
     whole = train_here(tiny_cache, config, tmp_path / "whole")
     assert info.resumed_at == stopped.step

@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 
 from gtrans_core.config import GTransConfig
-from gtrans_core.detector import Detector, DetectorInfo
+from gtrans_core.detector import Detector
+from gtrans_core.detector_files import DetectorInfo
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.scene import fit_scene
 from gtrans_core.network.scorer import Scorer

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import pipelines
-from gtrans_core.detector import Detector, detector_digest
+from gtrans_core.detector import Detector
+from gtrans_core.detector_files import detector_digest
 from gtrans_core.progress import ENVIRONMENT_VARIABLE
 from gtrans_core.tracking.client import TrackingSettings
 from gtrans_core.tracking.model import log_model

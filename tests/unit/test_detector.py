@@ -16,12 +16,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from gtrans_core.config import GTransConfig
-from gtrans_core.detector import (
+from gtrans_core.detector import Detector, Prediction
+from gtrans_core.detector_files import (
     INFO_NAME,
     WEIGHT_NAMES,
-    Detector,
     DetectorInfo,
-    Prediction,
     detector_digest,
     read_info,
 )

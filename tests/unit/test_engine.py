@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from gtrans_core.config import GTransConfig
-from gtrans_core.detector import GRAPH_NAME, Detector, DetectorInfo
+from gtrans_core.detector import Detector
+from gtrans_core.detector_files import GRAPH_NAME, DetectorInfo
 from gtrans_core.engine import (
     PARITY,
     OnnxEngine,

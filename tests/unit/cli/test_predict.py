@@ -12,7 +12,8 @@ from typer.testing import CliRunner, Result
 
 from gtrans_core.cli.main import app
 from gtrans_core.config import GTransConfig
-from gtrans_core.detector import Detector, DetectorInfo, detector_digest
+from gtrans_core.detector import Detector
+from gtrans_core.detector_files import DetectorInfo, detector_digest
 from gtrans_core.errors import ConfigError, DataError, ModelError, StorageError
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.scene import fit_scene

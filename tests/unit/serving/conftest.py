@@ -13,7 +13,8 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from gtrans_core.config import GTransConfig
-from gtrans_core.detector import Detector, DetectorInfo
+from gtrans_core.detector import Detector
+from gtrans_core.detector_files import DetectorInfo
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.scorer import Scorer
 from gtrans_core.serving.app import create_app

@@ -10,7 +10,7 @@ from unittest.mock import MagicMock, patch
 
 import pytest
 
-from gtrans_core.detector import detector_digest, read_info
+from gtrans_core.detector_files import detector_digest, read_info
 from gtrans_core.errors import ConfigError, DriftError, ModelError
 from gtrans_core.steps.check_drift import check_drift, first_day, judge_version
 from gtrans_core.steps.settings import RunSettings

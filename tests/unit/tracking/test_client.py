@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import socket
 import subprocess
 import sys
@@ -22,6 +23,7 @@ def test_tracking_modules_are_light_to_import():
         "import sys, gtrans_core.lineage\n"
         "import gtrans_core.tracking.runs, gtrans_core.tracking.journal\n"
         "import gtrans_core.tracking.registry, gtrans_core.tracking.model\n"
+        "import gtrans_core.steps.register\n"
         "assert not {'mlflow', 'torch', 'pandas', 'boto3'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -59,6 +61,20 @@ def test_credentials_in_mlflows_own_words_are_removed(settings):
 def test_unusable_address_is_refused():
     with pytest.raises(TrackingError, match="MLflow at carrier-pigeon://x: cannot connect"):
         connect("carrier-pigeon://x")
+
+
+@pytest.mark.parametrize("collecting", [True, False])
+def test_garbage_collection_is_afterwards_as_it_was(settings, collecting):
+    try:
+        if not collecting:
+            gc.disable()
+        connect(settings.uri)
+        assert gc.isenabled() == collecting
+        with pytest.raises(TrackingError):
+            connect("carrier-pigeon://x")
+        assert gc.isenabled() == collecting
+    finally:
+        gc.enable()
 
 
 def test_injected_run_brings_its_server(monkeypatch):

@@ -1,0 +1,119 @@
+"""The files of a packaged detector: which ones, their facts, their digests. Read without torch.
+
+``detector.json`` holds the facts and the sha256 of each other file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from gtrans_core.config import GTransConfig, describe_validation
+from gtrans_core.errors import ModelError
+
+INFO_NAME = "detector.json"
+WEIGHT_NAMES = ("agn.safetensors", "trans.safetensors", "scene.safetensors")
+"""The last one only where the config gives the scene model a share."""
+GRAPH_NAME = "network.onnx"
+"""The same network as a graph; only where ONNX Runtime is the detector's engine."""
+
+
+class DetectorInfo(BaseModel):
+    """``detector.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    category: str
+    config: GTransConfig
+    threshold: float
+    """An image is anomalous when its score is greater."""
+    held_out_scores: tuple[float, ...]
+    """Raw scores of the held-out good images that the threshold comes from."""
+    data_digest: str
+    training_key: str
+    weights_sha256: str
+    engine: Literal["onnxruntime", "torch"] = "torch"
+    """What runs the network; filled in by ``Detector``."""
+    files: dict[str, str] = {}
+    """sha256 (hex) of each file of weights; filled in by ``Detector.save``."""
+
+
+def weight_names(config: GTransConfig) -> tuple[str, ...]:
+    """The weights files of a detector with this config."""
+    return WEIGHT_NAMES if config.scoring.scene_share > 0 else WEIGHT_NAMES[:-1]
+
+
+def read_info(folder: Path) -> DetectorInfo:
+    """The facts of a detector folder, without its weights.
+
+    Raises:
+        ModelError: when ``detector.json`` is missing or not one.
+    """
+    path = folder / INFO_NAME
+    try:
+        return DetectorInfo.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    except ValidationError as error:
+        raise ModelError(f"{path}: {describe_validation(error)}") from None
+
+
+def detector_digest(folder: Path) -> str:
+    """sha256 (hex) of ``detector.json``, which names the sha256 of every other file.
+
+    Raises:
+        ModelError: when there is no ``detector.json``.
+    """
+    try:
+        return hashlib.sha256((folder / INFO_NAME).read_bytes()).hexdigest()
+    except OSError as error:
+        raise _unreadable(folder / INFO_NAME, error) from None
+
+
+def require_intact(folder: Path) -> DetectorInfo:
+    """The facts of a detector folder whose every file is as it was written; nothing is loaded.
+
+    Raises:
+        ModelError: naming the file that is missing, extra or changed.
+    """
+    info = read_info(folder)
+    refuse_strangers(folder, tuple(info.files))
+    for name in info.files:
+        read_verified(folder / name, info)
+    return info
+
+
+def refuse_strangers(folder: Path, names: Sequence[str]) -> None:
+    """Refuse a folder with any file but ``detector.json`` and these.
+
+    Raises:
+        ModelError: naming the file.
+    """
+    known = {INFO_NAME, *names}
+    for path in sorted(folder.rglob("*")):
+        if path.relative_to(folder).as_posix() not in known:
+            raise ModelError(f"{path}: does not belong to a detector; refused")
+
+
+def read_verified(path: Path, info: DetectorInfo) -> bytes:
+    """The bytes of a file that the facts name.
+
+    Raises:
+        ModelError: when it is missing, or not the one named.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    if hashlib.sha256(data).hexdigest() != info.files.get(path.name):
+        raise ModelError(f"{path}: its sha256 is not the one in {INFO_NAME}; refused")
+    return data
+
+
+def _unreadable(path: Path, error: OSError) -> ModelError:
+    return ModelError(f"{path}: cannot be read ({error.strerror}); no intact detector there")
