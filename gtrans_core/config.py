@@ -118,6 +118,8 @@ class TrainingConfig(Section):
     """Processes that share each batch (torchrun), on a GPU each; divides ``batch_size``."""
     threads: Annotated[int, Field(ge=0, le=256)] = 0
     """CPU threads; 0: all cores. Part of a run's identity, since sums depend on it."""
+    resident_mb: Annotated[int, Field(ge=0, le=10_000_000)] = 2000
+    """MB of features that a process may hold in memory; a larger cache is read as needed."""
     author_compat: bool = False
     """Train as the paper's released code does, flaws included; only to compare with the paper."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from gtrans_core.config import GTransConfig, digest_of, flatten
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.detector import Detector, DetectorInfo
-from gtrans_core.engine import package_graph
+from gtrans_core.engine import PARITY_VIEWS, package_graph
 from gtrans_core.errors import DataError, WeightsError
 from gtrans_core.evaluation import record as files
 from gtrans_core.evaluation.evaluation import (
@@ -77,12 +78,12 @@ def evaluate(
     progress.started()
     config, gate = GTransConfig.from_json(config_json), Gate.from_json(gate_json)
     scorer, info = _load_scorer(settings, config, model, Manifest.read(train_manifest))
-    held_out = _held_out_views(FeatureCacheRef.read(feature_cache), info)
+    held_out = _HeldOut(FeatureCacheRef.read(feature_cache), config, info)
     graph = None
     if config.scoring.engine == "onnxruntime":
-        graph = package_graph(scorer, held_out, progress.said)
+        graph = package_graph(scorer, held_out.first_views(PARITY_VIEWS), progress.said)
     engine = graph or scorer
-    held_out_scores = np.array([engine.score_view(view)[1] for view in held_out])
+    held_out_scores = np.array([engine.score_view(view)[1] for view in held_out.views()])
     threshold = conformal_threshold(held_out_scores, config.evaluation.false_alarm_rate)
     package = Detector(
         scorer,
@@ -142,14 +143,31 @@ def _load_scorer(
     return Scorer(guide.agn, trained.trans, trained.scene, config.scoring), info
 
 
-def _held_out_views(reference: FeatureCacheRef, info: TrainingInfo) -> npt.NDArray[np.uint8]:
-    """What the network sees of the good images that were never trained on, [N, 3, S, S]."""
-    features = reference.load()
-    positions = {digest: i for i, digest in enumerate(features.digests)}
-    if not all(digest in positions for digest in info.held_out):
-        raise DataError(f"{reference.folder}: not the cache that this model was trained from")
-    views: npt.NDArray[np.uint8] = features.views.numpy()
-    return views[[positions[digest] for digest in info.held_out]]
+class _HeldOut:
+    """The good images that were never trained on, as the network sees them.
+
+    Raises:
+        DataError: when the cache is damaged, or not the one that the model was trained from.
+    """
+
+    def __init__(
+        self, reference: FeatureCacheRef, config: GTransConfig, info: TrainingInfo
+    ) -> None:
+        self._features = reference.open(config.training.resident_mb)
+        positions = {digest: i for i, digest in enumerate(self._features.digests)}
+        if not all(digest in positions for digest in info.held_out):
+            raise DataError(f"{reference.folder}: not the cache that this model was trained from")
+        self._positions = [positions[digest] for digest in info.held_out]
+
+    def first_views(self, count: int) -> npt.NDArray[np.uint8]:
+        """At most ``count`` of them at once, [N, 3, S, S]."""
+        views: npt.NDArray[np.uint8] = self._features.subset(self._positions[:count]).views.numpy()
+        return views
+
+    def views(self) -> Iterator[npt.NDArray[np.uint8]]:
+        """Each of them [3, S, S], one in memory at a time where the cache is streamed."""
+        for position in self._positions:
+            yield self._features.subset([position]).views[0].numpy()
 
 
 def _record(
