@@ -144,6 +144,8 @@ class ScoringConfig(Section):
 
     engine: Literal["onnxruntime", "torch"] = "onnxruntime"
     """What runs the packaged network on a CPU; torch where ONNX Runtime scores differently."""
+    scene_precision: Literal["int8", "fp32"] = "int8"
+    """The scene model's products in the ONNX graph; fp32 where int8 scores or decides otherwise."""
 
     @model_validator(mode="after")
     def _scene_fits_fusion(self) -> ScoringConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,9 +14,9 @@ import numpy.typing as npt
 from gtrans_core.config import GTransConfig, digest_of, flatten
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.detector import Detector, DetectorInfo
-from gtrans_core.engine import PARITY_VIEWS, package_graph
 from gtrans_core.errors import DataError, WeightsError
 from gtrans_core.evaluation import record as files
+from gtrans_core.evaluation.calibration import calibrate
 from gtrans_core.evaluation.evaluation import (
     Evaluation,
     defect_results,
@@ -27,7 +27,6 @@ from gtrans_core.evaluation.gallery import draw_gallery
 from gtrans_core.evaluation.gate import Gate, judge
 from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.evaluation.report import DefectRow, Picture, ReportData, Training, render_report
-from gtrans_core.evaluation.thresholds import conformal_threshold
 from gtrans_core.lineage import collect_lineage
 from gtrans_core.network.scorer import Scorer
 from gtrans_core.progress import Progress
@@ -78,29 +77,25 @@ def evaluate(
     progress.started()
     config, gate = GTransConfig.from_json(config_json), Gate.from_json(gate_json)
     scorer, info = _load_scorer(settings, config, model, Manifest.read(train_manifest))
-    held_out = _HeldOut(FeatureCacheRef.read(feature_cache), config, info)
-    graph = None
-    if config.scoring.engine == "onnxruntime":
-        graph = package_graph(scorer, held_out.first_views(PARITY_VIEWS), progress.said)
-    engine = graph or scorer
-    held_out_scores = np.array([engine.score_view(view)[1] for view in held_out.views()])
-    threshold = conformal_threshold(held_out_scores, config.evaluation.false_alarm_rate)
+    held_out = _held_out_views(FeatureCacheRef.read(feature_cache), config, info)
+    calibration = calibrate(scorer, config, held_out, progress.said)
+    held_out_scores = calibration.scores.tolist()
     package = Detector(
         scorer,
         DetectorInfo(
             category=settings.category,
             config=config,
-            threshold=threshold,
-            held_out_scores=tuple(held_out_scores.tolist()),
+            threshold=calibration.threshold,
+            held_out_scores=tuple(held_out_scores),
             data_digest=data_digest,
             training_key=info.key,
             weights_sha256=info.weights_sha256,
         ),
-        graph,
+        calibration.graph,
     )
     package.save(detector)
     scored = score_split(
-        engine,
+        calibration.graph or scorer,
         Manifest.read(test_manifest),
         config.image,
         lambda done, total: progress.advanced("images scored", done, total),
@@ -110,12 +105,14 @@ def evaluate(
     pictures = draw_gallery(
         scored,
         outcome.metrics,
-        threshold,
-        held_out_scores.tolist(),
+        calibration.threshold,
+        held_out_scores,
         [{"step": r["step"], **r["values"]} for r in info.history],
         config.evaluation.examples_per_defect,
     )
-    html = render_report(_report_data(settings, outcome, info, gate, pictures)).encode()
+    html = render_report(
+        _report_data(settings, outcome, info, gate, pictures, calibration.note)
+    ).encode()
     write_atomic(report, html)
     write_atomic(evaluation / files.REPORT, html)
     for name, picture in pictures.items():
@@ -143,31 +140,24 @@ def _load_scorer(
     return Scorer(guide.agn, trained.trans, trained.scene, config.scoring), info
 
 
-class _HeldOut:
-    """The good images that were never trained on, as the network sees them.
+def _held_out_views(
+    reference: FeatureCacheRef, config: GTransConfig, info: TrainingInfo
+) -> Callable[[], Iterator[npt.NDArray[np.uint8]]]:
+    """The good images that were never trained on, one by one, as the network sees them [3, S, S].
 
     Raises:
         DataError: when the cache is damaged, or not the one that the model was trained from.
     """
+    features = reference.open(config.training.resident_mb)
+    positions = {digest: i for i, digest in enumerate(features.digests)}
+    if not all(digest in positions for digest in info.held_out):
+        raise DataError(f"{reference.folder}: not the cache that this model was trained from")
 
-    def __init__(
-        self, reference: FeatureCacheRef, config: GTransConfig, info: TrainingInfo
-    ) -> None:
-        self._features = reference.open(config.training.resident_mb)
-        positions = {digest: i for i, digest in enumerate(self._features.digests)}
-        if not all(digest in positions for digest in info.held_out):
-            raise DataError(f"{reference.folder}: not the cache that this model was trained from")
-        self._positions = [positions[digest] for digest in info.held_out]
+    def views() -> Iterator[npt.NDArray[np.uint8]]:
+        for digest in info.held_out:
+            yield features.subset([positions[digest]]).views[0].numpy()
 
-    def first_views(self, count: int) -> npt.NDArray[np.uint8]:
-        """At most ``count`` of them at once, [N, 3, S, S]."""
-        views: npt.NDArray[np.uint8] = self._features.subset(self._positions[:count]).views.numpy()
-        return views
-
-    def views(self) -> Iterator[npt.NDArray[np.uint8]]:
-        """Each of them [3, S, S], one in memory at a time where the cache is streamed."""
-        for position in self._positions:
-            yield self._features.subset([position]).views[0].numpy()
+    return views
 
 
 def _record(
@@ -209,6 +199,7 @@ def _report_data(
     training: TrainingInfo,
     gate: Gate,
     pictures: dict[str, Picture],
+    calibration_note: str,
 ) -> ReportData:
     return ReportData(
         category=outcome.category,
@@ -246,7 +237,11 @@ def _report_data(
                 ["mlflow", "ui", "--backend-store-uri", settings.public_tracking_uri]
             ),
         },
-        notes=(*_notes(outcome, training), _gate_note(outcome, gate)),
+        notes=(
+            *_notes(outcome, training),
+            *([calibration_note] if calibration_note else []),
+            _gate_note(outcome, gate),
+        ),
     )
 
 
