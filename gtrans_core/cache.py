@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -38,6 +39,8 @@ from gtrans_core.verified import (
 SHARD_SIZE = 32
 INDEX_NAME = "cache.json"
 _MAP_NAMES = ("map1", "map2", "map3")
+TENSOR_NAMES = ("views", *_MAP_NAMES)
+"""What a shard holds, by image."""
 
 
 class CacheIdentity(BaseModel):
@@ -101,7 +104,7 @@ class CacheReport:
 
 @dataclass(frozen=True)
 class CachedFeatures:
-    """A whole category in memory, in content order.
+    """Images of a category in memory, in content order.
 
     ``views``: uint8 [N, 3, S, S]; ``maps``: three half-precision tensors [N, C_i, H_i, W_i].
     """
@@ -112,11 +115,20 @@ class CachedFeatures:
 
     def subset(self, positions: Sequence[int]) -> CachedFeatures:
         """The images at some positions, copied."""
-        index = torch.tensor(positions, dtype=torch.long)
+        index = torch.tensor(positions, dtype=torch.long, device=self.views.device)
         map1, map2, map3 = (m[index] for m in self.maps)
         return CachedFeatures(
             tuple(self.digests[i] for i in positions), self.views[index], (map1, map2, map3)
         )
+
+    def request(self, positions: Sequence[int]) -> Callable[[], CachedFeatures]:
+        """``subset`` once it is called for: there is nothing to wait for in memory."""
+        return partial(self.subset, positions)
+
+    def to(self, device: torch.device) -> CachedFeatures:
+        """The same on a device."""
+        map1, map2, map3 = (m.to(device) for m in self.maps)
+        return CachedFeatures(self.digests, self.views.to(device), (map1, map2, map3))
 
 
 def cache_identity(
@@ -208,19 +220,40 @@ def load_cache(folder: Path) -> CachedFeatures:
     Raises:
         DataError: when the index or a shard is missing or damaged; building it again mends it.
     """
-    index = read_index(folder)
-    if index is None:
-        raise DataError(f"{folder}: no intact feature cache here; run cache_features again")
+    index = finished_index(folder)
     try:
         parts = [safetensors.torch.load(read_verified(folder / s.name)) for s in index.shards]
     except DamagedFileError as error:
-        raise DataError(f"{error}; run the pipeline again: the shard is made anew") from None
-    map1, map2, map3 = (_concatenate([part[name] for part in parts]) for name in _MAP_NAMES)
-    return CachedFeatures(
-        digests=index.identity.images,
-        views=torch.cat([part["views"] for part in parts]),
-        maps=(map1, map2, map3),
+        raise shard_error(error) from None
+    # Parts are let go as they are joined, so that there are never two of everything.
+    views, map1, map2, map3 = (
+        concatenate([part.pop(name) for part in parts]) for name in TENSOR_NAMES
     )
+    return CachedFeatures(index.identity.images, views, (map1, map2, map3))
+
+
+def finished_index(folder: Path) -> CacheIndex:
+    """The index of a cache that must be there.
+
+    Raises:
+        DataError: when there is none that can be trusted.
+    """
+    index = read_index(folder)
+    if index is None:
+        raise DataError(f"{folder}: no intact feature cache here; run cache_features again")
+    return index
+
+
+def shard_error(error: DamagedFileError) -> DataError:
+    """What to tell who needs a shard that is damaged."""
+    return DataError(f"{error}; run the pipeline again: the shard is made anew")
+
+
+def concatenate(tensors: list[Tensor]) -> Tensor:
+    """One tensor; where shards differ in half format, fp32 holds both exactly."""
+    if len({tensor.dtype for tensor in tensors}) > 1:
+        tensors = [tensor.float() for tensor in tensors]
+    return torch.cat(tensors)
 
 
 def read_index(folder: Path) -> CacheIndex | None:
@@ -249,13 +282,6 @@ def write_index(folder: Path, index: CacheIndex) -> None:
         StorageError: when the folder cannot be written.
     """
     write_atomic(folder / INDEX_NAME, index.model_dump_json(indent=1).encode())
-
-
-def _concatenate(tensors: list[Tensor]) -> Tensor:
-    """One tensor; where shards differ in half format, fp32 holds both exactly."""
-    if len({tensor.dtype for tensor in tensors}) > 1:
-        tensors = [tensor.float() for tensor in tensors]
-    return torch.cat(tensors)
 
 
 def _chunks(items: tuple[str, ...], size: int) -> Iterator[tuple[str, ...]]:
@@ -315,7 +341,7 @@ def _shard_images(path: Path, identity: CacheIdentity, spec: BackboneSpec) -> tu
         header = safetensors_header(data)
         images = tuple(header["__metadata__"]["images"].split())
         types = [header[name]["dtype"] for name in _MAP_NAMES]
-        shapes = [header[name]["shape"] for name in ("views", *_MAP_NAMES)]
+        shapes = [header[name]["shape"] for name in TENSOR_NAMES]
         fits = header["views"]["dtype"] == "U8" and set(types) <= {"F16", "BF16"}
         safetensors.torch.load(data)  # refuses tensors that do not cover the file
     except (ValueError, KeyError, TypeError, SafetensorError):

@@ -118,6 +118,8 @@ class TrainingConfig(Section):
     """Processes that share each batch (torchrun), on a GPU each; divides ``batch_size``."""
     threads: Annotated[int, Field(ge=0, le=256)] = 0
     """CPU threads; 0: all cores. Part of a run's identity, since sums depend on it."""
+    resident_mb: Annotated[int, Field(ge=0, le=10_000_000)] = 2000
+    """MB of features that a process may hold in memory; a larger cache is read as needed."""
     author_compat: bool = False
     """Train as the paper's released code does, flaws included; only to compare with the paper."""
 
@@ -142,6 +144,8 @@ class ScoringConfig(Section):
 
     engine: Literal["onnxruntime", "torch"] = "onnxruntime"
     """What runs the packaged network on a CPU; torch where ONNX Runtime scores differently."""
+    scene_precision: Literal["int8", "fp32"] = "int8"
+    """The scene model's products in the ONNX graph; fp32 where int8 scores or decides otherwise."""
 
     @model_validator(mode="after")
     def _scene_fits_fusion(self) -> ScoringConfig:

@@ -20,7 +20,7 @@ from gtrans_core.network.scorer import Scorer
 PARITY = 1e-4
 """Largest relative difference of a score that counts as the same."""
 PARITY_VIEWS = 16
-"""Images that it is looked at on."""
+"""Images that are enough to look at it on."""
 _INPUT = "view"
 _OUTPUTS = ["heat_map", "score"]
 _OPSET = 17
@@ -126,12 +126,12 @@ def package_graph(
 
     Args:
         scorer: the network in torch.
-        views: good images [N, 3, S, S] to compare both on; the first ``PARITY_VIEWS`` are taken.
+        views: good images [N, 3, S, S] to compare both on.
         say: is told why there is none.
     """
     try:
         engine = OnnxEngine(export_onnx(scorer, views.shape[-1]))
-        difference = largest_difference(scorer, engine, views[:PARITY_VIEWS])
+        difference = largest_difference(scorer, engine, views)
     except ValueError as error:
         say(f"packaged for torch: ONNX Runtime cannot run this network ({error})")
         return None

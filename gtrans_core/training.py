@@ -28,6 +28,7 @@ from gtrans_core.config import GTransConfig, TrainingConfig, digest_of
 from gtrans_core.crew import Crew
 from gtrans_core.device import choose_device, choose_precision, keep_freed_memory, thread_count
 from gtrans_core.errors import PreemptedError, TrainingError
+from gtrans_core.features import Features, Request
 from gtrans_core.history import History
 from gtrans_core.network.agn import BackboneSpec
 from gtrans_core.network.build import build_trans
@@ -63,7 +64,7 @@ def training_key(cache_key: str, config: GTransConfig) -> str:
             "seed": config.seed,
             "trans": config.trans.model_dump(mode="json"),
             "training": config.training.model_dump(
-                mode="json", exclude={"checkpoint_every", "device", "threads"}
+                mode="json", exclude={"checkpoint_every", "device", "threads", "resident_mb"}
             ),
             "device": device.type,
             "precision": str(choose_precision(config.training, device)),
@@ -100,7 +101,7 @@ def epoch_order(count: int, seed: int, epoch: int) -> Tensor:
 
 
 def train_trans(
-    features: CachedFeatures,
+    features: Features,
     spec: BackboneSpec,
     config: GTransConfig,
     folder: Path,
@@ -112,7 +113,7 @@ def train_trans(
     """Train, or go on where the newest intact checkpoint in ``folder`` ends.
 
     Args:
-        features: the whole cache; a share of it is held out by ``config``.
+        features: the whole cache, in memory or streamed; a share of it is held out by ``config``.
         folder: checkpoints and ``history.jsonl``; belongs to one ``training_key``.
         on_progress: called with (steps done, steps in all, note) after each step.
         say: called with lines a person should read.
@@ -120,6 +121,7 @@ def train_trans(
 
     Raises:
         TrainingError: when the loss is no longer finite, or the split leaves a side empty.
+        DataError: when features are streamed and a shard was damaged meanwhile.
         PreemptedError: after ``stop_requested`` said so; the same call goes on later.
         StorageError: when a checkpoint cannot be written; before the first step, when there is no
             room for as many as are kept.
@@ -156,7 +158,7 @@ class _Loop:
 
     def __init__(
         self,
-        features: CachedFeatures,
+        features: Features,
         spec: BackboneSpec,
         config: GTransConfig,
         device: torch.device,
@@ -169,8 +171,8 @@ class _Loop:
         self.device = device
         self.crew = Crew.of_this_process()
         self.precision = choose_precision(self.config, device)
-        self.images = _Resident(features.subset(training), spec, device)
-        self.held_out = _Resident(features.subset(held_out), spec, device)
+        self.images = _Images(features, training, spec, device)
+        self.held_out = _Images(features, held_out, spec, device)
         self.trans = build_trans(spec, config).to(device)
         self.model = self.crew.synchronised(self.trans, device)
         if self.config.compile:
@@ -187,13 +189,16 @@ class _Loop:
 
     def advance(self) -> str:
         """One optimiser step; at the end of an epoch also the loss on held-out good images."""
-        epoch, position = divmod(self.step, self.steps_per_epoch)
+        epoch = self.step // self.steps_per_epoch
+        inputs, agn_maps = self.images.batch(self._order(self.step))
+        if self.step + 1 < self.steps:
+            self.images.read_ahead(self._order(self.step + 1))
         rate = learning_rate(self.step, self.steps, self.steps_per_epoch, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         # The released code never returns from the eval mode of its first validation.
         self.model.train(epoch == 0 or not self.config.author_compat)
-        loss = self._loss(self.images, self.crew.share(self._order(epoch, position)))
+        loss = self._loss(inputs, agn_maps)
         # It also sums over the batch: Adam hardly minds, but weight decay weighs less.
         objective = loss * self.batch_size if self.config.author_compat else loss
         self.optimizer.zero_grad(set_to_none=True)
@@ -264,13 +269,14 @@ class _Loop:
             self.trans.load_state_dict(self.best_state)
         return self.trans.eval()
 
-    def _order(self, epoch: int, position: int) -> Tensor:
-        """Images of one batch: a slice of the epoch's permutation."""
+    def _order(self, step: int) -> Tensor:
+        """This process's images of a step's batch, which is a slice of the epoch's permutation."""
+        epoch, position = divmod(step, self.steps_per_epoch)
         permutation = epoch_order(len(self.images), self.seed, epoch)
-        return permutation[position * self.batch_size : (position + 1) * self.batch_size]
+        batch = permutation[position * self.batch_size : (position + 1) * self.batch_size]
+        return self.crew.share(batch)
 
-    def _loss(self, images: _Resident, positions: Tensor) -> Tensor:
-        inputs, agn_maps = images.batch(positions)
+    def _loss(self, inputs: Tensor, agn_maps: list[Tensor]) -> Tensor:
         # Of the crew, one alone looks at held-out images: its gradients are nobody's business.
         model = self.model if torch.is_grad_enabled() else self.trans
         with torch.autocast(
@@ -284,7 +290,7 @@ class _Loop:
         self.trans.eval()
         total = 0.0
         for batch in _batches(len(self.held_out), self.batch_size):
-            total += float(self._loss(self.held_out, batch)) * len(batch)
+            total += float(self._loss(*self.held_out.batch(batch))) * len(batch)
         mean = total / len(self.held_out)
         if self.config.selection == "best_held_out" and mean < self.best_loss:
             self.best_loss = mean
@@ -292,21 +298,45 @@ class _Loop:
         return mean
 
 
-class _Resident:
-    """Cached images on the training device, handed out as normalised batches."""
+class _Images:
+    """One side of the split, handed out as normalised batches on the training device.
 
-    def __init__(self, features: CachedFeatures, spec: BackboneSpec, device: torch.device) -> None:
-        self.views = features.views.to(device)
-        self.maps = [m.to(device) for m in features.maps]
+    What is in memory goes to a GPU's memory once, what is streamed batch by batch.
+    """
+
+    def __init__(
+        self, features: Features, positions: Sequence[int], spec: BackboneSpec, device: torch.device
+    ) -> None:
+        if isinstance(features, CachedFeatures) and device.type != "cpu":
+            features, positions = features.subset(positions).to(device), range(len(positions))
+        self.features = features
+        self.positions = positions
         self.spec = spec
+        self.device = device
+        self.requests: dict[tuple[int, ...], Request] = {}
 
     def __len__(self) -> int:
-        return len(self.views)
+        return len(self.positions)
 
-    def batch(self, positions: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Inputs [B, 3, H, W] and the AGN's three maps, in fp32."""
-        index = positions.to(self.views.device)
-        return self.spec.normalise(self.views[index]), [m[index].float() for m in self.maps]
+    def read_ahead(self, order: Tensor) -> None:
+        """Begin to read the batch that will be asked for next."""
+        wanted = self._wanted(order)
+        self.requests[wanted] = self.features.request(wanted)
+
+    def batch(self, order: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Inputs [B, 3, H, W] and the AGN's three maps, in fp32, of images of this side.
+
+        Raises:
+            DataError: when features are streamed and a shard was damaged meanwhile.
+        """
+        wanted = self._wanted(order)
+        request = self.requests.pop(wanted, None) or self.features.request(wanted)
+        images = request()
+        inputs = self.spec.normalise(images.views.to(self.device))
+        return inputs, [m.to(self.device).float() for m in images.maps]
+
+    def _wanted(self, order: Tensor) -> tuple[int, ...]:
+        return tuple(self.positions[i] for i in order.tolist())
 
 
 def make_optimizer(trans: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:

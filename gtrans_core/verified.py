@@ -55,13 +55,14 @@ def read_verified(path: Path) -> bytes:
     return data
 
 
-def safetensors_header(data: bytes) -> dict[str, Any]:
+def safetensors_header(data: bytes | memoryview) -> dict[str, Any]:
     """The header of a safetensors file: its length (8 bytes, little endian), then JSON.
 
     Raises:
         ValueError: when it is not JSON.
     """
-    header: dict[str, Any] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    end = 8 + int.from_bytes(data[:8], "little")
+    header: dict[str, Any] = json.loads(bytes(data[8:end]))
     return header
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from benchmarks.speed import streaming
 from benchmarks.speed.data import good_images
 from gtrans_core.cache import build_cache, cache_identity, load_cache
 from gtrans_core.config import GTransConfig
@@ -50,12 +51,14 @@ def measure(store: Path) -> dict[str, Any]:
         "load_cpu_s": round(load, 3),
         "load_gbytes_per_second": round(stored / load / 1e9, 2),
         "bytes_in_memory_per_image": sum(t.numel() * t.element_size() for t in kept) // IMAGES,
+        "streamed": streaming.measure(store, folder, config, guide.agn.spec),
     }
 
 
 def table(found: dict[str, Any]) -> str:
     """Markdown."""
-    memory = found["bytes_in_memory_per_image"]
+    memory, streamed = found["bytes_in_memory_per_image"], found["streamed"]
+    few, many = streamed["peak_bytes"]
     return "\n".join(
         [
             f"| {found['images']} images, {found['bytes'] / 1e6:.0f} MB | found | asked |",
@@ -66,7 +69,15 @@ def table(found: dict[str, Any]) -> str:
             f"| verification | {found['verify_gbytes_per_second']:.2f} GB/s | at least 0.8 GB/s |",
             f"| loading (verify, then into memory), CPU-s | {found['load_cpu_s']:.3f} | |",
             f"| memory an image, once loaded | {memory / 1e3:.0f} kB, so "
-            f"{memory * 10_000 / 1e9:.1f} GB for 10,000 | flat |",
+            f"{memory * 10_000 / 1e9:.1f} GB for 10,000 | |",
+            f"| streamed: memory of a training of {few['images']:,} and {many['images']:,} small "
+            f"images ({few['bytes'] / 1e6:.0f} and {many['bytes'] / 1e6:.0f} MB) | "
+            f"{few['peak'] / 1e6:.0f} and {many['peak'] / 1e6:.0f} MB | flat |",
+            f"| reading an image in memory, and streamed, CPU-ms | "
+            f"{streamed['read_cpu_ms']['resident']:.2f} and "
+            f"{streamed['read_cpu_ms']['streamed']:.2f} | |",
+            f"| images a second of the training loop, streamed over in memory | "
+            f"{streamed['loop_ratio']:.3f} | |",
         ]
     )
 

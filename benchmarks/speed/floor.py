@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from gtrans_core.network.scorer import Scorer
 
 MATRIX_SIDE = 1024
 STREAM_SHAPE = (128, 90_000)
-"""46 MB of fp32: far more than a core's own cache, as the scene model's principal maps are."""
+"""46 MB of fp32: far more than a core's own cache, as the scene model's principal maps are too."""
 
 
 def matrix_product() -> Callable[[], object]:
@@ -51,12 +50,12 @@ def operations(scorer: Scorer, size: int) -> int:
 
 
 def scene_bytes(scorer: Scorer) -> int:
-    """Bytes of principal maps that one view has to be multiplied with: each is read twice."""
+    """Bytes of principal maps, packaged in int8, that one view is multiplied with: twice each."""
     if scorer.scene is None:
         return 0
     state = scorer.scene.state_dict()
-    maps: list[Tensor] = [tensor for name, tensor in state.items() if name.startswith("basis")]
-    return 2 * sum(tensor.numel() * tensor.element_size() for tensor in maps)
+    elements: list[int] = [maps.numel() for name, maps in state.items() if name.startswith("basis")]
+    return 2 * sum(elements)
 
 
 def cpu_name() -> str:

@@ -13,10 +13,9 @@ import torch
 from benchmarks.speed import metrics
 from benchmarks.speed.clock import exponent, side_by_side, timed
 from benchmarks.speed.data import good_images
-from benchmarks.speed.subject import make_scorer, view_of
+from benchmarks.speed.subject import make_scorer, packaged, view_of
 from gtrans_core.cache import build_cache, cache_identity
 from gtrans_core.config import GTransConfig
-from gtrans_core.engine import OnnxEngine, export_onnx
 from gtrans_core.network.scene import fit_scene
 from gtrans_core.weights import load_guide
 
@@ -97,6 +96,6 @@ def _scoring(store: Path) -> list[float]:
 
 
 def _score_once(store: Path, size: int) -> Callable[[], object]:
-    engine = OnnxEngine(export_onnx(make_scorer(store, f"image.size={size}"), size), threads=1)
+    engine = packaged(make_scorer(store, f"image.size={size}"), size)
     view = view_of(size)
     return lambda: engine.score_view(view)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from benchmarks.speed.memory import peak_bytes_so_far
 from gtrans_core.evaluation.metrics import image_metrics, pixel_metrics
 
 MAPS, SIDE = 1725, 256
@@ -65,14 +66,12 @@ def evaluate(count: int, side: int) -> dict[str, Any]:
     pixel_metrics(masks, maps)
     image_metrics(np.arange(count) % 2, maps.max(axis=(1, 2)))
     seconds = time.process_time() - started
-    return {"maps": count, "side": side, "cpu_s": round(seconds, 3), "peak_bytes": _peak_bytes()}
-
-
-def _peak_bytes() -> int:
-    # Not getrusage: its maximum starts with that of the process that started this one.
-    status = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    [line] = [line for line in status if line.startswith("VmHWM")]
-    return int(line.split()[1]) * 1024
+    return {
+        "maps": count,
+        "side": side,
+        "cpu_s": round(seconds, 3),
+        "peak_bytes": peak_bytes_so_far(),
+    }
 
 
 if __name__ == "__main__":

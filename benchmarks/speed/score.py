@@ -16,7 +16,7 @@ from benchmarks.peers.peers import PYTHON, ROOT
 from benchmarks.speed import floor
 from benchmarks.speed.clock import Task, side_by_side, timed
 from benchmarks.speed.reference import reference_convolution
-from benchmarks.speed.subject import PLAIN, jpeg_of, make_scorer, view_of
+from benchmarks.speed.subject import PLAIN, jpeg_of, make_scorer, packaged, view_of
 from gtrans_core.config import GTransConfig
 from gtrans_core.data.images import decode_image, preprocess
 from gtrans_core.engine import OnnxEngine, export_onnx
@@ -30,6 +30,7 @@ PEERS = {
 OURS = {
     "onnxruntime": "GTrans, default, ONNX Runtime, as packaged",
     "onnxruntime_jpeg": "the same, with decoding and resizing of a 900 x 900 JPEG",
+    "onnxruntime_fp32": "the same without decoding, scene model in fp32",
     "torch": "GTrans, default, torch",
     "plain_onnxruntime": "GTrans as published (taps 4, 8, 16), ONNX Runtime",
 }
@@ -42,14 +43,14 @@ def measure(store: Path) -> dict[str, Any]:
     image = GTransConfig().image
     view, jpeg = view_of(image.input_size), jpeg_of(900)
     scorer, plain = make_scorer(store), make_scorer(store, *PLAIN)
-    engine, plain_engine = (
-        OnnxEngine(export_onnx(s, image.input_size), threads=1) for s in (scorer, plain)
-    )
+    engine, plain_engine = (packaged(s, image.input_size) for s in (scorer, plain))
+    fp32_engine = OnnxEngine(export_onnx(scorer, image.input_size), threads=1)
     tasks = {
         "onnxruntime": timed(lambda: engine.score_view(view)),
         "onnxruntime_jpeg": timed(
             lambda: engine.score_view(preprocess(decode_image(jpeg, "image"), image))
         ),
+        "onnxruntime_fp32": timed(lambda: fp32_engine.score_view(view)),
         "torch": timed(lambda: scorer.score_view(view)),
         "plain_onnxruntime": timed(lambda: plain_engine.score_view(view)),
         "matrix product": timed(floor.matrix_product()),

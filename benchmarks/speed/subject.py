@@ -13,9 +13,11 @@ from torch import Tensor
 
 from gtrans_core.config import GTransConfig, load_config
 from gtrans_core.data.demo_surface import good_surface, render
+from gtrans_core.engine import OnnxEngine, export_onnx
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.scene import SceneModel
 from gtrans_core.network.scorer import Scorer
+from gtrans_core.scene_int8 import quantise_scene
 from gtrans_core.weights import load_guide
 
 PLAIN = ("agn.taps=[4, 8, 16]", "scoring.scene_share=0", "scoring.fusion=product")
@@ -29,6 +31,11 @@ def make_scorer(store: Path, *overrides: str) -> Scorer:
     shapes = guide.agn.spec.map_shapes(config.image.input_size)
     scene = random_scene(shapes, config) if config.scoring.scene_share > 0 else None
     return Scorer(guide.agn, build_trans(guide.agn.spec, config), scene, config.scoring)
+
+
+def packaged(scorer: Scorer, size: int) -> OnnxEngine:
+    """What a detector of this scorer holds, on one thread: the scene model in int8."""
+    return OnnxEngine(quantise_scene(export_onnx(scorer, size)), threads=1)
 
 
 def random_scene(shapes: list[tuple[int, int, int]], config: GTransConfig) -> SceneModel:

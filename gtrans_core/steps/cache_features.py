@@ -7,10 +7,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gtrans_core.cache import CachedFeatures, build_cache, cache_identity, load_cache
+from gtrans_core.cache import build_cache, cache_identity
 from gtrans_core.config import GTransConfig, describe_validation
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.errors import DataError
+from gtrans_core.features import Features, open_features
 from gtrans_core.network.agn import check_input_size
 from gtrans_core.progress import Progress
 from gtrans_core.shared_cache import build_shared_cache, fetch_cache
@@ -31,8 +32,11 @@ class FeatureCacheRef(BaseModel):
     cache_store: str = ""
     """Where the cache is shared; empty: it is only in the folder."""
 
-    def load(self) -> CachedFeatures:
-        """Read and verify the whole cache, fetching it first where another machine has made it.
+    def open(self, resident_mb: int) -> Features:
+        """Verify the whole cache, fetching it first where another machine has made it.
+
+        Args:
+            resident_mb: what may be held in memory (see ``open_features``).
 
         Raises:
             DataError: when it is missing or damaged; building it again mends it.
@@ -41,7 +45,7 @@ class FeatureCacheRef(BaseModel):
         folder = Path(self.folder)
         if self.cache_store:
             fetch_cache(self.cache_store, folder)
-        return load_cache(folder)
+        return open_features(folder, resident_mb)
 
     @classmethod
     def read(cls, path: Path) -> FeatureCacheRef:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,9 +15,9 @@ from gtrans_core.config import GTransConfig, digest_of, flatten
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.detector import Detector
 from gtrans_core.detector_files import DetectorInfo
-from gtrans_core.engine import package_graph
 from gtrans_core.errors import DataError, WeightsError
 from gtrans_core.evaluation import record as files
+from gtrans_core.evaluation.calibration import calibrate
 from gtrans_core.evaluation.evaluation import (
     Evaluation,
     defect_results,
@@ -27,7 +28,6 @@ from gtrans_core.evaluation.gallery import draw_gallery
 from gtrans_core.evaluation.gate import Gate, judge
 from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.evaluation.report import DefectRow, Picture, ReportData, Training, render_report
-from gtrans_core.evaluation.thresholds import conformal_threshold
 from gtrans_core.lineage import collect_lineage
 from gtrans_core.network.scorer import Scorer
 from gtrans_core.progress import Progress
@@ -78,29 +78,25 @@ def evaluate(
     progress.started()
     config, gate = GTransConfig.from_json(config_json), Gate.from_json(gate_json)
     scorer, info = _load_scorer(settings, config, model, Manifest.read(train_manifest))
-    held_out = _held_out_views(FeatureCacheRef.read(feature_cache), info)
-    graph = None
-    if config.scoring.engine == "onnxruntime":
-        graph = package_graph(scorer, held_out, progress.said)
-    engine = graph or scorer
-    held_out_scores = np.array([engine.score_view(view)[1] for view in held_out])
-    threshold = conformal_threshold(held_out_scores, config.evaluation.false_alarm_rate)
+    held_out = _held_out_views(FeatureCacheRef.read(feature_cache), config, info)
+    calibration = calibrate(scorer, config, held_out, progress.said)
+    held_out_scores = calibration.scores.tolist()
     package = Detector(
         scorer,
         DetectorInfo(
             category=settings.category,
             config=config,
-            threshold=threshold,
-            held_out_scores=tuple(held_out_scores.tolist()),
+            threshold=calibration.threshold,
+            held_out_scores=tuple(held_out_scores),
             data_digest=data_digest,
             training_key=info.key,
             weights_sha256=info.weights_sha256,
         ),
-        graph,
+        calibration.graph,
     )
     package.save(detector)
     scored = score_split(
-        engine,
+        calibration.graph or scorer,
         Manifest.read(test_manifest),
         config.image,
         lambda done, total: progress.advanced("images scored", done, total),
@@ -110,12 +106,14 @@ def evaluate(
     pictures = draw_gallery(
         scored,
         outcome.metrics,
-        threshold,
-        held_out_scores.tolist(),
+        calibration.threshold,
+        held_out_scores,
         [{"step": r["step"], **r["values"]} for r in info.history],
         config.evaluation.examples_per_defect,
     )
-    html = render_report(_report_data(settings, outcome, info, gate, pictures)).encode()
+    html = render_report(
+        _report_data(settings, outcome, info, gate, pictures, calibration.note)
+    ).encode()
     write_atomic(report, html)
     write_atomic(evaluation / files.REPORT, html)
     for name, picture in pictures.items():
@@ -143,14 +141,24 @@ def _load_scorer(
     return Scorer(guide.agn, trained.trans, trained.scene, config.scoring), info
 
 
-def _held_out_views(reference: FeatureCacheRef, info: TrainingInfo) -> npt.NDArray[np.uint8]:
-    """What the network sees of the good images that were never trained on, [N, 3, S, S]."""
-    features = reference.load()
+def _held_out_views(
+    reference: FeatureCacheRef, config: GTransConfig, info: TrainingInfo
+) -> Callable[[], Iterator[npt.NDArray[np.uint8]]]:
+    """The good images that were never trained on, one by one, as the network sees them [3, S, S].
+
+    Raises:
+        DataError: when the cache is damaged, or not the one that the model was trained from.
+    """
+    features = reference.open(config.training.resident_mb)
     positions = {digest: i for i, digest in enumerate(features.digests)}
     if not all(digest in positions for digest in info.held_out):
         raise DataError(f"{reference.folder}: not the cache that this model was trained from")
-    views: npt.NDArray[np.uint8] = features.views.numpy()
-    return views[[positions[digest] for digest in info.held_out]]
+
+    def views() -> Iterator[npt.NDArray[np.uint8]]:
+        for digest in info.held_out:
+            yield features.subset([positions[digest]]).views[0].numpy()
+
+    return views
 
 
 def _record(
@@ -192,6 +200,7 @@ def _report_data(
     training: TrainingInfo,
     gate: Gate,
     pictures: dict[str, Picture],
+    calibration_note: str,
 ) -> ReportData:
     return ReportData(
         category=outcome.category,
@@ -229,7 +238,11 @@ def _report_data(
                 ["mlflow", "ui", "--backend-store-uri", settings.public_tracking_uri]
             ),
         },
-        notes=(*_notes(outcome, training), _gate_note(outcome, gate)),
+        notes=(
+            *_notes(outcome, training),
+            *([calibration_note] if calibration_note else []),
+            _gate_note(outcome, gate),
+        ),
     )
 
 

@@ -6,9 +6,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from gtrans_core.cache import CachedFeatures
 from gtrans_core.config import GTransConfig
 from gtrans_core.device import choose_device
+from gtrans_core.features import Features, StreamedFeatures
 from gtrans_core.network.agn import backbone_spec
 from gtrans_core.network.scene import SceneModel, fit_scene
 from gtrans_core.progress import Progress
@@ -43,7 +43,12 @@ def train(settings: RunSettings, config_json: str, feature_cache: Path, model: P
     termination = TerminationSignal()
     config = GTransConfig.from_json(config_json)
     reference = FeatureCacheRef.read(feature_cache)
-    features = reference.load()
+    features = reference.open(config.training.resident_mb)
+    if isinstance(features, StreamedFeatures):
+        progress.said(
+            f"the features of {len(features.digests)} images have more than "
+            f"training.resident_mb ({config.training.resident_mb:,} MB): read as needed"
+        )
     key = training_key(reference.key, config)
     folder = settings.root / "training" / key
     device = choose_device(config.training)
@@ -74,7 +79,7 @@ def train(settings: RunSettings, config_json: str, feature_cache: Path, model: P
 
 
 def _train(
-    features: CachedFeatures,
+    features: Features,
     reference: FeatureCacheRef,
     config: GTransConfig,
     folder: Path,
@@ -98,7 +103,7 @@ def _train(
     return result if alone else replace(result, resumed_at=resumed_at)
 
 
-def _fit_scene(features: CachedFeatures, config: GTransConfig) -> SceneModel | None:
+def _fit_scene(features: Features, config: GTransConfig) -> SceneModel | None:
     """The scene model of the images that Trans was trained on; the held-out ones stay unseen."""
     if config.scoring.scene_share == 0:
         return None
@@ -112,7 +117,7 @@ def _info(
     key: str,
     reference: FeatureCacheRef,
     config: GTransConfig,
-    features: CachedFeatures,
+    features: Features,
     result: TrainingResult,
     seconds: float,
 ) -> TrainingInfo:

@@ -16,10 +16,10 @@ from pathlib import Path
 import torch
 from torch import distributed
 
-from gtrans_core.cache import load_cache
 from gtrans_core.config import GTransConfig
 from gtrans_core.device import choose_device
 from gtrans_core.errors import GTransError, PreemptedError, TrainingError
+from gtrans_core.features import open_features
 from gtrans_core.network.agn import backbone_spec
 from gtrans_core.progress import Progress
 from gtrans_core.steps.termination import TerminationSignal
@@ -96,7 +96,7 @@ def _train(request: dict[str, str], leads: bool) -> int | None:
     progress = Progress("train")
     try:
         result = train_trans(
-            load_cache(Path(request["cache"])),
+            open_features(Path(request["cache"]), config.training.resident_mb),
             backbone_spec(config.agn.backbone, config.agn.taps),
             config,
             Path(request["folder"]),

@@ -12,8 +12,7 @@ from benchmarks.speed.__main__ import PAGE, PARTS, RESULTS, record, show
 from benchmarks.speed.clock import exponent, side_by_side, timed
 from benchmarks.speed.floor import cpu_name, operations, scene_bytes
 from benchmarks.speed.reference import reference_convolution
-from benchmarks.speed.subject import make_scorer, view_of
-from gtrans_core.engine import OnnxEngine, export_onnx
+from benchmarks.speed.subject import make_scorer, packaged, view_of
 
 LOSS = 1.2
 """How much slower than recorded is too slow."""
@@ -48,8 +47,8 @@ def test_operations_and_bytes_are_counted(tmp_path: Path):
     small, large = (make_scorer(tmp_path, no_tokens, f"image.size={size}") for size in (64, 128))
     assert operations(large, 128) == pytest.approx(4 * operations(small, 64), rel=0.05)
     assert scene_bytes(large) == 4 * scene_bytes(small)
-    # 128 principal maps of 40 x 8 x 8, 112 x 4 x 4 and 320 x 2 x 2 fp32 numbers, read twice.
-    assert scene_bytes(small) == 2 * 4 * 128 * (2560 + 1792 + 1280)
+    # 128 principal maps of 40 x 8 x 8, 112 x 4 x 4 and 320 x 2 x 2 bytes, read twice.
+    assert scene_bytes(small) == 2 * 128 * (2560 + 1792 + 1280)
 
 
 def test_a_part_replaces_its_own_numbers_and_table_only(tmp_path: Path):
@@ -85,7 +84,7 @@ def test_scoring_is_not_a_fifth_slower_than_recorded(tmp_path: Path):
     score = recorded["score"]
     expected = score["gtrans"]["onnxruntime"]["cpu_ms"] / score["reference"]["cpu_ms"]
     torch.set_num_threads(1)
-    engine, view = OnnxEngine(export_onnx(make_scorer(tmp_path), 256), threads=1), view_of(256)
+    engine, view = packaged(make_scorer(tmp_path), 256), view_of(256)
     tasks = {
         "score": timed(lambda: engine.score_view(view)),
         "reference": timed(reference_convolution()),
