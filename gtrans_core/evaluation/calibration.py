@@ -62,7 +62,11 @@ def calibrate(
     full = _calibration(graph or scorer, graph, views, alpha)
     if graph is None or config.scoring.scene_share == 0 or config.scoring.scene_precision == "fp32":
         return full
-    light = OnnxEngine(quantise_scene(graph.graph))
+    try:
+        light = OnnxEngine(quantise_scene(graph.graph))
+    except ValueError as error:
+        say(f"scene model packaged in fp32: ONNX Runtime cannot run it in int8 ({error})")
+        return full
     return _chosen(full, _calibration(light, light, views, alpha), say)
 
 
