@@ -63,11 +63,12 @@ def calibrate(
     if graph is None or config.scoring.scene_share == 0 or config.scoring.scene_precision == "fp32":
         return full
     try:
-        light = OnnxEngine(quantise_scene(graph.graph))
+        engine = OnnxEngine(quantise_scene(graph.graph))
+        light = _calibration(engine, engine, views, alpha)
     except ValueError as error:
-        say(f"scene model packaged in fp32: ONNX Runtime cannot run it in int8 ({error})")
+        say(f"scene model packaged in fp32: it cannot be run in int8 ({error})")
         return full
-    return _chosen(full, _calibration(light, light, views, alpha), say)
+    return _chosen(full, light, say)
 
 
 def _calibration(
