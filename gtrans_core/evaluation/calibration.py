@@ -62,8 +62,13 @@ def calibrate(
     full = _calibration(graph or scorer, graph, views, alpha)
     if graph is None or config.scoring.scene_share == 0 or config.scoring.scene_precision == "fp32":
         return full
-    light = OnnxEngine(quantise_scene(graph.graph))
-    return _chosen(full, _calibration(light, light, views, alpha), say)
+    try:
+        engine = OnnxEngine(quantise_scene(graph.graph))
+        light = _calibration(engine, engine, views, alpha)
+    except ValueError as error:
+        say(f"scene model packaged in fp32: it cannot be run in int8 ({error})")
+        return full
+    return _chosen(full, light, say)
 
 
 def _calibration(

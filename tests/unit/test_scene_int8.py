@@ -8,6 +8,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 
+from benchmarks.speed.subject import random_scene
 from gtrans_core.engine import OnnxEngine, export_onnx
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.scene import fit_scene
@@ -43,25 +44,27 @@ def tensors(graph: bytes) -> dict[str, np.ndarray]:
 
 
 def test_whole_numbers_stand_for_the_principal_maps(graph: bytes, quantised: bytes) -> None:
-    """With their scales and gains: V^T (g V z) is what it was, to the rounding of each weight."""
+    """With their scales and gains V^T (g V z) is what it was, to the rounding of each weight."""
     before, after = tensors(graph), tensors(quantised)
     products = [n for n in onnx.load_from_string(quantised).graph.node if n.domain]
     for i, (down, up) in enumerate(zip(products[::2], products[1::2], strict=True), start=1):
         basis, gain = before[f"scene.basis_{i}"], before[f"scene.gain_{i}"]
-        sigma = gain / after[f"scene.gain_{i}"]
-        for node, matrix in ((down, basis.T), (up, basis * sigma[:, None])):
-            whole, scale, zero = (after[name] for name in node.input[1:])
-            assert whole.dtype == zero.dtype == np.uint8
-            assert (np.abs((whole - 128.0) * scale - matrix) <= 0.501 * scale).all()
-            assert set(zero) == {128}
-        assert sigma[0] / sigma[-1] == pytest.approx(((1 - gain[-1]) / (1 - gain[0])) ** 0.5)
+        size = gain / after[f"scene.basis_{i}.gain"]
+        for node, matrix in ((down, basis), (up, (basis * size[:, None]).T)):
+            whole, scale = (after[name] for name in node.input[1:])
+            assert whole.dtype == np.uint8
+            stands_for = ((whole - 128.0) * scale[:, :, None]).reshape(len(matrix), -1)
+            error = np.abs(stands_for[:, : matrix.shape[1]] - matrix)
+            assert (error <= 0.501 * scale.max(axis=1, keepdims=True)).all()
+            assert not stands_for[:, matrix.shape[1] :].any()
+        assert size[0] / size[-1] == pytest.approx(((1 - gain[-1]) / (1 - gain[0])) ** 0.5)
         assert f"scene.basis_{i}" not in after
 
 
 def test_all_six_products_are_in_int8(graph: bytes, quantised: bytes) -> None:
     def products(data: bytes) -> int:
         nodes = onnx.load_from_string(data).graph.node
-        return sum(node.op_type == "DynamicQuantizeMatMul" for node in nodes)
+        return sum(node.op_type == "MatMulNBits" for node in nodes)
 
     assert (products(graph), products(quantised)) == (0, 6)
 
@@ -91,3 +94,16 @@ def test_a_graph_without_a_scene_model_stays_as_it_is(tiny_config, tmp_path) -> 
     scorer = Scorer(guide.agn, build_trans(guide.agn.spec, config), None, config.scoring)
     graph = export_onnx(scorer, SIZE)
     assert quantise_scene(graph) == graph
+
+
+def test_scales_that_share_a_tensor_of_gains(tiny_config, tmp_path) -> None:
+    """The exporter stores equal tensors once; each scale gets gains of its own."""
+    config = tiny_config("scoring.scene_share=1")
+    guide = load_guide(config.agn, tmp_path)
+    scene = random_scene(guide.agn.spec.map_shapes(SIZE), config)
+    scorer = Scorer(guide.agn, build_trans(guide.agn.spec, config), scene, config.scoring)
+    graph = export_onnx(scorer, SIZE)
+    assert "scene.gain_2" not in tensors(graph)
+    [view] = views_of(SIZE, 1)
+    light = OnnxEngine(quantise_scene(graph)).score_view(view)[1]
+    assert light == pytest.approx(scorer.score_view(view)[1], rel=1e-3)

@@ -32,7 +32,7 @@ def test_int8_is_packaged_with_its_own_scores(
     assert said == []
     assert found.note.startswith("Scene model packaged in int8: scores of 4 held-out good images")
     assert found.graph is not None
-    assert b"DynamicQuantizeMatMul" in found.graph.graph
+    assert b"MatMulNBits" in found.graph.graph
     own = np.array([found.graph.score_view(view)[1] for view in views_of(64)])
     assert np.array_equal(found.scores, own)
     assert found.threshold == conformal_threshold(own, 0.4)
@@ -47,7 +47,7 @@ def test_fp32_stays_where_int8_scores_otherwise(
     [line] = said
     assert line.startswith("scene model packaged in fp32: scores of 4 held-out good images")
     assert found.graph is not None
-    assert b"DynamicQuantizeMatMul" not in found.graph.graph
+    assert b"MatMulNBits" not in found.graph.graph
     own = [found.graph.score_view(view)[1] for view in views_of(64)]
     assert found.scores.tolist() == own
 
@@ -69,6 +69,15 @@ def test_the_gate(light: np.ndarray, threshold: float, precision: str) -> None:
     assert f"packaged in {precision}" in found.note
     assert found.scores is (light if precision == "int8" else SCORES)
     assert len(said) == (precision == "fp32")
+
+
+def test_a_graph_that_int8_does_not_fit_stays(
+    config: GTransConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "quantise_scene", lambda graph: b"no graph")
+    said: list[str] = []
+    assert calibrated(config, said).graph is not None
+    assert said[0].startswith("scene model packaged in fp32: ")
 
 
 @pytest.mark.parametrize(
