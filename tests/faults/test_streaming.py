@@ -53,6 +53,7 @@ def test_streamed_training_is_bit_equal(built, train) -> None:
     assert outcome(streamed) == outcome(resident)
 
 
+@pytest.mark.slow
 def test_a_run_from_disk_makes_the_same_detector(part: Path) -> None:
     """Training, scene model, threshold; a run in memory then reuses the streamed training."""
     streamed = TinyRun(part, "streamed", overrides=("training.resident_mb=0",))
