@@ -13,9 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from gtrans_core.errors import ConfigError
+
+SAME_AS_AGN = "agn"
+"""A student CNN of the AGN's own shape, as published."""
 
 _PRESETS = Path(__file__).parent / "presets"
 
@@ -66,6 +69,8 @@ class AgnConfig(Section):
 class TransConfig(Section):
     """The student and its Transformer."""
 
+    backbone: str = "mobilenetv4_conv_small_050"
+    """The student CNN: any timm backbone with the AGN's taps; ``agn``: one of the AGN's shape."""
     token_width: Annotated[int, Field(ge=8, le=4096)] = 256
     """D, channels of a visual token."""
     tokens_per_map: Annotated[int, Field(ge=1, le=64)] = 8
@@ -204,6 +209,17 @@ class GTransConfig(Section):
         except json.JSONDecodeError as error:
             raise ConfigError(f"config is not JSON: {error}") from None
         return _validated(values, "config")
+
+
+def _as_stored(values: Any) -> Any:
+    """A stored config lacks no knob but those that came later."""
+    if isinstance(values, dict) and isinstance(trans := values.get("trans"), dict):
+        return values | {"trans": {"backbone": SAME_AS_AGN} | trans}
+    return values
+
+
+StoredConfig = Annotated[GTransConfig, BeforeValidator(_as_stored)]
+"""A config beside trained weights: what it does not say is as it was before one could say it."""
 
 
 def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> GTransConfig:

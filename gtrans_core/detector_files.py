@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gtrans_core.config import GTransConfig, describe_validation
+from gtrans_core.config import GTransConfig, StoredConfig, describe_validation
 from gtrans_core.errors import ModelError
 
 INFO_NAME = "detector.json"
@@ -29,7 +29,7 @@ class DetectorInfo(BaseModel):
 
     schema_version: Literal[1] = 1
     category: str
-    config: GTransConfig
+    config: StoredConfig
     threshold: float
     """An image is anomalous when its score is greater."""
     held_out_scores: tuple[float, ...]

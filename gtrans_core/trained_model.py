@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from gtrans_core.config import GTransConfig, describe_validation
+from gtrans_core.config import StoredConfig, describe_validation
 from gtrans_core.errors import ModelError
 from gtrans_core.network.agn import backbone_spec
 from gtrans_core.network.build import build_trans
@@ -31,7 +31,7 @@ class TrainingInfo(BaseModel):
 
     key: str
     cache_key: str
-    config: GTransConfig
+    config: StoredConfig
     weights_sha256: str
     held_out: tuple[str, ...]
     trained_on: int

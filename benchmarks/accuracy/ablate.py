@@ -8,7 +8,7 @@ from benchmarks.accuracy.command import Unit, benchmark_command
 from benchmarks.accuracy.gtrans import run_gtrans
 from benchmarks.accuracy.measure import Row
 from benchmarks.accuracy.splits import Category
-from gtrans_core.config import GTransConfig, ScoringConfig
+from gtrans_core.config import SAME_AS_AGN, GTransConfig, ScoringConfig
 
 DEFAULT = ScoringConfig()
 PUBLISHED = ScoringConfig(fusion="product", scene_share=0, map_weights="none", top_percent=1)
@@ -28,13 +28,22 @@ SCORINGS = {
     "default, max": DEFAULT.model_copy(update={"image_score": "max"}),
 }
 """Ways to score one and the same network."""
+SAME_SHAPE: dict[str, object] = {"trans": {"backbone": SAME_AS_AGN}}
 NETWORKS: dict[str, dict[str, dict[str, object]]] = {
+    "student of the AGN's shape": SAME_SHAPE,
+    "student of the AGN's shape, lr 1e-3": SAME_SHAPE | {"training": {"learning_rate": 1e-3}},
     "student CNN alone (STFPM)": {"trans": {"guidance": "none"}},
     "student tokens as queries": {"trans": {"guidance": "student"}},
     "centre crop 224": {"image": {"crop": 224}},
     "bf16 training": {"training": {"precision": "bf16"}},
 }
 """Changes of the network or its input; each is a training of its own."""
+
+
+def same_shape(seed: int) -> GTransConfig:
+    """A student of the AGN's shape that learns at the paper's rate."""
+    changes = NETWORKS["student of the AGN's shape, lr 1e-3"]
+    return GTransConfig.model_validate({"seed": seed, **changes})
 
 
 def full_network(category: Category, seed: int, store: Path) -> list[Row]:

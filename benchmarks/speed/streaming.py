@@ -35,7 +35,8 @@ SIZES = 1_000, 10_000
 """Images of the two trainings whose memory is compared: tiny ones, for a tiny network."""
 SMALL = (
     *("image.size=64", "agn.backbone=test_efficientnet", "agn.taps=[4, 8, 16]"),
-    *("agn.weights=random:0", "trans.token_width=16", "trans.tokens_per_map=4"),
+    *("agn.weights=random:0", "trans.backbone=agn"),
+    *("trans.token_width=16", "trans.tokens_per_map=4"),
     *("training.epochs=1", "training.device=cpu", "training.threads=1", "training.resident_mb=0"),
 )
 ROUNDS = 2

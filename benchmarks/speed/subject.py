@@ -20,7 +20,10 @@ from gtrans_core.network.scorer import Scorer
 from gtrans_core.scene_int8 import quantise_scene
 from gtrans_core.weights import load_guide
 
-PLAIN = ("agn.taps=[4, 8, 16]", "scoring.scene_share=0", "scoring.fusion=product")
+PLAIN = (
+    *("agn.taps=[4, 8, 16]", "trans.backbone=agn"),
+    *("scoring.scene_share=0", "scoring.fusion=product"),
+)
 """GTrans as published, without the scene model."""
 
 

@@ -12,9 +12,12 @@ import timm
 import torch
 from timm.models import FeatureInfo
 from timm.models.efficientnet import EfficientNetFeatures
+from timm.models.mobilenetv3 import MobileNetV3Features
 from torch import Tensor, nn
 
 from gtrans_core.errors import ConfigError, WeightsError
+
+AGN_KNOB = "agn.backbone"
 
 
 @dataclass(frozen=True)
@@ -81,13 +84,18 @@ def let_drift(agn: Agn, batches: Iterable[Tensor]) -> None:
     agn.eval()
 
 
-def backbone_spec(name: str, taps: Sequence[int]) -> BackboneSpec:
+def backbone_spec(name: str, taps: Sequence[int], knob: str = AGN_KNOB) -> BackboneSpec:
     """The channels a timm backbone has at three strides, without allocating its weights.
+
+    Args:
+        name: any timm model with ``features_only`` support.
+        taps: three strides in pixels, finest first.
+        knob: where its name comes from, for error messages.
 
     Raises:
         ConfigError: when timm has no such backbone, or no map at one of the strides.
     """
-    spec, _ = _resolve_taps(name, taps)
+    spec, _ = _resolve_taps(name, taps, knob)
     return spec
 
 
@@ -106,7 +114,7 @@ def build_backbone(
         ConfigError: unknown backbone or stride.
         WeightsError: a key is missing or unexpected, or a shape differs; all are named.
     """
-    spec, indices = _resolve_taps(name, taps)
+    spec, indices = _resolve_taps(name, taps, AGN_KNOB)
     if state is not None:
         check_weights(name, state)
     # check_weights is stricter than timm, which would warn of the unused classifier.
@@ -122,12 +130,13 @@ def build_backbone(
     return _trim(backbone), spec
 
 
-def check_input_size(spec: BackboneSpec, size: int) -> None:
+def check_input_size(spec: BackboneSpec, size: int, knob: str = AGN_KNOB) -> None:
     """Try, without memory or arithmetic, whether a backbone gives its maps for an input size.
 
     Args:
         spec: the backbone and what its maps should be.
         size: side of the square input in pixels.
+        knob: where its name comes from, for error messages.
 
     Raises:
         ConfigError: when it takes other sizes only, or its maps have another shape.
@@ -139,12 +148,12 @@ def check_input_size(spec: BackboneSpec, size: int) -> None:
             shapes = [tuple(m.shape) for m in backbone.eval()(torch.empty(1, 3, size, size))]
     except (AssertionError, RuntimeError) as error:
         raise ConfigError(
-            f"agn.backbone {spec.name}: does not take inputs of {size} x {size} pixels "
+            f"{knob} {spec.name}: does not take inputs of {size} x {size} pixels "
             f"({_first_line(error)}); change image.size or the backbone"
         ) from None
     if shapes != expected:
         raise ConfigError(
-            f"agn.backbone {spec.name}: gives maps {shapes} for {size} x {size} pixels, "
+            f"{knob} {spec.name}: gives maps {shapes} for {size} x {size} pixels, "
             f"expected {expected}; take another backbone"
         )
 
@@ -193,21 +202,23 @@ def state_sha256(state: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _resolve_taps(name: str, taps: Sequence[int]) -> tuple[BackboneSpec, tuple[int, ...]]:
+def _resolve_taps(
+    name: str, taps: Sequence[int], knob: str
+) -> tuple[BackboneSpec, tuple[int, ...]]:
     if not timm.is_model(name):  # a path or a hub address would make timm read or fetch a config
-        raise ConfigError(f"agn.backbone {name}: timm has no such model (see timm.list_models())")
+        raise ConfigError(f"{knob} {name}: timm has no such model (see timm.list_models())")
     try:
         with torch.device("meta"):
             probe = timm.create_model(name, pretrained=False, features_only=True)
     except (AssertionError, RuntimeError) as error:
-        raise ConfigError(f"agn.backbone {name}: {_first_line(error)}") from None
+        raise ConfigError(f"{knob} {name}: {_first_line(error)}") from None
     info = cast(FeatureInfo, probe.feature_info)
     strides = list(info.reduction())
     missing = [tap for tap in taps if strides.count(tap) != 1]
     if missing:
         raise ConfigError(
-            f"agn.taps {tuple(taps)}: backbone {name} has no single map at stride "
-            f"{', '.join(map(str, missing))}; its maps have strides {strides}"
+            f"{knob} {name}: has no single map at stride {', '.join(map(str, missing))} of "
+            f"agn.taps {tuple(taps)}; its maps have strides {strides}"
         )
     positions = [strides.index(tap) for tap in taps]
     if positions != sorted(set(positions)):
@@ -215,7 +226,7 @@ def _resolve_taps(name: str, taps: Sequence[int]) -> tuple[BackboneSpec, tuple[i
     channels = info.channels()
     data = timm.get_pretrained_cfg(name)
     if data is None:
-        raise ConfigError(f"agn.backbone {name}: timm has no preprocessing for it")
+        raise ConfigError(f"{knob} {name}: timm has no preprocessing for it")
     c1, c2, c3 = (int(channels[position]) for position in positions)
     # Where timm leaves out a backbone's first map (dla34), a position is not yet an index.
     indices = tuple(info.out_indices[position] for position in positions)
@@ -226,8 +237,8 @@ def _resolve_taps(name: str, taps: Sequence[int]) -> tuple[BackboneSpec, tuple[i
 
 
 def _trim(backbone: nn.Module) -> nn.Module:
-    """Drop EfficientNet stages behind the last tap, which timm would run for nothing."""
-    if isinstance(backbone, EfficientNetFeatures):
+    """Drop stages behind the last tap, which timm leaves in these two families and runs."""
+    if isinstance(backbone, EfficientNetFeatures | MobileNetV3Features):
         # Stage numbers count the stem as 0, so stage k is blocks[k - 1].
         backbone.blocks = backbone.blocks[: max(backbone._stage_out_idx)]
     return backbone

@@ -13,6 +13,7 @@ from gtrans_core.data.manifest import Manifest
 from gtrans_core.errors import DataError
 from gtrans_core.features import Features, open_features
 from gtrans_core.network.agn import check_input_size
+from gtrans_core.network.build import check_student
 from gtrans_core.progress import Progress
 from gtrans_core.shared_cache import build_shared_cache, fetch_cache
 from gtrans_core.steps.released import as_released, drift_identity
@@ -95,6 +96,7 @@ def cache_features(
     manifest = Manifest.read(train_manifest)
     guide = load_guide(config.agn, settings.weights_folder)
     check_input_size(guide.agn.spec, config.image.input_size)
+    check_student(guide.agn.spec, config)  # not of the cache, but training would fail after it
     identity = cache_identity(
         manifest, guide.agn.spec, guide.weights_sha256, config.image, drift_identity(config)
     )

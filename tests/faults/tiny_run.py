@@ -21,6 +21,7 @@ TINY = (
     "agn.backbone=test_efficientnet",
     "agn.taps=[4, 8, 16]",
     "agn.weights=random:0",
+    "trans.backbone=agn",
     "trans.token_width=16",
     "trans.tokens_per_map=4",
     "training.epochs=2",

@@ -34,6 +34,7 @@ SMALL = (
     "agn.backbone=test_efficientnet",
     "agn.taps=[4, 8, 16]",
     f"agn.weights=s3://{BUCKET}/weights/tiny.safetensors",
+    "trans.backbone=agn",
     "trans.token_width=16",
     "training.epochs=2",
     "training.batch_size=8",

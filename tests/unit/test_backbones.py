@@ -6,7 +6,7 @@ import pytest
 import timm
 import torch
 
-from gtrans_core.config import GTransConfig, load_config
+from gtrans_core.config import GTransConfig
 from gtrans_core.errors import ConfigError
 from gtrans_core.network.agn import (
     BackboneSpec,
@@ -63,7 +63,14 @@ def test_deeper_taps() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["tf_efficientnet_lite0", "efficientnet_b0", "mobilenetv3_small_050", "resnet18"]
+    "name",
+    [
+        "tf_efficientnet_lite0",
+        "efficientnet_b0",
+        "mobilenetv3_small_050",
+        "mobilenetv4_conv_small_050",
+        "resnet18",
+    ],
 )
 def test_maps_equal_those_of_the_whole_network(name: str) -> None:
     """Trimming behind the last tap changes nothing before it."""
@@ -81,10 +88,14 @@ def test_maps_equal_those_of_the_whole_network(name: str) -> None:
         torch.testing.assert_close(got, every[strides.index(tap)], rtol=1e-4, atol=1e-5)
 
 
-def test_lite0_is_trimmed_behind_its_last_tap() -> None:
-    backbone, _ = build_backbone("tf_efficientnet_lite0", (4, 8, 16))
-    assert len(backbone.blocks) == 5
-    assert len(timm.create_model("tf_efficientnet_lite0").blocks) == 7
+@pytest.mark.parametrize(
+    ("name", "kept", "of"),
+    [("tf_efficientnet_lite0", 5, 7), ("mobilenetv4_conv_small_050", 3, 5)],
+)
+def test_stages_behind_the_last_tap_are_dropped(name: str, kept: int, of: int) -> None:
+    backbone, _ = build_backbone(name, (4, 8, 16))
+    assert len(backbone.blocks) == kept
+    assert len(timm.create_model(name).blocks) == of
 
 
 def test_normalisation_is_the_backbones_own() -> None:
@@ -102,13 +113,13 @@ def test_a_spec_costs_no_random_numbers() -> None:
 
 def test_vision_transformer_has_no_three_taps() -> None:
     message = refused("vit_tiny_patch16_224")
-    assert "agn.taps (4, 8, 16): backbone vit_tiny_patch16_224 has no single map" in message
+    assert "agn.backbone vit_tiny_patch16_224: has no single map at stride 4, 8" in message
 
 
 @pytest.mark.parametrize(
     ("taps", "words"),
     [
-        ((4, 8, 64), "no single map at stride 64; its maps have strides [2, 4, 8, 16, 32]"),
+        ((4, 8, 64), "stride 64 of agn.taps (4, 8, 64); its maps have strides [2, 4, 8, 16, 32]"),
         ((3, 5, 7), "stride 3, 5, 7"),
         ((16, 8, 4), "expected three strides, finest first"),
         ((4, 4, 8), "expected three strides, finest first"),
@@ -154,7 +165,7 @@ def test_trans_takes_its_channels_and_seed_from_spec_and_config(tiny_config) -> 
         config: GTransConfig = tiny_config(f"agn.backbone={name}")
         spec = backbone_spec(name, (4, 8, 16))
         first, second = build_trans(spec, config), build_trans(spec, config)
-        other = build_trans(spec, load_config(overrides=[f"agn.backbone={name}", "seed=1"]))
+        other = build_trans(spec, tiny_config(f"agn.backbone={name}", "seed=1"))
         assert [t.attention.in_features for t in first.tokenizers] == list(spec.channels)
         for key, tensor in first.state_dict().items():
             assert torch.equal(tensor, second.state_dict()[key])

@@ -104,6 +104,19 @@ class TestRoundTrip:
             assert after.score == before.score
             assert np.array_equal(after.heat_map, before.heat_map)
 
+    def test_one_of_before_the_student_had_a_knob_scores_as_it_did(
+        self, detector: Detector, folder: Path, images: list[bytes]
+    ) -> None:
+        """It says nothing of ``trans.backbone``: its student has the AGN's shape."""
+        facts = json.loads((folder / INFO_NAME).read_bytes())
+        assert facts["config"]["trans"].pop("backbone") == "agn"
+        (folder / INFO_NAME).write_text(json.dumps(facts))
+        loaded = Detector.load(folder)
+        assert loaded.info.config == detector.info.config
+        assert [p.score for p in loaded.predict_bytes(images)] == [
+            p.score for p in detector.predict_bytes(images)
+        ]
+
     def test_facts(self, detector: Detector, folder: Path) -> None:
         loaded = Detector.load(folder).info
         assert loaded.model_copy(update={"files": {}}) == detector.info

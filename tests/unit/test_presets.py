@@ -38,14 +38,14 @@ def test_the_papers_training_and_scores(name: str) -> None:
 def test_resnet34_has_two_passes_and_a_norm() -> None:
     config = preset("paper-resnet34")
     assert config.agn.backbone == "resnet34.tv_in1k"
-    assert config.trans == TransConfig(token_width=256, passes=2, layer_norm=True)
+    assert config.trans == TransConfig(backbone="agn", token_width=256, passes=2, layer_norm=True)
     assert config.training.learning_rate == 1e-3
 
 
 def test_resnet18_has_wide_tokens_one_pass_and_no_norm() -> None:
     config = preset("paper-resnet18")
     assert config.agn.backbone == "resnet18.tv_in1k"
-    assert config.trans == TransConfig(token_width=1024, passes=1, layer_norm=False)
+    assert config.trans == TransConfig(backbone="agn", token_width=1024, passes=1, layer_norm=False)
     assert config.training.learning_rate == 5e-4
 
 

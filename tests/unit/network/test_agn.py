@@ -36,9 +36,9 @@ def test_agn_does_not_move_when_it_is_trained_through(agn: Agn):
 
 def test_the_student_does_move_in_training_its_statistics_too(agn: Agn):
     trans = build_trans(agn.spec, GTransConfig()).train()
-    before = trans.student.bn1.running_mean.clone()
+    before = trans.student.backbone.bn1.running_mean.clone()
     trans(torch.rand(4, 3, 64, 64), [m.detach() for m in agn(torch.rand(4, 3, 64, 64))])
-    assert not torch.equal(trans.student.bn1.running_mean, before)
+    assert not torch.equal(trans.student.backbone.bn1.running_mean, before)
 
 
 def test_state_sha256_sees_every_byte_name_and_shape(agn: Agn):

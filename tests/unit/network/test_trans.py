@@ -1,11 +1,13 @@
 """Trans: parameter counts of the paper's variants, shapes, and formulas against plain loops."""
 
+from typing import Any
+
 import pytest
 import timm
 import torch
 from torch import Tensor, nn
 
-from gtrans_core.config import GTransConfig, TransConfig
+from gtrans_core.config import SAME_AS_AGN, GTransConfig, TransConfig
 from gtrans_core.network.agn import backbone_spec
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.trans import Projector, TokenBlock, Tokenizer, Trans
@@ -18,8 +20,13 @@ def parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
+def same_shape(seed: int = 0, **trans: Any) -> GTransConfig:
+    """A student of the AGN's shape, as published."""
+    return GTransConfig(seed=seed, trans=TransConfig(backbone="agn", **trans))
+
+
 def resnet34_trans() -> Trans:
-    return build_trans(backbone_spec("resnet34", (4, 8, 16)), GTransConfig())
+    return build_trans(backbone_spec("resnet34", (4, 8, 16)), same_shape())
 
 
 def test_resnet34_variant_has_the_published_parameter_counts():
@@ -32,7 +39,7 @@ def test_resnet34_variant_has_the_published_parameter_counts():
 
 
 def test_resnet18_variant_has_no_norm_and_wider_tokens():
-    config = GTransConfig(trans=TransConfig(token_width=1024, passes=1, layer_norm=False))
+    config = same_shape(token_width=1024, passes=1, layer_norm=False)
     trans = build_trans(backbone_spec("resnet18", (4, 8, 16)), config)
     assert parameters(trans.encoder) == 5 * 1024 * 1024
     assert not [m for m in trans.modules() if isinstance(m, nn.LayerNorm)]
@@ -44,11 +51,13 @@ def test_no_layer_of_the_transformer_has_a_bias():
         assert all(m.bias is None for m in part.modules() if isinstance(m, nn.Linear))
 
 
+@pytest.mark.parametrize("student", [SAME_AS_AGN, "mobilenetv4_conv_small_050", "test_resnet"])
 @pytest.mark.parametrize("name", ["resnet18", "tf_efficientnet_lite0"])
 @pytest.mark.parametrize("size", [(64, 64), (96, 160)])
-def test_maps_have_the_shapes_of_the_agn(name: str, size: tuple[int, int]):
+def test_maps_have_the_shapes_of_the_agn(name: str, student: str, size: tuple[int, int]):
     spec = backbone_spec(name, (4, 8, 16))
-    trans = build_trans(spec, GTransConfig()).eval()
+    config = GTransConfig(trans=TransConfig(backbone=student))
+    trans = build_trans(spec, config).eval()
     agn_maps = [
         torch.rand(2, c, size[0] // s, size[1] // s)
         for c, s in zip(spec.channels, spec.strides, strict=True)
@@ -61,15 +70,15 @@ def test_same_seed_same_weights_and_the_global_generator_is_left_alone():
     spec = backbone_spec("resnet18", (4, 8, 16))
     torch.manual_seed(7)
     before = torch.get_rng_state()
-    one, two = (build_trans(spec, GTransConfig(seed=3)).state_dict() for _ in range(2))
-    other = build_trans(spec, GTransConfig(seed=4)).state_dict()
+    one, two = (build_trans(spec, same_shape(seed=3)).state_dict() for _ in range(2))
+    other = build_trans(spec, same_shape(seed=4)).state_dict()
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(one[k], two[k]) for k in one)
     assert not torch.equal(one["encoder.query.weight"], other["encoder.query.weight"])
 
 
 def test_student_starts_without_imagenet_weights():
-    trans = build_trans(backbone_spec("resnet18", (4, 8, 16)), GTransConfig(seed=1))
+    trans = build_trans(backbone_spec("resnet18", (4, 8, 16)), same_shape(seed=1))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         plain = timm.create_model("resnet18", features_only=True, out_indices=(1, 2, 3))
@@ -132,7 +141,7 @@ def test_projector_adds_attended_tokens_at_each_pixel():
 def test_agn_tokens_are_the_decoder_queries_and_the_student_its_memory():
     """Both reach the output: change either and the maps change."""
     spec = backbone_spec("resnet18", (4, 8, 16))
-    trans = build_trans(spec, GTransConfig()).eval()
+    trans = build_trans(spec, same_shape()).eval()
     maps = [
         torch.rand(1, c, 64 // s, 64 // s) for c, s in zip(spec.channels, spec.strides, strict=True)
     ]
@@ -144,15 +153,15 @@ def test_agn_tokens_are_the_decoder_queries_and_the_student_its_memory():
 
 def test_passes_share_their_weights():
     spec = backbone_spec("resnet18", (4, 8, 16))
-    one = build_trans(spec, GTransConfig(trans=TransConfig(passes=1)))
-    three = build_trans(spec, GTransConfig(trans=TransConfig(passes=3)))
+    one = build_trans(spec, same_shape(passes=1))
+    three = build_trans(spec, same_shape(passes=3))
     assert parameters(one) == parameters(three)
 
 
 def test_golden_output_of_a_fixed_seed():
     """Guards against a silent change of the network: same seed and input, same numbers."""
     spec = backbone_spec("resnet18", (4, 8, 16))
-    trans = build_trans(spec, GTransConfig(seed=0)).eval()
+    trans = build_trans(spec, same_shape()).eval()
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(1, 3, 64, 64, generator=generator)
     maps = [
