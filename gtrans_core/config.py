@@ -99,7 +99,7 @@ class TrainingConfig(Section):
     """Passes over the training images."""
     batch_size: Annotated[int, Field(ge=2, le=1024)] = 16
     """Images a step."""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-2
     """Peak learning rate."""
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-4
     """Weight decay (decoupled with adamw)."""

@@ -28,7 +28,7 @@ SCORINGS = {
     "default, max": DEFAULT.model_copy(update={"image_score": "max"}),
 }
 """Ways to score one and the same network."""
-SAME_SHAPE: dict[str, object] = {"trans": {"backbone": SAME_AS_AGN}}
+SAME_SHAPE: dict[str, dict[str, object]] = {"trans": {"backbone": SAME_AS_AGN}}
 NETWORKS: dict[str, dict[str, dict[str, object]]] = {
     "student of the AGN's shape": SAME_SHAPE,
     "student of the AGN's shape, lr 1e-3": SAME_SHAPE | {"training": {"learning_rate": 1e-3}},

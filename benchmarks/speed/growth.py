@@ -10,9 +10,12 @@ from typing import Any
 
 import torch
 
-from benchmarks.speed import metrics
+from benchmarks.speed import training_step
+from benchmarks.speed.category import learn_in_own_process
 from benchmarks.speed.clock import exponent, side_by_side, timed
 from benchmarks.speed.data import good_images
+from benchmarks.speed.metrics import evaluate_in_own_process
+from benchmarks.speed.process import in_own_process
 from benchmarks.speed.subject import make_scorer, packaged, view_of
 from gtrans_core.cache import build_cache, cache_identity
 from gtrans_core.config import GTransConfig
@@ -25,20 +28,32 @@ FEW_IMAGES = (25, 50, 100, 200)
 SCENE_IMAGES = (64, 128, 256, 512)
 """A scene model takes no more than the last (``scene.images``)."""
 SIZES = (128, 256, 384, 512)
+CATEGORIES = (1, 5, 15)
+SMALL_CATEGORY = 60
+"""Good images of each, where categories are counted."""
 MAP_SIDE = 64
 
 
 def measure(store: Path) -> dict[str, Any]:
     """Cost curves, each ``{"sizes", "costs", "exponent", ...}``."""
     torch.set_num_threads(1)
-    evaluated = [metrics.in_own_process(n, MAP_SIDE) for n in IMAGES]
+    learned = [learn_in_own_process(1, n) for n in IMAGES]
+    several = [learn_in_own_process(n, SMALL_CATEGORY) for n in CATEGORIES]
+    evaluated = [evaluate_in_own_process(n, MAP_SIDE) for n in IMAGES]
     built, verified = _cache(store)
+    steps = [in_own_process(training_step.__name__, str(side)) for side in SIZES]
     return {
-        "metrics, CPU-s over images": _curve(IMAGES, [e["cpu_s"] for e in evaluated]),
-        "metrics, MB over images": _curve(IMAGES, [e["peak_bytes"] / 1e6 for e in evaluated]),
+        "a small category, CPU-s over images": _curve(IMAGES, _seconds(learned)),
+        "a small category, MB over images": _curve(IMAGES, _megabytes(learned)),
+        "small categories, CPU-s over their number": _curve(CATEGORIES, _seconds(several)),
+        "small categories, MB over their number": _curve(CATEGORIES, _megabytes(several)),
+        "metrics, CPU-s over images": _curve(IMAGES, _seconds(evaluated)),
+        "metrics, MB over images": _curve(IMAGES, _megabytes(evaluated)),
         "building a cache, CPU-s over images": _curve(FEW_IMAGES, built),
         "verifying a cache, CPU-s over images": _curve(FEW_IMAGES, verified),
         "fitting a scene model, CPU-s over images": _curve(SCENE_IMAGES, _scene()),
+        "a training step, CPU-s over the input's side": _curve(SIZES, _seconds(steps)),
+        "a training step, MB over the input's side": _curve(SIZES, _megabytes(steps)),
         "scoring, CPU-ms over the input's side": _curve(SIZES, _scoring(store)),
     }
 
@@ -59,6 +74,14 @@ def _curve(sizes: tuple[int, ...], costs: list[float]) -> dict[str, Any]:
         "costs": [float(f"{cost:.3g}") for cost in costs],
         "exponent": exponent(list(sizes), costs),
     }
+
+
+def _seconds(found: list[dict[str, Any]]) -> list[float]:
+    return [float(each["cpu_s"]) for each in found]
+
+
+def _megabytes(found: list[dict[str, Any]]) -> list[float]:
+    return [each["peak_bytes"] / 1e6 for each in found]
 
 
 def _cache(store: Path) -> tuple[list[float], list[float]]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from benchmarks.speed.memory import peak_bytes_so_far
+from benchmarks.speed.process import in_own_process
 from gtrans_core.evaluation.metrics import image_metrics, pixel_metrics
 
 MAPS, SIDE = 1725, 256
@@ -23,7 +22,7 @@ MAPS, SIDE = 1725, 256
 def measure(store: Path) -> dict[str, Any]:
     """CPU seconds and the highest memory of ``MAPS`` maps."""
     del store
-    return in_own_process(MAPS, SIDE)
+    return evaluate_in_own_process(MAPS, SIDE)
 
 
 def table(found: dict[str, Any]) -> str:
@@ -39,17 +38,9 @@ def table(found: dict[str, Any]) -> str:
     )
 
 
-def in_own_process(maps: int, side: int) -> dict[str, Any]:
+def evaluate_in_own_process(maps: int, side: int) -> dict[str, Any]:
     """As ``evaluate``, where nothing else adds to the memory."""
-    done = subprocess.run(  # noqa: S603 - this very file
-        [sys.executable, "-m", __name__, str(maps), str(side)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return in_own_process(__name__, str(maps), str(side))
 
 
 def evaluate(count: int, side: int) -> dict[str, Any]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
+import json
 import sys
 import tempfile
 from functools import partial
@@ -16,6 +15,7 @@ import torch
 
 from benchmarks.speed.clock import side_by_side, timed
 from benchmarks.speed.memory import peak_bytes_so_far
+from benchmarks.speed.process import in_own_process
 from gtrans_core.cache import (
     SHARD_SIZE,
     TENSOR_NAMES,
@@ -118,21 +118,14 @@ def write_random_cache(root: Path, images: int, config: GTransConfig) -> Path:
 
 def peak_bytes(cache: Path, config: GTransConfig) -> int:
     """The highest memory of a process that trains from a cache."""
-    done = subprocess.run(  # noqa: S603 - this very file
-        [sys.executable, "-m", __name__, str(cache), config.to_json()],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return int(done.stdout)
+    return int(in_own_process(__name__, str(cache), config.to_json())["peak_bytes"])
 
 
-def train(cache: Path, config: GTransConfig) -> int:
-    """Train from a cache; returns the highest memory of this process so far, in bytes."""
+def train(cache: Path, config: GTransConfig) -> dict[str, int]:
+    """Train from a cache; the highest memory of this process so far."""
     spec = backbone_spec(config.agn.backbone, config.agn.taps)
     _train(open_features(cache, config.training.resident_mb), spec, config)
-    return peak_bytes_so_far()
+    return {"peak_bytes": peak_bytes_so_far()}
 
 
 def _train(features: Features, spec: BackboneSpec, config: GTransConfig) -> None:
@@ -149,4 +142,5 @@ def _train(features: Features, spec: BackboneSpec, config: GTransConfig) -> None
 
 
 if __name__ == "__main__":
-    print(train(Path(sys.argv[1]), GTransConfig.from_json(sys.argv[2])))  # noqa: T201 - its answer
+    answer = train(Path(sys.argv[1]), GTransConfig.from_json(sys.argv[2]))
+    print(json.dumps(answer))  # noqa: T201 - to who started it
