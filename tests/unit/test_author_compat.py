@@ -19,6 +19,7 @@ from gtrans_core.training import BETAS, TrainingResult, hold_out, train_trans
 
 WHOLE_BATCH = (
     "training.author_compat=true",
+    "training.learning_rate=1e-3",
     "training.batch_size=9",  # all images: the order does not matter
     "training.epochs=3",
     "training.optimizer=adam",

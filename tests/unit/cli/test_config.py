@@ -45,7 +45,7 @@ def test_it_names_every_knob_with_a_meaning_and_a_type(printed: str):
         ("crop is not set", "int or none"),
         ('fusion = "geometric"', "geometric or product or sum"),
         ("layer_norm = true", "bool"),
-        ("learning_rate = 0.001", "float"),
+        ("learning_rate = 0.01", "float"),
     ],
 )
 def test_types_are_said_as_people_say_them(printed: str, knob: str, kind: str):
