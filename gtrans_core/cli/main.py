@@ -14,6 +14,7 @@ from gtrans_core.cli.compile import compile_pipelines
 from gtrans_core.cli.config import show_config
 from gtrans_core.cli.doctor import doctor
 from gtrans_core.cli.drift import drift
+from gtrans_core.cli.light_help import LightGroup
 from gtrans_core.cli.predict import predict
 from gtrans_core.cli.promote import history, promote, rollback
 from gtrans_core.cli.register import register
@@ -30,6 +31,7 @@ from gtrans_core.errors import GTransError
 
 app = typer.Typer(
     name="gtrans",
+    cls=LightGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -6,16 +6,19 @@ import hashlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
-import timm
 import torch
-from timm.models import FeatureInfo
-from timm.models.efficientnet import EfficientNetFeatures
-from timm.models.mobilenetv3 import MobileNetV3Features
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from gtrans_core.errors import ConfigError, WeightsError
+from gtrans_core.network.light_timm import (
+    EfficientNetFeatures,
+    FeatureInfo,
+    MobileNetV3Features,
+    timm,
+)
 
 AGN_KNOB = "agn.backbone"
 
@@ -130,8 +133,11 @@ def build_backbone(
     return _trim(backbone), spec
 
 
+@torch.no_grad()
 def check_input_size(spec: BackboneSpec, size: int, knob: str = AGN_KNOB) -> None:
-    """Try, without memory or arithmetic, whether a backbone gives its maps for an input size.
+    """Try with random weights whether a backbone gives its maps for an input size.
+
+    The meta device would save the arithmetic of one image, and load torch's compiler (2 s) for it.
 
     Args:
         spec: the backbone and what its maps should be.
@@ -143,9 +149,9 @@ def check_input_size(spec: BackboneSpec, size: int, knob: str = AGN_KNOB) -> Non
     """
     expected = [(1, *shape) for shape in spec.map_shapes(size)]
     try:
-        with torch.device("meta"):
+        with torch.random.fork_rng(devices=[]):
             backbone, _ = build_backbone(spec.name, spec.strides)
-            shapes = [tuple(m.shape) for m in backbone.eval()(torch.empty(1, 3, size, size))]
+            shapes = [tuple(m.shape) for m in backbone.eval()(torch.zeros(1, 3, size, size))]
     except (AssertionError, RuntimeError) as error:
         raise ConfigError(
             f"{knob} {spec.name}: does not take inputs of {size} x {size} pixels "
@@ -164,7 +170,7 @@ def check_weights(name: str, state: Mapping[str, Tensor]) -> None:
     Raises:
         WeightsError: naming up to five keys of each kind of difference.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), _Undrawn():
         expected = timm.create_model(name, pretrained=False).state_dict()
     # BatchNorm's counter is not used, and files of torchvision's time do not have it.
     missing = sorted(
@@ -208,7 +214,7 @@ def _resolve_taps(
     if not timm.is_model(name):  # a path or a hub address would make timm read or fetch a config
         raise ConfigError(f"{knob} {name}: timm has no such model (see timm.list_models())")
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Undrawn():
             probe = timm.create_model(name, pretrained=False, features_only=True)
     except (AssertionError, RuntimeError) as error:
         raise ConfigError(f"{knob} {name}: {_first_line(error)}") from None
@@ -242,6 +248,23 @@ def _trim(backbone: nn.Module) -> nn.Module:
         # Stage numbers count the stem as 0, so stage k is blocks[k - 1].
         backbone.blocks = backbone.blocks[: max(backbone._stage_out_idx)]
     return backbone
+
+
+class _Undrawn(TorchFunctionMode):
+    """Initial weights stay undrawn: on the meta device drawing loads torch's compiler (2 s)."""
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Give back the tensor that ``torch.nn.init`` was to fill."""
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def _first_line(error: Exception) -> str:

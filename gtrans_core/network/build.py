@@ -33,7 +33,7 @@ def build_trans(spec: BackboneSpec, config: GTransConfig) -> Trans:
 
 
 def check_student(spec: BackboneSpec, config: GTransConfig) -> None:
-    """Try, without memory or arithmetic, whether a config's student can follow an AGN.
+    """Try, before anything is computed for it, whether a config's student can follow an AGN.
 
     Raises:
         ConfigError: when timm has no such backbone, it has no map at one of the AGN's strides, or

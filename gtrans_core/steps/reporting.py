@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,6 +27,7 @@ def run_step(name: str, settings: RunSettings) -> Iterator[None]:
     Raises:
         SystemExit: with the error's exit code, after the one line was told.
     """
+    _collect_garbage()
     step_run = _step_run(name, settings)
     try:
         yield
@@ -43,6 +45,13 @@ def run_step(name: str, settings: RunSettings) -> Iterator[None]:
         fail_run(settings.tracking, settings.run_key, settings.category, reason)
         raise
     _finish(step_run, "")
+
+
+def _collect_garbage() -> None:
+    """Where imports went uncollected (``pipelines.local_step``): from now on, without them."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def _step_run(name: str, settings: RunSettings) -> StepRun | None:

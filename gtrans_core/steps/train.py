@@ -6,6 +6,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import torch._dynamo  # noqa: F401  # optimizers load it: here, with all imports, and not later
+
 from gtrans_core.config import GTransConfig
 from gtrans_core.device import choose_device
 from gtrans_core.features import Features, StreamedFeatures

@@ -70,6 +70,25 @@ def test_help_imports_nothing_heavy():
     assert not HEAVY & set(loaded)
 
 
+def test_help_loads_neither_markdown_nor_tracebacks():
+    """typer imports both: a third of the time of ``gtrans --help``."""
+    shown = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "gtrans_core.cli.main", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "typer.rich_utils" in shown.stderr
+    assert not re.search(r"markdown|pygments|rich\.traceback", shown.stderr)
+    code = (
+        "import gtrans_core.cli.main as cli, sys; from typer.testing import CliRunner\n"
+        "assert CliRunner().invoke(cli.app, ['--help']).exit_code == 0\n"
+        "from rich.markdown import Markdown; from rich.traceback import Traceback\n"
+        "Markdown('# title'); Traceback.from_exception(*[KeyError, KeyError(), None])"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_help_takes_less_than_half_a_second_of_cpu():
     """CPU time, the best of three; where a busy machine stretches it: beside typer alone."""
     help_alone = [(cpu_seconds("-m", "gtrans_core.cli.main", "--help"), _typer()) for _ in range(3)]

@@ -26,8 +26,14 @@ from kfp import compiler, dsl
 
 @dsl.component(base_image="python", install_kfp_package=False)
 def step(name: str, run_key: str, behaviour: str, artifact: dsl.Output[dsl.Artifact]):
-    import os, sys, time
+    import atexit, gc, os, sys, time
     from gtrans_core.progress import Progress
+    class TakenApart:
+        def __del__(self, write=os.write):
+            write(1, f"{name} was taken apart\\n".encode())
+    sys.kept_to_the_end = TakenApart()
+    atexit.register(print, f"{name} was told of the end")
+    print(f"{name} imports uncollected: {not gc.isenabled()}")
     progress = Progress(name)
     progress.started()
     progress.advanced("things", 1, 2)
@@ -89,6 +95,36 @@ def test_a_good_run_reports_every_step_in_order(compiled: Path, tmp_path: Path):
     artifacts = [path for path in (job.folder / "artifacts").rglob("artifact") if path.is_file()]
     assert [path.read_text() for path in artifacts] == [job.folder.name] * len(STEPS)
     assert f"[train] train of {job.folder.name}" in job.log.read_text()
+
+
+def test_a_step_that_ends_well_is_neither_collected_nor_taken_apart(compiled: Path, tmp_path: Path):
+    """Looking for garbage while it imports, and taking apart what it did, took seconds each."""
+    job, outcome, _ = run(compiled, tmp_path, "succeed")
+    assert outcome.exit_code == 0
+    log = job.log.read_text()
+    for step in STEPS:
+        assert f"{step} imports uncollected: True" in log
+        assert f"{step} was told of the end" in log
+        assert f"{step} was taken apart" not in log
+
+
+def test_a_step_that_crashes_ends_as_any_python_does(compiled: Path, tmp_path: Path):
+    job, _, _ = run(compiled, tmp_path, "crash")
+    assert "train was told of the end" in job.log.read_text()
+    assert "train was taken apart" in job.log.read_text()
+
+
+def test_the_worker_leaves_kubeflows_client_out():
+    """It imports all of kubernetes, which took two seconds of each run."""
+    code = (
+        "import os, sys, pipelines.local_worker as worker\n"
+        "worker._import_kfp_without_its_client()\n"
+        "from kfp import components, dsl, local\n"
+        "assert dsl.pipeline\n"
+        "assert not {'kubernetes', 'kfp.client', 'kfp_server_api'} & set(sys.modules)\n"
+        "assert '_KFP_RUNTIME' not in os.environ\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_steps_import_this_checkout_from_any_folder(

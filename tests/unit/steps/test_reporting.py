@@ -1,5 +1,6 @@
 """How a step ends: one line, its exit code, and a run that does not stay RUNNING."""
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,14 @@ def test_a_step_that_fails_before_there_is_a_run_makes_none(settings: RunSetting
     run = open_run(settings.tracking, "another key", settings.category)
     experiment = run.client.get_run(run.run_id).info.experiment_id
     assert len(run.client.search_runs([experiment])) == 1
+
+
+def test_a_step_collects_garbage_also_where_its_imports_did_not(settings: RunSettings):
+    gc.disable()
+    try:
+        with run_step("ingest", settings):
+            assert gc.isenabled()
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.enable()
+        gc.unfreeze()

@@ -1,0 +1,56 @@
+"""timm without torch's compiler: what was left out is there once it is asked for."""
+
+import subprocess
+import sys
+
+
+def python(code: str) -> None:
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_timm_is_imported_without_torchs_compiler_and_leaves_no_trace():
+    python(
+        "import sys, torch\n"
+        "disable = torch.compiler.disable\n"
+        "from gtrans_core.network.light_timm import timm\n"
+        "assert timm.is_model('resnet18')\n"
+        "assert not {name for name in sys.modules if name.startswith('torch._dynamo')}\n"
+        "assert torch.compiler.disable is disable"
+    )
+
+
+def test_torchvision_gets_torchs_own_answer():
+    python(
+        "import gtrans_core.network.light_timm\n"
+        "from torchvision.ops import roi_align\n"
+        "import sys; here = sys.modules['torchvision.ops.roi_align'].is_compile_supported('cpu')\n"
+        "from torch._dynamo.utils import is_compile_supported, counters\n"
+        "assert here == is_compile_supported('cpu')\n"
+        "assert isinstance(here, bool)"
+    )
+
+
+def test_a_function_marked_meanwhile_is_left_alone_by_the_compiler():
+    python(
+        "import torch, gtrans_core.network.light_timm as light\n"
+        "seen = []\n"
+        "with light._compiler_left_out():\n"
+        "    @torch.compiler.disable\n"
+        "    def marked(x):\n"
+        "        seen.append(torch.compiler.is_compiling())\n"
+        "        return x + 1\n"
+        "compiled = torch.compile(lambda x: marked(x) * 2, backend='eager')\n"
+        "assert compiled(torch.ones(1)).item() == 4\n"
+        "assert seen == [False]"
+    )
+
+
+def test_another_name_of_the_module_left_out_still_can_be_imported():
+    """As another release of torchvision might: slower, but right."""
+    python(
+        "import sys, gtrans_core.network.light_timm as light\n"
+        "with light._compiler_left_out():\n"
+        "    from torch._dynamo.utils import counters\n"
+        "assert sys.modules['torch._dynamo.utils'].counters is counters\n"
+        "import torch; torch.compile(lambda x: x + 1, backend='eager')(torch.ones(1))"
+    )

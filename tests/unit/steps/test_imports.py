@@ -1,0 +1,60 @@
+"""What a step loads before its first line: only what it needs, since a person waits for it."""
+
+import subprocess
+import sys
+
+import pytest
+
+NETWORK = ("torch", "timm", "torchvision", "onnxruntime")
+RECORD = ("mlflow", "pandas", "sqlalchemy", "sklearn")
+FIGURES = ("matplotlib", "jinja2")
+
+
+def python(code: str) -> None:
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("step", "unneeded"),
+    [
+        ("ingest", (*NETWORK, *RECORD, *FIGURES, "boto3", "scipy")),
+        ("register", (*NETWORK, *RECORD, *FIGURES, "boto3", "scipy")),
+        ("cache_features", (*RECORD, *FIGURES, "boto3", "scipy", "onnxruntime", "torch._dynamo")),
+        ("train", (*RECORD, *FIGURES, "boto3", "scipy", "onnxruntime")),
+        ("evaluate", (*RECORD, "boto3", "onnx", "torch._dynamo")),
+    ],
+)
+def test_a_step_loads_only_what_it_needs(step: str, unneeded: tuple[str, ...]):
+    python(
+        f"import sys, gtrans_core.steps.{step}, gtrans_core.steps.reporting\n"
+        f"loaded = set({unneeded!r}) & set(sys.modules)\n"
+        "assert not loaded, loaded"
+    )
+
+
+def test_the_guide_is_described_built_and_checked_without_torchs_compiler():
+    """Else ``torch._dynamo``'s two seconds would only move into the step."""
+    python(
+        "import sys, torch\n"
+        "from pathlib import Path\n"
+        "from gtrans_core.config import GTransConfig\n"
+        "from gtrans_core.network.agn import check_input_size\n"
+        "from gtrans_core.network.build import build_trans, check_student\n"
+        "from gtrans_core.weights import load_guide\n"
+        "config = GTransConfig()\n"
+        "spec = load_guide(config.agn, Path()).agn.spec\n"
+        "check_input_size(spec, 256)\n"
+        "check_student(spec, config)\n"
+        "build_trans(spec, config)\n"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+
+
+def test_what_optimizers_load_is_loaded_before_training_starts_its_clock():
+    python(
+        "import sys, gtrans_core.steps.train, torch\n"
+        "before = set(sys.modules)\n"
+        "torch.optim.AdamW([torch.zeros(1, requires_grad=True)]).step()\n"
+        "later = {name for name in set(sys.modules) - before if name.startswith('torch._dynamo')}\n"
+        "assert not later, later"
+    )
