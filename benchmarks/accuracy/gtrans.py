@@ -62,7 +62,7 @@ def run_gtrans(
     training_seconds = time.process_time() - started
     training, _ = hold_out(features.digests, config.training.held_out_fraction, config.seed)
     started = time.process_time()
-    scene = fit_scene(features.subset(training).maps, config.scene.rank)
+    scene = fit_scene(features.subset(training[: config.scene.images]).maps, config.scene.rank)
     facts = {
         "train_cpu_seconds": round(training_seconds, 1) if result.resumed_at is None else None,
         "scene_cpu_seconds": round(time.process_time() - started, 2),
