@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from gtrans_core.config import ImageConfig, digest_of
-from gtrans_core.data.images import DECODER_VERSION, decode_image, preprocess
+from gtrans_core.data.images import DECODER_VERSION, decode_view
 from gtrans_core.data.manifest import Manifest, Sample
 from gtrans_core.data.reading import read_image
 from gtrans_core.errors import DataError
@@ -208,7 +208,7 @@ def read_views(manifest: Manifest, samples: Sequence[Sample], image: ImageConfig
 
     def view(sample: Sample) -> Tensor:
         data = read_image(manifest, sample)
-        return torch.from_numpy(preprocess(decode_image(data, sample.path), image))
+        return torch.from_numpy(decode_view(data, sample.path, image))
 
     with ThreadPoolExecutor(max_workers=4) as pool:  # Pillow decodes without the GIL
         return torch.stack(list(pool.map(view, samples)))

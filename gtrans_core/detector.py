@@ -19,7 +19,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from gtrans_core.config import GTransConfig
-from gtrans_core.data.images import decode_image, preprocess
+from gtrans_core.data.images import decode_view
 from gtrans_core.detector_files import (
     GRAPH_NAME,
     INFO_NAME,
@@ -99,7 +99,7 @@ class Detector:
         Raises:
             DataError: when the image cannot be decoded, naming it.
         """
-        return preprocess(decode_image(data, name), self.info.config.image)
+        return decode_view(data, name, self.info.config.image)
 
     def predict_view(self, view: npt.NDArray[np.uint8]) -> Prediction:
         """The prediction of what ``view`` returned.

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from gtrans_core.cache import CachedFeatures, build_cache, cache_identity, load_cache
 from gtrans_core.config import GTransConfig
-from gtrans_core.data.images import decode_image, decode_mask, preprocess, preprocess_mask
+from gtrans_core.data.images import decode_mask, decode_view, preprocess_mask
 from gtrans_core.data.layout import scan_category
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.data.reading import read_image, read_mask
@@ -68,7 +68,7 @@ class Category:
         """What the network sees of each test image [N, 3, S, S], in content order."""
         return np.stack(
             [
-                preprocess(decode_image(read_image(self.test, s), s.path), config.image)
+                decode_view(read_image(self.test, s), s.path, config.image)
                 for s in self.test.in_content_order()
             ]
         )

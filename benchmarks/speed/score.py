@@ -18,7 +18,7 @@ from benchmarks.speed.clock import Task, side_by_side, timed
 from benchmarks.speed.reference import reference_convolution
 from benchmarks.speed.subject import PLAIN, jpeg_of, make_scorer, packaged, view_of
 from gtrans_core.config import GTransConfig
-from gtrans_core.data.images import decode_image, preprocess
+from gtrans_core.data.images import decode_view
 from gtrans_core.engine import OnnxEngine, export_onnx
 
 PEERS = {
@@ -47,9 +47,7 @@ def measure(store: Path) -> dict[str, Any]:
     fp32_engine = OnnxEngine(export_onnx(scorer, image.input_size), threads=1)
     tasks = {
         "onnxruntime": timed(lambda: engine.score_view(view)),
-        "onnxruntime_jpeg": timed(
-            lambda: engine.score_view(preprocess(decode_image(jpeg, "image"), image))
-        ),
+        "onnxruntime_jpeg": timed(lambda: engine.score_view(decode_view(jpeg, "image", image))),
         "onnxruntime_fp32": timed(lambda: fp32_engine.score_view(view)),
         "torch": timed(lambda: scorer.score_view(view)),
         "plain_onnxruntime": timed(lambda: plain_engine.score_view(view)),

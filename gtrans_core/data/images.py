@@ -58,7 +58,22 @@ def decode_image(data: bytes, name: str) -> ImageArray:
             show more than one frame, too many or too few pixels, or an unsupported mode.
     """
     with _reported_as(name):
-        return _rgb(_upright(data))
+        return np.array(_rgb(_upright(data)))
+
+
+def decode_view(data: bytes, name: str, config: ImageConfig) -> ImageArray:
+    """What the network sees of an encoded image: ``preprocess`` of ``decode_image``, bit for bit.
+
+    Without an array of all its pixels in between, which takes a sixth of the time.
+
+    Returns:
+        uint8 [3, S, S], C-contiguous; S is ``config.input_size``.
+
+    Raises:
+        DataError: as ``decode_image``.
+    """
+    with _reported_as(name):
+        return _view(_rgb(_upright(data)), config)
 
 
 def decode_mask(data: bytes, name: str) -> MaskArray:
@@ -103,9 +118,7 @@ def preprocess(image: ImageArray, config: ImageConfig) -> ImageArray:
     Returns:
         uint8 [3, S, S], C-contiguous.
     """
-    side = (config.size, config.size)
-    resized = Image.fromarray(image).resize(side, _FILTERS[config.interpolation])
-    return np.ascontiguousarray(np.asarray(_centre_crop(resized, config)).transpose(2, 0, 1))
+    return _view(Image.fromarray(image), config)
 
 
 def preprocess_mask(mask: MaskArray, config: ImageConfig) -> MaskArray:
@@ -186,22 +199,27 @@ def _check_header(image: Image.Image) -> None:
         raise _RefusedError(f"unsupported pixel mode {image.mode}, {_SAVE_AS}")
 
 
-def _rgb(image: Image.Image) -> ImageArray:
+def _view(image: Image.Image, config: ImageConfig) -> ImageArray:
+    resized = image.resize((config.size, config.size), _FILTERS[config.interpolation])
+    return np.ascontiguousarray(np.asarray(_centre_crop(resized, config)).transpose(2, 0, 1))
+
+
+def _rgb(image: Image.Image) -> Image.Image:
     if image.mode in _INTEGER_MODES:
         high_byte = (_integers(image) >> 8).astype(np.uint8)
-        return np.repeat(high_byte[:, :, np.newaxis], 3, axis=2)
+        return Image.fromarray(high_byte).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image)
-    return np.array(image.convert("RGB"))
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _codes(image: Image.Image) -> npt.NDArray[np.integer]:
     """One number a pixel: its own value when grey, 0xRRGGBB when coloured."""
     if image.mode in _INTEGER_MODES:
         return _integers(image)
-    rgb = _rgb(image)
+    rgb: ImageArray = np.asarray(_rgb(image))
     red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
     if np.array_equal(red, green) and np.array_equal(red, blue):
         return red

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gtrans_core.config import ImageConfig
-from gtrans_core.data.images import decode_image, decode_mask, preprocess, preprocess_mask
+from gtrans_core.data.images import decode_mask, decode_view, preprocess_mask
 from gtrans_core.data.manifest import GOOD, Manifest, Sample
 from gtrans_core.data.reading import read_image, read_mask
 from gtrans_core.engine import Engine
@@ -66,7 +66,7 @@ def score_split(
     scores = np.empty(count, np.float64)
     masks = np.zeros((count, size, size), np.bool_) if manifest.has_masks else None
     for i, sample in enumerate(samples):
-        views[i] = preprocess(decode_image(read_image(manifest, sample), sample.path), config)
+        views[i] = decode_view(read_image(manifest, sample), sample.path, config)
         maps[i], scores[i] = engine.score_view(views[i])
         encoded = read_mask(manifest, sample)
         if masks is not None and encoded is not None:

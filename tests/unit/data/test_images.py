@@ -1,11 +1,14 @@
 """Preprocessing: what the network sees of an image and of its mask."""
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from gtrans_core.config import ImageConfig
-from gtrans_core.data.images import preprocess, preprocess_mask
+from gtrans_core.data.images import decode_image, decode_view, preprocess, preprocess_mask
+from gtrans_core.errors import DataError
 
 RNG = np.random.default_rng(0)
 
@@ -44,6 +47,41 @@ def test_crop_is_the_centre_of_the_resize():
     whole_mask = preprocess_mask(mask, ImageConfig(size=64))
     cropped_mask = preprocess_mask(mask, ImageConfig(size=64, crop=32))
     np.testing.assert_array_equal(cropped_mask, whole_mask[16:48, 16:48])
+
+
+@pytest.mark.parametrize("config", [ImageConfig(size=64), ImageConfig(size=96, crop=64)])
+@pytest.mark.parametrize(
+    ("mode", "file_format"),
+    [
+        *(("RGB", "JPEG"), ("L", "JPEG"), ("CMYK", "JPEG"), ("RGB", "PNG"), ("RGBA", "PNG")),
+        *(("LA", "PNG"), ("P", "PNG"), ("1", "PNG"), ("I;16", "PNG"), ("YCbCr", "TIFF")),
+    ],
+)
+def test_a_view_is_the_decoded_image_preprocessed(
+    mode: str, file_format: str, config: ImageConfig
+) -> None:
+    """Of every mode: bit for bit, and what Pillow keeps of the file changes nothing."""
+    if mode == "I;16":
+        image = Image.fromarray(RNG.integers(0, 65536, (150, 120), dtype=np.uint16))
+    else:
+        channels = {"RGBA": (150, 120, 4), "LA": (150, 120, 2)}.get(mode, (150, 120, 3))
+        pixels = RNG.integers(0, 256, channels, dtype=np.uint8)
+        image = Image.fromarray(pixels)
+        image = image if image.mode == mode else image.convert(mode)
+    assert image.mode == mode
+    buffer = io.BytesIO()
+    image.save(buffer, file_format)
+    data = buffer.getvalue()
+    view = decode_view(data, "a.png", config)
+    assert view.flags.c_contiguous
+    np.testing.assert_array_equal(view, preprocess(decode_image(data, "a.png"), config))
+
+
+def test_a_view_of_a_damaged_image_is_refused_by_its_name() -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(buffer, "PNG")
+    with pytest.raises(DataError, match=r"^a\.png: damaged or cut short"):
+        decode_view(buffer.getvalue()[:200], "a.png", ImageConfig(size=64))
 
 
 def test_mask_follows_the_image():
