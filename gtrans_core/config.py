@@ -201,6 +201,9 @@ class GTransConfig(Section):
     def from_json(cls, text: str) -> GTransConfig:
         """Read canonical (or any partial) JSON; absent keys take their defaults.
 
+        But for those that did not exist when ``to_json`` wrote it (``StoredConfig``): a schedule
+        goes on with what it was made with.
+
         Raises:
             ConfigError: naming the key, what it has and what was expected.
         """
@@ -208,7 +211,7 @@ class GTransConfig(Section):
             values = json.loads(text)
         except json.JSONDecodeError as error:
             raise ConfigError(f"config is not JSON: {error}") from None
-        return _validated(values, "config")
+        return _validated(_as_stored(values), "config")
 
 
 def _as_stored(values: Any) -> Any:

@@ -163,9 +163,9 @@ def _build_scorer(
     agn_state, trans_state, *scene_state = states
     try:
         backbone, spec = build_backbone(config.agn.backbone, config.agn.taps)
+        trans = build_trans(spec, config)
     except ConfigError as error:
         raise ModelError(f"{folder / INFO_NAME}: {error}") from None
-    trans = build_trans(spec, config)
     for module, state, name in zip(
         (backbone, trans), (agn_state, trans_state), WEIGHT_NAMES, strict=False
     ):

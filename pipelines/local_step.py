@@ -9,20 +9,26 @@ import atexit
 import gc
 import os
 import sys
+import threading
 
 from kfp.dsl.executor_main import executor_main
+
+_OTHERWISE = ["-m", "kfp.dsl.executor_main"]
 
 
 def main() -> None:
     """Run the step that Kubeflow's arguments name; one that fails ends as any Python does."""
-    del sys.argv[1:3]  # "-m kfp.dsl.executor_main", which Python would have kept to itself
+    if sys.argv[1:3] != _OTHERWISE:
+        sys.exit(f"expected {_OTHERWISE} and its arguments, not {sys.argv[1:3]}")
+    del sys.argv[1:3]  # Python would have kept them to itself
     gc.disable()  # until run_step begins
     executor_main()
     _leave()
 
 
 def _leave() -> None:
-    """End well: whatever asked to be told of the end is told, all that was said is out."""
+    """As an interpreter: threads and pools end, who asked is told, all that was said is out."""
+    threading._shutdown()  # type: ignore[attr-defined]  # what the interpreter itself calls
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

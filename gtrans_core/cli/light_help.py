@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
@@ -21,7 +21,8 @@ class LightGroup(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Draw the help page."""
-        with _left_out():
+        # A typer that wants more than these two classes gets the real modules after all.
+        with suppress(ImportError), _left_out():
             import typer.rich_utils  # noqa: F401
         super().format_help(ctx, formatter)
 

@@ -103,7 +103,10 @@ def backbone_spec(name: str, taps: Sequence[int], knob: str = AGN_KNOB) -> Backb
 
 
 def build_backbone(
-    name: str, taps: Sequence[int], state: Mapping[str, Tensor] | None = None
+    name: str,
+    taps: Sequence[int],
+    state: Mapping[str, Tensor] | None = None,
+    knob: str = AGN_KNOB,
 ) -> tuple[nn.Module, BackboneSpec]:
     """A timm backbone that returns the maps at ``taps`` and computes nothing behind the last one.
 
@@ -112,12 +115,13 @@ def build_backbone(
         taps: three strides in pixels, finest first.
         state: weights under timm's names for the *whole* model; None: random initialisation
             from torch's global generator.
+        knob: where its name comes from, for error messages.
 
     Raises:
         ConfigError: unknown backbone or stride.
         WeightsError: a key is missing or unexpected, or a shape differs; all are named.
     """
-    spec, indices = _resolve_taps(name, taps, AGN_KNOB)
+    spec, indices = _resolve_taps(name, taps, knob)
     if state is not None:
         check_weights(name, state)
     # check_weights is stricter than timm, which would warn of the unused classifier.
@@ -130,7 +134,8 @@ def build_backbone(
         # timm renames and wraps for feature extraction; it loads its own names correctly.
         pretrained_cfg_overlay={"state_dict": dict(state)} if state is not None else None,
     )
-    return _trim(backbone), spec
+    # A MobileNetV3 guide keeps them all: those that are packaged have them among their weights.
+    return backbone if isinstance(backbone, MobileNetV3Features) else trim(backbone), spec
 
 
 @torch.no_grad()
@@ -242,7 +247,7 @@ def _resolve_taps(
     return BackboneSpec(name, (s1, s2, s3), (c1, c2, c3), (m1, m2, m3), (d1, d2, d3)), indices
 
 
-def _trim(backbone: nn.Module) -> nn.Module:
+def trim(backbone: nn.Module) -> nn.Module:
     """Drop stages behind the last tap, which timm leaves in these two families and runs."""
     if isinstance(backbone, EfficientNetFeatures | MobileNetV3Features):
         # Stage numbers count the stem as 0, so stage k is blocks[k - 1].

@@ -6,18 +6,26 @@ import torch
 from torch import nn
 
 from gtrans_core.config import SAME_AS_AGN, GTransConfig
+from gtrans_core.errors import ConfigError
 from gtrans_core.network.agn import (
     BackboneSpec,
     backbone_spec,
     build_backbone,
     check_input_size,
+    trim,
 )
 from gtrans_core.network.student import Student
 from gtrans_core.network.trans import Trans
 
+_KNOB = "trans.backbone"
+
 
 def build_trans(spec: BackboneSpec, config: GTransConfig) -> Trans:
-    """A Trans with random weights drawn from the config's seed."""
+    """A Trans with random weights drawn from the config's seed.
+
+    Raises:
+        ConfigError: as ``check_student``, which tells earlier.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         trans = Trans(
@@ -36,17 +44,35 @@ def check_student(spec: BackboneSpec, config: GTransConfig) -> None:
     """Try, before anything is computed for it, whether a config's student can follow an AGN.
 
     Raises:
-        ConfigError: when timm has no such backbone, it has no map at one of the AGN's strides, or
-            it does not take the input size.
+        ConfigError: when timm has no such backbone, it has no map at one of the AGN's strides, it
+            does not take the input size, or several processes cannot train it.
     """
-    name, knob = config.trans.backbone, "trans.backbone"
+    name = config.trans.backbone
     if name != SAME_AS_AGN:
-        own = backbone_spec(name, spec.strides, knob)
-        check_input_size(own, config.image.input_size, knob)
+        own = backbone_spec(name, spec.strides, _KNOB)
+        check_input_size(own, config.image.input_size, _KNOB)
+    if config.training.processes > 1:
+        _refuse_idle_weights(spec, name, config.image.input_size)
+
+
+def _refuse_idle_weights(spec: BackboneSpec, name: str, size: int) -> None:
+    """Processes that train together wait for the gradient of every weight."""
+    with torch.random.fork_rng(devices=[]):
+        student = _build_student(spec, name).eval()
+    maps = student(torch.zeros(1, 3, size, size))
+    names, weights = zip(*student.named_parameters(), strict=True)
+    total = torch.stack([map_BCHW.sum() for map_BCHW in maps]).sum()
+    gradients = torch.autograd.grad(total, weights, allow_unused=True)
+    idle = [n for n, gradient in zip(names, gradients, strict=True) if gradient is None]
+    if idle:
+        raise ConfigError(
+            f"{_KNOB} {name}: {len(idle)} of its weights reach no map ({idle[0]}, ...), so several "
+            "processes cannot train it; set training.processes = 1 or take another backbone"
+        )
 
 
 def _build_student(spec: BackboneSpec, name: str) -> nn.Module:
     if name == SAME_AS_AGN:
         return build_backbone(spec.name, spec.strides)[0]
-    backbone, own = build_backbone(name, spec.strides)
-    return Student(backbone, own.channels, spec.channels)
+    backbone, own = build_backbone(name, spec.strides, knob=_KNOB)
+    return Student(trim(backbone), own.channels, spec.channels)

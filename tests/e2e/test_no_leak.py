@@ -32,7 +32,7 @@ def trained(folder: Path, data: Path, *, hide_test: bool) -> dict[str, str]:
         [
             "agn.backbone=test_efficientnet",
             "agn.weights=random:0",
-            "trans.backbone=agn",
+            "trans.backbone=test_resnet",
             "trans.token_width=16",
             "training.epochs=1",
             "image.size=64",

@@ -6,7 +6,7 @@ import pytest
 import timm
 import torch
 
-from gtrans_core.config import GTransConfig
+from gtrans_core.config import GTransConfig, load_config
 from gtrans_core.errors import ConfigError
 from gtrans_core.network.agn import (
     BackboneSpec,
@@ -93,9 +93,19 @@ def test_maps_equal_those_of_the_whole_network(name: str) -> None:
     [("tf_efficientnet_lite0", 5, 7), ("mobilenetv4_conv_small_050", 3, 5)],
 )
 def test_stages_behind_the_last_tap_are_dropped(name: str, kept: int, of: int) -> None:
-    backbone, _ = build_backbone(name, (4, 8, 16))
-    assert len(backbone.blocks) == kept
+    student = build_trans(
+        backbone_spec("resnet18", (4, 8, 16)), load_config(overrides=[f"trans.backbone={name}"])
+    ).student
+    assert len(student.backbone.blocks) == kept
     assert len(timm.create_model(name).blocks) == of
+
+
+def test_a_guide_that_was_packaged_with_them_keeps_its_last_stages() -> None:
+    """Its weights lie in registered models; EfficientNet's never had them."""
+    backbone, _ = build_backbone("mobilenetv3_small_050", (4, 8, 16))
+    assert len(backbone.blocks) == len(timm.create_model("mobilenetv3_small_050").blocks)
+    backbone, _ = build_backbone("tf_efficientnet_lite0", (4, 8, 16))
+    assert len(backbone.blocks) == 5
 
 
 def test_normalisation_is_the_backbones_own() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from gtrans_core.config import (
     AgnConfig,
@@ -16,6 +16,7 @@ from gtrans_core.config import (
     GTransConfig,
     ImageConfig,
     ScoringConfig,
+    StoredConfig,
     TrainingConfig,
     TransConfig,
     canonical_json,
@@ -80,6 +81,16 @@ def test_json_round_trip(config: GTransConfig) -> None:
 def test_defaults_fill_what_json_leaves_out() -> None:
     assert GTransConfig.from_json("{}") == GTransConfig() == load_config()
     assert GTransConfig.from_json('{"seed": 3}') == GTransConfig(seed=3)
+
+
+def test_a_config_of_before_the_student_had_a_knob_keeps_its_student() -> None:
+    """A schedule's, or that beside trained weights: what it does not say could not be said then."""
+    config = GTransConfig(trans=TransConfig(backbone="agn", passes=1))
+    stored = config.model_dump(mode="json")
+    del stored["trans"]["backbone"]
+    assert GTransConfig.from_json(json.dumps(stored)) == config
+    assert TypeAdapter(StoredConfig).validate_python(stored) == config
+    assert load_config(overrides=["trans.passes=1"]).trans.backbone != "agn"
 
 
 @pytest.mark.parametrize("fusion", ["product", "sum"])

@@ -105,9 +105,11 @@ class TestRoundTrip:
             assert np.array_equal(after.heat_map, before.heat_map)
 
     def test_one_of_before_the_student_had_a_knob_scores_as_it_did(
-        self, detector: Detector, folder: Path, images: list[bytes]
+        self, tiny_config, tmp_path: Path, images: list[bytes]
     ) -> None:
         """It says nothing of ``trans.backbone``: its student has the AGN's shape."""
+        detector, folder = make_detector(tiny_config("trans.backbone=agn")), tmp_path / "d"
+        detector.save(folder)
         facts = json.loads((folder / INFO_NAME).read_bytes())
         assert facts["config"]["trans"].pop("backbone") == "agn"
         (folder / INFO_NAME).write_text(json.dumps(facts))

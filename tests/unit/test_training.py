@@ -275,6 +275,7 @@ class TestSelection:
     ) -> None:
         """A rate so high that the last epoch is not the best one."""
         rate = ("training.epochs=8", "training.learning_rate=0.3", "training.schedule=power")
+        rate += ("trans.backbone=agn",)
         result = train(tiny_config(*rate, "training.selection=best_held_out"))
         losses = {
             step: values["held_out_loss"]

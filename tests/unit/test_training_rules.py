@@ -159,7 +159,7 @@ class TestKey:
         "override",
         [
             "seed=1",
-            "trans.backbone=test_resnet",
+            "trans.backbone=agn",
             "trans.token_width=32",
             "trans.tokens_per_map=8",
             "trans.passes=1",

@@ -39,7 +39,7 @@ def test_each_map_is_a_matrix_of_its_backbones() -> None:
         torch.testing.assert_close(map_1CHW, expected)
 
 
-def test_the_default_is_a_tenth_of_a_student_of_the_agns_shape() -> None:
+def test_the_default_is_less_than_a_fifth_of_a_student_of_the_agns_shape() -> None:
     spec = backbone_spec(LITE0, (8, 16, 32))
     lean = build_trans(spec, GTransConfig())
     same = build_trans(spec, GTransConfig(trans=TransConfig(backbone="agn")))
@@ -77,6 +77,25 @@ def test_who_cannot_follow_the_agn_is_refused_in_one_line(overrides: list[str], 
         check_student(backbone_spec(LITE0, (8, 16, 32)), load_config(overrides=overrides))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_weights_that_reach_no_map_are_refused_where_several_processes_would_wait_for_them(
+    tiny_config,
+) -> None:
+    several = ("training.processes=2", "training.batch_size=4")
+    spec = backbone_spec("test_efficientnet", (4, 8, 16))
+    check_student(spec, tiny_config(*several, "trans.backbone=test_resnet"))
+    check_student(spec, tiny_config("trans.backbone=hrnet_w18_small"))
+    with pytest.raises(ConfigError) as caught:
+        check_student(spec, tiny_config(*several, "trans.backbone=hrnet_w18_small"))
+    assert "weights reach no map (backbone.stage" in str(caught.value)
+    assert "set training.processes = 1" in str(caught.value)
+
+
+def test_a_student_that_timm_does_not_have_is_named_by_its_own_knob(tiny_config) -> None:
+    spec = backbone_spec("test_efficientnet", (4, 8, 16))
+    with pytest.raises(ConfigError, match=r"^trans\.backbone nosuchnet: "):
+        build_trans(spec, tiny_config("trans.backbone=nosuchnet"))
 
 
 @pytest.mark.parametrize("size", [32, 64, 256, 1024])

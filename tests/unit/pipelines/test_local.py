@@ -27,6 +27,7 @@ from kfp import compiler, dsl
 @dsl.component(base_image="python", install_kfp_package=False)
 def step(name: str, run_key: str, behaviour: str, artifact: dsl.Output[dsl.Artifact]):
     import atexit, gc, os, sys, time
+    from concurrent.futures import ThreadPoolExecutor
     from gtrans_core.progress import Progress
     class TakenApart:
         def __del__(self, write=os.write):
@@ -53,6 +54,8 @@ def step(name: str, run_key: str, behaviour: str, artifact: dsl.Output[dsl.Artif
         if behaviour == "silent":
             return
     progress.finished(reused=False, pid=os.getpid())
+    pool = ThreadPoolExecutor(1)
+    pool.submit(lambda: (time.sleep(0.2), print(f"{name} had work left")))
 
 @dsl.pipeline(name="stand-in")
 def pipeline(behaviour: str):
@@ -105,6 +108,7 @@ def test_a_step_that_ends_well_is_neither_collected_nor_taken_apart(compiled: Pa
     for step in STEPS:
         assert f"{step} imports uncollected: True" in log
         assert f"{step} was told of the end" in log
+        assert f"{step} had work left" in log
         assert f"{step} was taken apart" not in log
 
 
