@@ -121,11 +121,11 @@ def peak_bytes(cache: Path, config: GTransConfig) -> int:
     return int(in_own_process(__name__, str(cache), config.to_json())["peak_bytes"])
 
 
-def train(cache: Path, config: GTransConfig) -> dict[str, int]:
-    """Train from a cache; the highest memory of this process so far."""
+def train(cache: Path, config: GTransConfig) -> int:
+    """Train from a cache; returns the highest memory of this process so far, in bytes."""
     spec = backbone_spec(config.agn.backbone, config.agn.taps)
     _train(open_features(cache, config.training.resident_mb), spec, config)
-    return {"peak_bytes": peak_bytes_so_far()}
+    return peak_bytes_so_far()
 
 
 def _train(features: Features, spec: BackboneSpec, config: GTransConfig) -> None:
@@ -142,5 +142,5 @@ def _train(features: Features, spec: BackboneSpec, config: GTransConfig) -> None
 
 
 if __name__ == "__main__":
-    answer = train(Path(sys.argv[1]), GTransConfig.from_json(sys.argv[2]))
-    print(json.dumps(answer))  # noqa: T201 - to who started it
+    peak = train(Path(sys.argv[1]), GTransConfig.from_json(sys.argv[2]))
+    print(json.dumps({"peak_bytes": peak}))  # noqa: T201 - its answer
