@@ -147,7 +147,7 @@ class Worker:
 
         The future raises DataError, naming the image, where one cannot be decoded, and ModelError
         where a score is not a number; what is left of the request is dropped then. A future that is
-        cancelled frees its place.
+        cancelled frees its place at once.
 
         Raises:
             QueueFullError: when there is no place for all of them, or the worker is stopping.
@@ -159,6 +159,7 @@ class Worker:
             self._waiting += len(images)
             self._orders.append(order)
             self._changed.notify()
+        order.result.add_done_callback(lambda _: self._forget(order))
         return order.result
 
     def _run(self) -> None:
@@ -184,8 +185,6 @@ class Worker:
             if not self._orders:  # each had one, and there is room for more
                 self._orders, had_their_turn = had_their_turn, self._orders
             order = self._orders.popleft()
-            if order.result.cancelled():
-                self._drop(order)
             if order.pending:
                 gathered.append(_Task(order, *order.pending.popleft()))
                 had_their_turn.append(order)
@@ -241,6 +240,11 @@ class Worker:
             was_last = not order.unfinished
         if was_last:
             order.settle()
+
+    def _forget(self, order: _Order) -> None:
+        """Free the place of an order whose future is done: a cancelled one waits for no round."""
+        with self._changed:
+            self._drop(order)
 
     def _drop(self, order: _Order) -> None:
         """Forget the images of an order that have not begun; the lock is held."""

@@ -132,11 +132,14 @@ def test_a_bad_image_ends_its_own_request_only(worker, gate):
 def test_a_cancelled_request_gives_its_room_back(worker, gate):
     model = ServedModel("bottle", 1, "d", gate)
     first = worker.submit(model, images("a", 1))
+    assert gate.entered.wait(10)
     gone = worker.submit(model, images("b", 5))
     assert gone.cancel()
+    # At once: the worker is still at its first image, and the next round is not in sight.
+    came_after = worker.submit(model, images("c", 5))
     gate.open.set()
-    first.result(10)
-    assert len(worker.submit(model, images("c", 5)).result(10)) == 5
+    assert len(first.result(10)) == 1
+    assert len(came_after.result(10)) == 5
     assert not [name for name in gate.order if name.startswith("b")]
 
 
