@@ -40,6 +40,8 @@ class ImageConfig(Section):
     """Side in pixels of a centre crop after the resize; none by default (a crop hides defects)."""
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     """Resampling filter of the resize (antialiased)."""
+    resize: Literal["fast", "exact"] = "fast"
+    """``exact``: from all pixels; ``fast``: a large image is first shrunk to twice the size or more."""
 
     @model_validator(mode="after")
     def _crop_fits(self) -> ImageConfig:
@@ -214,11 +216,23 @@ class GTransConfig(Section):
         return _validated(_as_stored(values), "config")
 
 
+_BEFORE: dict[str, dict[str, Any]] = {
+    "image": {"resize": "exact"},
+    "trans": {"backbone": SAME_AS_AGN},
+}
+"""Knobs that came later, and what they have where nobody could set them."""
+
+
 def _as_stored(values: Any) -> Any:
     """A stored config lacks no knob but those that came later."""
-    if isinstance(values, dict) and isinstance(trans := values.get("trans"), dict):
-        return values | {"trans": {"backbone": SAME_AS_AGN} | trans}
-    return values
+    if not isinstance(values, dict):
+        return values
+    sections = {name: values.get(name) for name in _BEFORE}
+    return values | {
+        name: _BEFORE[name] | section
+        for name, section in sections.items()
+        if isinstance(section, dict)
+    }
 
 
 StoredConfig = Annotated[GTransConfig, BeforeValidator(_as_stored)]

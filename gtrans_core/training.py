@@ -33,6 +33,7 @@ from gtrans_core.history import History
 from gtrans_core.network.agn import BackboneSpec
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.loss import guidance_loss
+from gtrans_core.network.scene import SceneModel, fit_scene
 from gtrans_core.network.trans import Trans
 from gtrans_core.schedule import learning_rate
 from gtrans_core.storage import require_free_space
@@ -92,6 +93,19 @@ def hold_out(digests: Sequence[str], fraction: float, seed: int) -> tuple[list[i
         key=lambda i: hashlib.sha256(f"{seed}:{digests[i]}".encode()).digest(),
     )
     return sorted(ranked[held_out_count:]), sorted(ranked[:held_out_count])
+
+
+def fit_training_scene(features: Features, config: GTransConfig) -> SceneModel:
+    """The scene model of the images that Trans is trained on; the held-out ones stay unseen.
+
+    Raises:
+        TrainingError: as ``hold_out``.
+        DataError: when a shard of the cache was damaged meanwhile.
+    """
+    training, _ = hold_out(features.digests, config.training.held_out_fraction, config.seed)
+    # Content order is as good as random: the first ones are a fair sample.
+    sample = features.subset(training[: config.scene.images])
+    return fit_scene(sample.maps, config.scene.rank)
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> Tensor:

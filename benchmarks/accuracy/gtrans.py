@@ -14,11 +14,10 @@ from benchmarks.accuracy.splits import Category
 from gtrans_core.checkpoint import newest_checkpoint
 from gtrans_core.config import GTransConfig, ScoringConfig
 from gtrans_core.network.build import build_trans
-from gtrans_core.network.scene import fit_scene
 from gtrans_core.network.score import heat_map, image_score, usual_map
 from gtrans_core.network.scorer import Scorer
 from gtrans_core.network.trans import Trans
-from gtrans_core.training import hold_out, train_trans, training_key
+from gtrans_core.training import fit_training_scene, hold_out, train_trans, training_key
 from gtrans_core.weights import Guide, load_guide
 
 LAST = "last epoch"
@@ -62,7 +61,7 @@ def run_gtrans(
     training_seconds = time.process_time() - started
     training, _ = hold_out(features.digests, config.training.held_out_fraction, config.seed)
     started = time.process_time()
-    scene = fit_scene(features.subset(training[: config.scene.images]).maps, config.scene.rank)
+    scene = fit_training_scene(features, config)
     facts = {
         "train_cpu_seconds": round(training_seconds, 1) if result.resumed_at is None else None,
         "scene_cpu_seconds": round(time.process_time() - started, 2),

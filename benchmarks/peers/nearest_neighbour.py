@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from benchmarks.peers.contract import FloatArray, PeerResult
 from gtrans_core.config import GTransConfig
-from gtrans_core.data.images import decode_image, preprocess
+from gtrans_core.data.images import decode_view
 from gtrans_core.network.agn import Agn
 from gtrans_core.weights import load_guide
 
@@ -39,7 +39,7 @@ def run_nearest_neighbour(
 
     Raises:
         WeightsError: as ``load_guide``.
-        DataError: as ``decode_image``.
+        DataError: as ``decode_view``.
     """
     config = GTransConfig()
     agn = load_guide(config.agn.model_copy(update={"taps": TAPS}), work_dir).agn
@@ -73,8 +73,7 @@ def run_nearest_neighbour(
 
 def view(path: Path, config: GTransConfig) -> Tensor:
     """An image as the guide takes it, uint8 [1, 3, S, S]."""
-    image = decode_image(path.read_bytes(), path.name)
-    return torch.from_numpy(preprocess(image, config.image))[None]
+    return torch.from_numpy(decode_view(path.read_bytes(), path.name, config.image))[None]
 
 
 def patches(agn: Agn, view_13HW: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from benchmarks.speed import cache, floor, growth, metrics, overhead, score, training
+from benchmarks.speed import cache, decoding, floor, growth, metrics, overhead, score, training
 from gtrans_core.storage import write_atomic
 
 RESULTS = Path("benchmarks/results/speed.json")
@@ -30,7 +30,7 @@ class Part(NamedTuple):
 
 PARTS = {
     module.__name__.rpartition(".")[2]: Part(module.measure, module.table)
-    for module in (score, training, cache, overhead, metrics, growth)
+    for module in (score, decoding, training, cache, overhead, metrics, growth)
 }
 
 

@@ -17,16 +17,14 @@ from benchmarks.speed.data import good_images
 from benchmarks.speed.metrics import evaluate_in_own_process
 from benchmarks.speed.process import in_own_process
 from benchmarks.speed.subject import make_scorer, packaged, view_of
-from gtrans_core.cache import build_cache, cache_identity
-from gtrans_core.config import GTransConfig
-from gtrans_core.network.scene import fit_scene
+from gtrans_core.cache import CachedFeatures, build_cache, cache_identity
+from gtrans_core.config import GTransConfig, digest_of
+from gtrans_core.training import fit_training_scene
 from gtrans_core.weights import load_guide
 
 IMAGES = (50, 200, 1000, 5000)
 FEW_IMAGES = (25, 50, 100, 200)
 """For what costs too much to be done for 5,000 images in a benchmark of minutes."""
-SCENE_IMAGES = (64, 128, 256, 512)
-"""A scene model takes no more than the last (``scene.images``)."""
 SIZES = (128, 256, 384, 512)
 CATEGORIES = (1, 5, 15)
 SMALL_CATEGORY = 60
@@ -51,7 +49,7 @@ def measure(store: Path) -> dict[str, Any]:
         "metrics, MB over images": _curve(IMAGES, _megabytes(evaluated)),
         "building a cache, CPU-s over images": _curve(FEW_IMAGES, built),
         "verifying a cache, CPU-s over images": _curve(FEW_IMAGES, verified),
-        "fitting a scene model, CPU-s over images": _curve(SCENE_IMAGES, _scene()),
+        "fitting a scene model, CPU-s over images": _curve(IMAGES, _scene(store)),
         "a training step, CPU-s over the input's side": _curve(SIZES, _seconds(steps)),
         "a training step, MB over the input's side": _curve(SIZES, _megabytes(steps)),
         "scoring, CPU-ms over the input's side": _curve(SIZES, _scoring(store)),
@@ -101,13 +99,17 @@ def _cache(store: Path) -> tuple[list[float], list[float]]:
     return seconds[::2], seconds[1::2]
 
 
-def _scene() -> list[float]:
-    """CPU seconds of fitting maps of the middle scale's shape."""
+def _scene(store: Path) -> list[float]:
+    """CPU seconds of fitting scene models to caches of so many images, as a training does."""
+    config = GTransConfig()
+    shapes = load_guide(config.agn, store / "weights").agn.spec.map_shapes(config.image.input_size)
     seconds = []
-    for count in SCENE_IMAGES:
-        maps = [torch.randn(count, 112, 16, 16)]
+    for count in IMAGES:
+        maps = [torch.empty(count, *shape, dtype=torch.float16).normal_() for shape in shapes]
+        digests = tuple(digest_of(i) for i in range(count))
+        features = CachedFeatures(digests, torch.empty(count, 0), (maps[0], maps[1], maps[2]))
         started = time.process_time()
-        fit_scene(maps, GTransConfig().scene.rank)
+        fit_training_scene(features, config)
         seconds.append(time.process_time() - started)
     return seconds
 

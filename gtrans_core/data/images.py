@@ -26,6 +26,9 @@ from gtrans_core.errors import DataError
 DECODER_VERSION = f"1, Pillow {PIL.__version__}"
 """Part of the feature cache's key: raise it when decoded or preprocessed pixels change."""
 
+REDUCING_GAP = 2
+"""A fast resize leaves the filter at least so many pixels for each of its own, along a side."""
+
 MAX_PIXELS = 50_000_000
 MIN_SIDE = 8
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
@@ -62,18 +65,33 @@ def decode_image(data: bytes, name: str) -> ImageArray:
 
 
 def decode_view(data: bytes, name: str, config: ImageConfig) -> ImageArray:
-    """What the network sees of an encoded image: ``preprocess`` of ``decode_image``, bit for bit.
+    """What the network sees of an encoded image: antialiased resize, then the centre crop, if any.
 
-    Without an array of all its pixels in between, which takes a sixth of the time.
+    Where ``config.resize`` is fast, an image of at least four times the size is shrunk by a whole
+    factor before the filter: a JPEG by its decoder, any other by averaging. A filter over all
+    pixels of a large image takes longer than decoding it does.
+
+    Args:
+        data: the file's bytes.
+        name: what to call it in an error.
+        config: gives the size S = ``config.input_size``, the filter and how to resize.
 
     Returns:
-        uint8 [3, S, S], C-contiguous; S is ``config.input_size``.
+        uint8 [3, S, S], C-contiguous.
 
     Raises:
         DataError: as ``decode_image``.
     """
+    gap = REDUCING_GAP if config.resize == "fast" else None
     with _reported_as(name):
-        return _view(_rgb(_upright(data)), config)
+        image = _upright(data, least_side=gap * config.size if gap else None)
+        # Grey stays one channel until it is small: the same pixels in a third of the time.
+        if image.mode != "L" or image.has_transparency_data:
+            image = _rgb(image)
+        side, resampling = config.size, _FILTERS[config.interpolation]
+        resized = image.resize((side, side), resampling, reducing_gap=gap)
+        rgb = np.asarray(_centre_crop(resized, config).convert("RGB"))
+    return np.ascontiguousarray(rgb.transpose(2, 0, 1))
 
 
 def decode_mask(data: bytes, name: str) -> MaskArray:
@@ -106,19 +124,6 @@ def decode_class_mask(data: bytes, name: str) -> MaskArray:
     with _reported_as(name):
         defective: MaskArray = np.not_equal(_codes(_upright(data)), 0)
     return defective
-
-
-def preprocess(image: ImageArray, config: ImageConfig) -> ImageArray:
-    """An image as the network takes it: plain antialiased resize, then the centre crop, if any.
-
-    Args:
-        image: uint8 [H, W, 3].
-        config: gives the size S = ``config.input_size`` and the filter.
-
-    Returns:
-        uint8 [3, S, S], C-contiguous.
-    """
-    return _view(Image.fromarray(image), config)
 
 
 def preprocess_mask(mask: MaskArray, config: ImageConfig) -> MaskArray:
@@ -174,12 +179,17 @@ def _reported_as(name: str) -> Iterator[None]:
         raise DataError(f"{name}: damaged or cut short, cannot be decoded ({reason})") from None
 
 
-def _upright(data: bytes) -> Image.Image:
-    """Open, check what the header says, then decode every pixel."""
+def _upright(data: bytes, least_side: int | None = None) -> Image.Image:
+    """Open, check what the header says, then decode every pixel.
+
+    A JPEG may come out as a half, a quarter or an eighth, neither side below ``least_side``.
+    """
     if not data:
         raise _RefusedError("empty file (0 bytes)")
     image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
     _check_header(image)
+    if least_side is not None:
+        image.draft(None, (least_side, least_side))
     image.load()
     ImageOps.exif_transpose(image, in_place=True)
     return image
@@ -197,11 +207,6 @@ def _check_header(image: Image.Image) -> None:
         raise _RefusedError(f"animated or multi-page: {frames} frames, expected one")
     if not (image.mode in (*_COLOUR_MODES, *_INTEGER_MODES) or image.has_transparency_data):
         raise _RefusedError(f"unsupported pixel mode {image.mode}, {_SAVE_AS}")
-
-
-def _view(image: Image.Image, config: ImageConfig) -> ImageArray:
-    resized = image.resize((config.size, config.size), _FILTERS[config.interpolation])
-    return np.ascontiguousarray(np.asarray(_centre_crop(resized, config)).transpose(2, 0, 1))
 
 
 def _rgb(image: Image.Image) -> Image.Image:

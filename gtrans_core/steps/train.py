@@ -12,7 +12,6 @@ from gtrans_core.config import GTransConfig
 from gtrans_core.device import choose_device
 from gtrans_core.features import Features, StreamedFeatures
 from gtrans_core.network.agn import backbone_spec
-from gtrans_core.network.scene import SceneModel, fit_scene
 from gtrans_core.progress import Progress
 from gtrans_core.steps.cache_features import FeatureCacheRef
 from gtrans_core.steps.settings import RunSettings
@@ -22,7 +21,13 @@ from gtrans_core.storage import exclusive
 from gtrans_core.tracking.journal import JournalFlusher
 from gtrans_core.tracking.runs import open_run
 from gtrans_core.trained_model import TrainedModel, TrainingInfo, save_trained
-from gtrans_core.training import TrainingResult, hold_out, train_trans, training_key
+from gtrans_core.training import (
+    TrainingResult,
+    fit_training_scene,
+    hold_out,
+    train_trans,
+    training_key,
+)
 
 FLUSH_SECONDS = 5.0
 """How long a finished training waits for MLflow; what is not sent by then, register sends."""
@@ -67,7 +72,7 @@ def train(settings: RunSettings, config_json: str, feature_cache: Path, model: P
     finally:
         flusher.close(FLUSH_SECONDS)
     info = _info(key, reference, config, features, result, time.monotonic() - started)
-    scene = _fit_scene(features, config)
+    scene = fit_training_scene(features, config) if config.scoring.scene_share > 0 else None
     save_trained(model, TrainedModel(result.trans, scene), info)
     last = result.history[-1]["values"] if result.history else {}
     if result.reused:
@@ -103,16 +108,6 @@ def _train(
         stop_requested=termination,
     )
     return result if alone else replace(result, resumed_at=resumed_at)
-
-
-def _fit_scene(features: Features, config: GTransConfig) -> SceneModel | None:
-    """The scene model of the images that Trans was trained on; the held-out ones stay unseen."""
-    if config.scoring.scene_share == 0:
-        return None
-    training, _ = hold_out(features.digests, config.training.held_out_fraction, config.seed)
-    # Content order is as good as random: the first ones are a fair sample.
-    sample = features.subset(training[: config.scene.images])
-    return fit_scene(sample.maps, config.scene.rank)
 
 
 def _info(

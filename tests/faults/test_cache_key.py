@@ -44,7 +44,8 @@ class TestIdentity:
         assert digest_of(values) == builder.identity.key
 
     @pytest.mark.parametrize(
-        "override", ["image.size=80", "image.crop=48", "image.interpolation=bicubic"]
+        "override",
+        ["image.size=80", "image.crop=48", "image.interpolation=bicubic", "image.resize=exact"],
     )
     def test_preprocessing(self, builder, tiny_config, override: str) -> None:
         image = tiny_config(override).image

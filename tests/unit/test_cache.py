@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gtrans_core.cache import load_cache
-from gtrans_core.data.images import decode_image, preprocess
+from gtrans_core.data.images import decode_view
 from gtrans_core.errors import DataError, StorageError
 from gtrans_core.network.agn import Agn
 
@@ -22,7 +22,7 @@ def test_holds_the_views_and_the_maps_of_every_image(built) -> None:
     assert features.digests == tuple(s.sha256 for s in samples)
     for sample, view in zip(samples, features.views, strict=True):
         data = (Path(built.manifest.root) / sample.path).read_bytes()
-        expected = preprocess(decode_image(data, "photo"), built.identity.image)
+        expected = decode_view(data, "photo", built.identity.image)
         assert torch.equal(view, torch.from_numpy(expected))
     maps = built.agn(built.agn.spec.normalise(features.views))
     for cached, computed in zip(features.maps, maps, strict=True):

@@ -83,14 +83,17 @@ def test_defaults_fill_what_json_leaves_out() -> None:
     assert GTransConfig.from_json('{"seed": 3}') == GTransConfig(seed=3)
 
 
-def test_a_config_of_before_the_student_had_a_knob_keeps_its_student() -> None:
+def test_a_stored_config_keeps_what_it_had_before_there_was_a_knob() -> None:
     """A schedule's, or that beside trained weights: what it does not say could not be said then."""
-    config = GTransConfig(trans=TransConfig(backbone="agn", passes=1))
+    config = GTransConfig(
+        image=ImageConfig(resize="exact"), trans=TransConfig(backbone="agn", passes=1)
+    )
     stored = config.model_dump(mode="json")
-    del stored["trans"]["backbone"]
+    del stored["trans"]["backbone"], stored["image"]["resize"]
     assert GTransConfig.from_json(json.dumps(stored)) == config
     assert TypeAdapter(StoredConfig).validate_python(stored) == config
-    assert load_config(overrides=["trans.passes=1"]).trans.backbone != "agn"
+    new = load_config(overrides=["trans.passes=1", "image.size=224"])
+    assert (new.trans.backbone, new.image.resize) == (GTransConfig().trans.backbone, "fast")
 
 
 @pytest.mark.parametrize("fusion", ["product", "sum"])

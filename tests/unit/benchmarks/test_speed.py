@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from benchmarks.speed.__main__ import PAGE, PARTS, RESULTS, record, show
 from benchmarks.speed.clock import exponent, side_by_side, timed
+from benchmarks.speed.decoding import FILES, file_of
 from benchmarks.speed.floor import cpu_name, operations, scene_bytes
 from benchmarks.speed.reference import reference_convolution
 from benchmarks.speed.subject import make_scorer, packaged, view_of
@@ -49,6 +52,13 @@ def test_operations_and_bytes_are_counted(tmp_path: Path):
     assert scene_bytes(large) == 4 * scene_bytes(small)
     # 128 principal maps of 40 x 8 x 8, 112 x 4 x 4 and 320 x 2 x 2 bytes, read twice.
     assert scene_bytes(small) == 2 * 128 * (2560 + 1792 + 1280)
+
+
+@pytest.mark.parametrize("kind", list(FILES))
+def test_a_cameras_file_has_its_size_and_mode(kind: str):
+    mode, file_format, _ = FILES[kind]
+    image = Image.open(io.BytesIO(file_of(kind, (1100, 300))))
+    assert (image.size, image.mode, image.format) == ((1100, 300), mode, file_format)
 
 
 def test_a_part_replaces_its_own_numbers_and_table_only(tmp_path: Path):
