@@ -41,7 +41,7 @@ class ImageConfig(Section):
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     """Resampling filter of the resize (antialiased)."""
     resize: Literal["fast", "exact"] = "fast"
-    """``exact``: from all pixels; ``fast``: a large image is first shrunk to twice the size or more."""
+    """``exact``: from all pixels; ``fast``: large images first shrink to twice size or more."""
 
     @model_validator(mode="after")
     def _crop_fits(self) -> ImageConfig:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from gtrans_core.data.layout import is_hidden
 from gtrans_core.errors import DataError, StorageError
-from gtrans_core.storage import LocalStore, Store, open_store
+from gtrans_core.storage import Store, open_store
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """What is looked for in folders and prefixes, in any case of letters."""
@@ -21,7 +23,8 @@ class ImageRef:
     """An image that is not read yet.
 
     Attributes:
-        path: how it is called in the table: as the user gave it, or the folder and its name there.
+        path: how it is called in the table: as the user gave it, or the folder and its name there;
+            bytes of a name that are not UTF-8 as ``\\xdf``.
         drawing: name of its heat map below the heat maps' folder, without suffix.
         tag: changes when the file does (size and time, or the ETag); ``""`` where not known.
         read: all its bytes. Raises DataError when this one image cannot be read, and StorageError
@@ -66,35 +69,68 @@ def _images_of(argument: str) -> list[ImageRef]:
             folder, _, name = argument.rpartition("/")
             read = partial(_read_object, open_store(folder), name, argument)
             return [ImageRef(argument, _after_its_folder(argument.removeprefix(_S3)), "", read)]
-        return _below(argument.rstrip("/"), open_store(argument), _read_object)
+        return _some(argument, _objects_below(argument.rstrip("/")))
     path = Path(argument)
     if path.is_dir():
-        return _below(argument.rstrip("/") or "/", LocalStore(path), _read_file)
-    read = partial(_read_file, LocalStore(path.parent), path.name, argument)
-    return [ImageRef(argument, _after_its_folder(str(path.absolute())), _tag_of(path), read)]
+        return _some(argument, _files_below(argument.rstrip("/") or "/"))
+    return [_file(path, _printable(argument), _after_its_folder(str(path.absolute())))]
 
 
-def _below(root: str, store: Store, read: Callable[[Store, str, str], bytes]) -> list[ImageRef]:
-    entries = [entry for entry in store.list() if _is_image(entry.name)]
-    if not entries:
-        raise DataError(f"{root}: holds no image ({', '.join(SUFFIXES)})")
-    return [
-        ImageRef(
-            path := f"{root.removesuffix('/')}/{entry.name}",
-            str(PurePosixPath(entry.name).with_suffix("")),
-            entry.etag,
-            partial(read, store, entry.name, path),
-        )
-        for entry in entries
-    ]
+def _some(argument: str, images: Iterable[ImageRef]) -> list[ImageRef]:
+    found = sorted(images, key=lambda image: image.path)
+    if not found:
+        raise DataError(f"{argument.rstrip('/') or '/'}: holds no image ({', '.join(SUFFIXES)})")
+    return found
 
 
-def _read_file(store: Store, name: str, path: str) -> bytes:
-    del name, store
+def _objects_below(prefix: str) -> Iterator[ImageRef]:
+    store = open_store(prefix)
+    for entry in store.list():
+        if _is_image(entry.name) and not any(map(is_hidden, entry.name.split("/"))):
+            path = f"{prefix}/{entry.name}"
+            read = partial(_read_object, store, entry.name, path)
+            yield ImageRef(path, _without_suffix(entry.name), entry.etag, read)
+
+
+def _files_below(root: str) -> Iterator[ImageRef]:
+    """Links to folders are followed, but for those that lead back to where they were found."""
+    for folder, below, names in os.walk(root, followlinks=True, onerror=_refuse):
+        here = Path(folder).resolve()
+        below[:] = [
+            name
+            for name in below
+            if not is_hidden(name) and not here.is_relative_to(Path(folder, name).resolve())
+        ]
+        for name in names:
+            path = Path(folder, name)
+            if _is_image(name) and not is_hidden(name) and path.is_file():
+                place = _printable(str(path.relative_to(root)))
+                shown = f"{_printable(root).removesuffix('/')}/{place}"
+                yield _file(path, shown, _without_suffix(place))
+
+
+def _file(path: Path, shown: str, drawing: str) -> ImageRef:
+    return ImageRef(shown, _printable(drawing), _tag_of(path), partial(_read_file, path, shown))
+
+
+def _read_file(path: Path, shown: str) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+        raise DataError(f"{shown}: cannot be read ({error.strerror})") from None
+
+
+def _refuse(error: OSError) -> None:
+    raise StorageError(f"{error.filename}: cannot be read ({error.strerror})")
+
+
+def _printable(name: str) -> str:
+    """A name of any bytes as text that every table and picture can hold."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _without_suffix(name: str) -> str:
+    return str(PurePosixPath(name).with_suffix(""))
 
 
 def _read_object(store: Store, name: str, path: str) -> bytes:

@@ -40,6 +40,9 @@ def serve(
     round_size: Annotated[
         int, typer.Option("--round-size", help="Images scored side by side; 0: one a core.")
     ] = 0,
+    watch: Annotated[
+        bool, typer.Option("--watch/--no-watch", help="Keep the scores for gtrans drift.")
+    ] = True,
     profile: ProfileName = "local",
     store: Store = None,
 ) -> None:
@@ -73,7 +76,8 @@ def serve(
         _say(f"{served.category}: {version}, digest {served.digest[:12]}")
     _say(f"Open http://{f'[{host}]' if ':' in host else host}:{port}/  (Ctrl-C ends it)")
     with ScoreRecorder(Path(place.store) / WATCH_FOLDER) as recorder:
-        run_server(create_app(models, settings, recorder.record), listener, settings)
+        record = recorder.record if watch else lambda *_: None
+        run_server(create_app(models, settings, record), listener, settings)
 
 
 def _settings(**values: Any) -> ServeSettings:

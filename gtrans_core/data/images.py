@@ -203,7 +203,7 @@ def _check_header(image: Image.Image) -> None:
     if min(width, height) < MIN_SIDE:
         raise _RefusedError(f"too small: {width} x {height} pixels, at least {MIN_SIDE} a side")
     frames = getattr(image, "n_frames", 1)
-    if frames > 1:
+    if frames > 1 and image.format != "MPO":  # a JPEG with a preview behind it, as phones write
         raise _RefusedError(f"animated or multi-page: {frames} frames, expected one")
     if not (image.mode in (*_COLOUR_MODES, *_INTEGER_MODES) or image.has_transparency_data):
         raise _RefusedError(f"unsupported pixel mode {image.mode}, {_SAVE_AS}")

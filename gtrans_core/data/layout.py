@@ -36,7 +36,9 @@ OnProgress = Callable[[int, int], None]
 Part = Literal["train", "test", "ground_truth"]
 
 _PARTS: tuple[Part, ...] = ("train", "test", "ground_truth")
-_IGNORED = {"thumbs.db", "desktop.ini"}
+_DARK = 16
+"""A category in which every pixel is below this (of 255) is refused."""
+_IGNORED = {"thumbs.db", "desktop.ini", "__macosx"}
 _DEFECT_NAME = re.compile(r"[\w .-]+")
 _THREADS = 4  # Pillow and hashlib release the GIL
 _LAYOUT = (
@@ -69,6 +71,7 @@ def scan_category(
     checked = _check_all(files, on_progress)
     problems += [one.problem for one in checked if one.problem]
     images = [one for one in checked if one.file.part != "ground_truth" and not one.problem]
+    problems += _darkness_problems(images)
     problems += _duplicate_problems(images)
     masks, mask_problems = _pair_masks(checked)
     problems += mask_problems
@@ -110,6 +113,8 @@ class _Checked:
     sha256: str = ""
     width: int = 0
     height: int = 0
+    brightest: int = 0
+    """Largest value of a pixel, 0..255."""
     is_empty_mask: bool = False
     problem: str = ""
 
@@ -143,11 +148,12 @@ def visible(folder: Path) -> list[Path]:
         children = sorted(folder.iterdir())
     except OSError as error:
         raise DataError(f"{folder}: cannot be read ({error.strerror})") from None
-    return [
-        child
-        for child in children
-        if not child.name.startswith(".") and child.name.lower() not in _IGNORED
-    ]
+    return [child for child in children if not is_hidden(child.name)]
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is hidden, or left by a file manager."""
+    return name.startswith(".") or name.lower() in _IGNORED
 
 
 def _list_files(root: Path) -> tuple[list[_File], list[str]]:
@@ -224,7 +230,19 @@ def _check(file: _File) -> _Checked:
         return _Checked(file, problem=str(error))
     height, width = pixels.shape[:2]
     digest = hashlib.sha256(data).hexdigest()
-    return _Checked(file, digest, width, height, is_empty_mask=is_mask and not pixels.any())
+    brightest = int(pixels.max())
+    return _Checked(file, digest, width, height, brightest, is_mask and not brightest)
+
+
+def _darkness_problems(images: Sequence[_Checked]) -> list[str]:
+    """Pictures of 10 or 12 bits in files of 16 would be learnt from a handful of grey levels."""
+    brightest = max((image.brightest for image in images), default=255)
+    if brightest >= _DARK:
+        return []
+    return [
+        f"the brightest pixel of all {len(images)} images is {brightest} of 255; of 16 bits a "
+        "channel the upper 8 are read, so multiply 12-bit values by 16 and 10-bit ones by 64"
+    ]
 
 
 def _duplicate_problems(images: Iterable[_Checked]) -> list[str]:

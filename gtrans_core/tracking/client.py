@@ -176,6 +176,8 @@ def _set_up_database(path: Path) -> None:
     """
     from mlflow import MlflowClient
 
+    if path.exists():  # whole, since it appeared in one go; it may be on a read-only disk
+        return
     with exclusive(path):
         if path.exists():
             return

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from gtrans_core.data.manifest import Manifest, data_digest
 from gtrans_core.errors import TrackingError
@@ -217,7 +219,7 @@ def experiment_of(client: MlflowClient, settings: TrackingSettings) -> str:
     """The id of the experiment of these settings, made if need be; an injected run's is its own.
 
     Raises:
-        TrackingError: when the experiment was deleted.
+        TrackingError: when the experiment was deleted, or its store was moved.
     """
     from mlflow.exceptions import MlflowException
 
@@ -236,6 +238,7 @@ def experiment_of(client: MlflowClient, settings: TrackingSettings) -> str:
         raise TrackingError(
             f"MLflow experiment {settings.experiment} was deleted: restore it or name another"
         )
+    _refuse_moved(settings, str(found.artifact_location))
     return str(found.experiment_id)
 
 
@@ -244,6 +247,20 @@ def _artifact_location(settings: TrackingSettings) -> str | None:
         return None
     beside = database_path(settings.server_uri).parent / "artifacts"
     return (settings.artifact_root or beside).resolve().as_uri()
+
+
+def _refuse_moved(settings: TrackingSettings, location: str) -> None:
+    """MLflow knows the artifacts of an embedded record by their full path, in every run."""
+    expected = _artifact_location(settings)
+    if expected is None or location == expected:
+        return
+    before, now = (Path(url2pathname(urlsplit(uri).path)) for uri in (location, expected))
+    if not before.exists():
+        raise TrackingError(
+            f"{database_path(settings.server_uri)}: its models and reports were in {before}, which "
+            "is gone; if the store was moved, move it back, or leave a link where it was: "
+            f"ln -s {now.parent} {before.parent}"
+        )
 
 
 def _earliest(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> str | None:

@@ -165,6 +165,17 @@ def frames(file_format):
     return encode(first, file_format, save_all=True, append_images=[second])
 
 
+def test_a_jpeg_with_a_preview_behind_it_is_its_first_picture():
+    """MPO, as phones write it."""
+    preview = Image.fromarray(GREY[::2, ::2])
+    smooth = Image.new("RGB", (WIDTH, HEIGHT), (90, 120, 30))
+    data = encode(smooth, "MPO", save_all=True, append_images=[preview])
+    assert Image.open(io.BytesIO(data)).n_frames == 2
+    decoded = decode_image(data, "a.jpg")
+    assert decoded.shape == (HEIGHT, WIDTH, 3)
+    np.testing.assert_allclose(decoded, np.broadcast_to((90, 120, 30), decoded.shape), atol=3)
+
+
 FLOAT = Image.fromarray(np.full((HEIGHT, WIDTH), 0.5, np.float32))
 
 

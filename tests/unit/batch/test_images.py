@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,39 @@ def test_a_folder_is_its_images_by_name_at_any_depth(folder: Path):
     assert [image.path for image in images] == [f"{folder}/{name}" for name in NAMES]
     assert [image.read() for image in images] == [name.encode() for name in NAMES]
     assert [image.path for image in find_images([f"{folder}/"])] == [i.path for i in images]
+
+
+def test_links_to_folders_are_followed_and_circles_are_not(folder: Path, tmp_path: Path):
+    (folder / "scratch" / "up").symlink_to(folder)
+    (folder / "today").symlink_to(folder / "good")
+    names = [image.path.removeprefix(f"{folder}/") for image in find_images([str(folder)])]
+    assert names == [*NAMES, "today/000.webp"]
+    (tmp_path / "line").symlink_to(folder)
+    assert len(find_images([str(tmp_path / "line")])) == len(names)
+
+
+@pytest.mark.parametrize("name", ["._a.jpg", ".Trashes/a.png", "__MACOSX/a.png", ".hidden/b/a.png"])
+def test_what_file_managers_hide_is_no_image(folder: Path, name: str):
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(b"x")
+    assert [i.path for i in find_images([str(folder)])] == [f"{folder}/{n}" for n in NAMES]
+    [asked_for] = find_images([f"{folder}/{name}"])
+    assert asked_for.read() == b"x"
+
+
+@pytest.mark.parametrize("whole_folder", [True, False])
+def test_a_name_that_is_not_utf_8_is_shown_by_its_bytes(tmp_path: Path, whole_folder: bool):
+    """As Windows of old wrote them; a table holds UTF-8 only."""
+    file = Path(os.fsdecode(os.fsencode(tmp_path) + b"/Stra\xdfe.png"))
+    file.write_bytes(b"street")
+    [image] = find_images([str(tmp_path if whole_folder else file)])
+    assert image.path == f"{tmp_path}/Stra\\xdfe.png"
+    assert image.read() == b"street"
+    [drawing] = heat_map_files([image], tmp_path)
+    assert drawing.name.encode().endswith(b"Stra\\xdfe.png")
+    file.unlink()
+    with pytest.raises(DataError, match=r"Stra\\xdfe\.png: cannot be read"):
+        image.read()
 
 
 def test_an_image_named_twice_is_one(folder: Path):

@@ -71,3 +71,19 @@ def test_which_addresses_others_reach():
     assert is_loopback("localhost")
     assert not is_loopback("0.0.0.0")  # noqa: S104
     assert not is_loopback("factory.example")
+
+
+@pytest.mark.parametrize(("flag", "counted"), [("--watch", True), ("--no-watch", False)])
+def test_scores_are_kept_for_drift_unless_told_otherwise(
+    tmp_path: Path, port: str, flag: str, counted: bool
+):
+    with (
+        patch("gtrans_core.serving.models.Models"),
+        patch("gtrans_core.serving.server.serve"),
+        patch("gtrans_core.serving.app.create_app") as create_app,
+        patch("gtrans_core.cli.serve._sources"),
+    ):
+        create_app.side_effect = lambda _models, _settings, record: record("nut", 1, "d" * 64, 0.5)
+        result = gtrans("nut", flag, "--port", port, "--store", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    assert bool(list(tmp_path.glob("watch/nut/**/*.json"))) == counted

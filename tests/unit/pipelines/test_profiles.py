@@ -31,6 +31,16 @@ def test_store_and_experiment_of_the_caller_win(tmp_path: Path):
     assert profile.tracking_uri == f"sqlite:///{tmp_path}/mlflow.db"
 
 
+@pytest.mark.parametrize("name", ["st?q=1", "st%20x", "a?/b"])
+def test_a_store_that_a_database_address_cannot_name_is_refused(tmp_path: Path, name: str):
+    with pytest.raises(ConfigError, match=r"store .*: '(\?|%20)' in its path cannot be part"):
+        load_profile("local", store=str(tmp_path / name))
+    path = write(tmp_path, f'store = "{tmp_path}/{name}"\ntracking_uri = "http://mlflow:5000"')
+    assert load_profile(path).store == str(tmp_path / name)
+    for fine in ("50%", "a#b", "grün und blau", "100 %!"):
+        load_profile("local", store=str(tmp_path / fine))
+
+
 def test_a_profile_may_be_a_file_with_a_server(tmp_path: Path):
     path = write(tmp_path, 'store = "/srv/gtrans"\ntracking_uri = "http://mlflow.plant:5000"')
     profile = load_profile(path)

@@ -4,7 +4,7 @@ import gc
 import socket
 import subprocess
 import sys
-from unittest.mock import Mock, call
+from unittest.mock import Mock, call, patch
 
 import pytest
 
@@ -118,3 +118,14 @@ def test_of_two_who_write_the_same_at_once_none_fails(codes, calls, raised):
     assert client.set_model_version_tag.mock_calls == [call("m", "3", "t", "v")] * calls
     assert outcome(lambda: set_alias(client, "m", "a", 3)) == raised
     assert client.set_registered_model_alias.mock_calls == [call("m", "a", "3")] * calls
+
+
+def test_an_embedded_record_is_opened_without_writing_beside_it(tmp_path):
+    """It may be on a disk that is mounted read-only."""
+    database = tmp_path / "mlflow.db"
+    connect(f"sqlite:///{database}")
+    for other in set(tmp_path.iterdir()) - {database}:
+        other.unlink()
+    with patch("gtrans_core.tracking.client.exclusive", side_effect=AssertionError("a lock")):
+        connect(f"sqlite:///{database}").search_experiments()
+    assert list(tmp_path.iterdir()) == [database]
