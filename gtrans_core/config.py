@@ -18,6 +18,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from gtrans_core.errors import ConfigError
 
 SAME_AS_AGN = "agn"
+LEAST_SCENE_IMAGES = 4
+"""A scene model cannot be fitted to fewer images."""
 """A student CNN of the AGN's own shape, as published."""
 
 _PRESETS = Path(__file__).parent / "presets"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from gtrans_core.data.layout import is_hidden
 from gtrans_core.errors import DataError, StorageError
-from gtrans_core.storage import Store, open_store
+from gtrans_core.storage import Store, checked_name, open_store
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """What is looked for in folders and prefixes, in any case of letters."""
@@ -89,24 +90,34 @@ def _objects_below(prefix: str) -> Iterator[ImageRef]:
         if _is_image(entry.name) and not any(map(is_hidden, entry.name.split("/"))):
             path = f"{prefix}/{entry.name}"
             read = partial(_read_object, store, entry.name, path)
-            yield ImageRef(path, _without_suffix(entry.name), entry.etag, read)
+            drawing = _without_suffix(entry.name).strip("/")
+            yield ImageRef(path, drawing, entry.etag, read)
 
 
 def _files_below(root: str) -> Iterator[ImageRef]:
-    """Links to folders are followed, but for those that lead back to where they were found."""
-    for folder, below, names in os.walk(root, followlinks=True, onerror=_refuse):
-        here = Path(folder).resolve()
-        below[:] = [
-            name
-            for name in below
-            if not is_hidden(name) and not here.is_relative_to(Path(folder, name).resolve())
-        ]
+    for folder, names in _folders_below(Path(root)):
         for name in names:
-            path = Path(folder, name)
+            path = folder / name
             if _is_image(name) and not is_hidden(name) and path.is_file():
                 place = _printable(str(path.relative_to(root)))
                 shown = f"{_printable(root).removesuffix('/')}/{place}"
                 yield _file(path, shown, _without_suffix(place))
+
+
+def _folders_below(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Every folder once, with its files' names: links are followed last, and lead in no circle."""
+    seen: set[Path] = set()
+    waiting = deque([root])
+    while waiting:
+        for name, below, files in os.walk(waiting.popleft(), onerror=_refuse):
+            folder = Path(name)
+            below[:] = sorted(child for child in below if not is_hidden(child))
+            if folder.resolve() in seen:
+                below.clear()
+                continue
+            seen.add(folder.resolve())
+            waiting.extend(folder / child for child in below if (folder / child).is_symlink())
+            yield folder, files
 
 
 def _file(path: Path, shown: str, drawing: str) -> ImageRef:
@@ -134,6 +145,10 @@ def _without_suffix(name: str) -> str:
 
 
 def _read_object(store: Store, name: str, path: str) -> bytes:
+    try:
+        checked_name(name)
+    except StorageError as error:
+        raise DataError(f"{path}: {error}") from None
     try:
         return store.read(name)
     except StorageError:

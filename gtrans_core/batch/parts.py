@@ -10,7 +10,7 @@ import io
 import secrets
 import shutil
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -69,6 +69,14 @@ class Parts:
         if kept is None or kept.image_sha256 is None:  # one that could not be read is tried again
             return False
         return image.tag != "" and image.tag == kept.tag
+
+    def are_merged(self, out: Path, images: Sequence[ImageRef]) -> bool:
+        """Whether ``out`` is the table of these very images, none of which has changed since."""
+        if not out.exists() or not all(image.path in self.kept for image in images):
+            return False
+        merged = pq.read_table(out, columns=["path"])["path"].to_pylist()
+        changed = (i for i in images if self.kept[i.path].image_sha256 and not self.has(i))
+        return set(merged) == {image.path for image in images} and not any(changed)
 
     def add(self, row: ImageRow) -> None:
         """Take a row; it is on disk after ``ROWS_A_PART`` rows or ``SECONDS_A_PART``."""

@@ -80,11 +80,11 @@ def score_to_table(
         ModelError: when a score is not a number, or parts are there of another model.
     """
     with open_parts(out, model) as parts:
-        if not out.exists():  # else only the end of ``_finish`` was missed
+        if parts.are_merged(out, images):  # only the tidying up was missed
+            counts = Counter(kept=len(images))
+        else:
             counts = _score_all(detector, parts, images, heat_maps, on_progress, stop_requested)
             parts.merge(out, [image.path for image in images])
-        else:
-            counts = Counter(kept=len(images))
         on_finished(parts.run_id, _days_and_scores(out))
         remove_parts(out)
     return _summary(out, counts)

@@ -87,8 +87,10 @@ def _settings(**values: Any) -> ServeSettings:
     from gtrans_core.errors import ConfigError
     from gtrans_core.serving.settings import ServeSettings
 
+    held = ServeSettings.model_fields["max_body_bytes"].default
     try:
-        return ServeSettings(**values)
+        # One request of the size that is allowed can always be held.
+        return ServeSettings(**values, max_body_bytes=max(held, values["max_request_bytes"]))
     except ValidationError as error:
         raise ConfigError(describe_validation(error)) from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from gtrans_core.errors import DataError, StorageError
 from gtrans_core.storage import (
@@ -80,6 +80,9 @@ def _require_safe(source: str, entries: Sequence[Entry]) -> None:
             checked_name(entry.name)
         except StorageError as error:
             raise DataError(f"{source}: {error}") from None
+        # A folder would hold it under another name, and lose it when the source is listed again.
+        if PurePosixPath(entry.name).as_posix() != entry.name:
+            raise DataError(f"{source}: {entry.name!r}: an empty part in its name, rename it")
 
 
 def _is_here(entry: Entry, folder: Path, index: Mapping[str, tuple[int, str]]) -> bool:

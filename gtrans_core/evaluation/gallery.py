@@ -41,12 +41,13 @@ def draw_gallery(
         "thresholds.",
         to_png(roc_figure(fpr, tpr, metrics["image_auroc"] or 0.0, "Images")),
     )
-    if evaluation.masks is not None:
+    # None with masks: a crop may hide every defect.
+    if evaluation.masks is not None and metrics["au_pro_30"] is not None:
         fpr, pro = pro_curve(evaluation.masks, evaluation.maps, 0.3)
         pictures["pro"] = Picture(
             "How much of each defect region the heat map covers, against the share of good "
             "pixels it covers wrongly.",
-            to_png(pro_figure(fpr, pro, metrics["au_pro_30"] or 0.0)),
+            to_png(pro_figure(fpr, pro, metrics["au_pro_30"])),
         )
     if history:
         pictures["loss"] = Picture(

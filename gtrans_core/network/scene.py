@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from gtrans_core.config import LEAST_SCENE_IMAGES
+
 _PARTS = ("mean", "deviation", "basis", "gain", "usual")
 FLOOR = 1e-3
 """Added before a logarithm: all maps are of order 1, and agreement below it says nothing."""
@@ -110,8 +112,8 @@ def _residual(
 
 def _fit_scale(map_NCHW: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     count = len(map_NCHW)
-    if count < 4:
-        raise ValueError(f"a scene model needs at least 4 images, not {count}")
+    if count < LEAST_SCENE_IMAGES:
+        raise ValueError(f"a scene model needs at least {LEAST_SCENE_IMAGES} images, not {count}")
     mean_CHW = map_NCHW.mean(dim=0)
     centred_NCHW = map_NCHW - mean_CHW
     deviation_C11 = centred_NCHW.square().mean(dim=(0, 2, 3)).sqrt().view(-1, 1, 1) + _TINY

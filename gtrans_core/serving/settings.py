@@ -34,3 +34,8 @@ class ServeSettings(Section):
     """Seconds between two looks at the registry for a new champion."""
     drain_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
     """Seconds that requests under way are given when the service is asked to stop."""
+
+    @property
+    def images_a_request(self) -> int:
+        """What a request may hold so that an idle service has room for it."""
+        return min(self.max_images, self.queue_size)

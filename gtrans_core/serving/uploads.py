@@ -102,7 +102,7 @@ class Uploads:
         body.chunks.clear()
 
     async def _form_files(self, request: Request, body: _Body) -> list[EncodedImage]:
-        limit = self.settings.max_images
+        limit = self.settings.images_a_request
         parser = MultiPartParser(
             request.headers, _drained(body), max_files=limit + 1, max_fields=_FIELDS
         )

@@ -250,7 +250,8 @@ def _notes(outcome: EvaluationRecord, training: TrainingInfo) -> tuple[str, ...]
     kept = (
         "The last epoch was kept."
         if training.config.training.selection == "last"
-        else "The epoch with the lowest loss on held-out good images was kept."
+        else "The epoch with the lowest loss on held-out good images was kept; since the threshold "
+        "comes from the same images, more good ones may be flagged than its rate says."
     )
     released = (
         "Trained with author_compat, which repeats flaws of the paper's released code: only for "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gtrans_core.config import GTransConfig
+from gtrans_core.config import LEAST_SCENE_IMAGES, GTransConfig
 from gtrans_core.data.layout import scan_category
 from gtrans_core.data.manifest import data_digest
 from gtrans_core.data.sources import fetch_category
@@ -65,4 +65,10 @@ def _require_calibration(images: int, config: GTransConfig, folder: Path) -> Non
             f"out (training.held_out_fraction {share}); a false-alarm rate of {alpha} needs "
             f"{needed} held out: add images, or raise evaluation.false_alarm_rate or "
             "training.held_out_fraction"
+        )
+    if images - held_out < LEAST_SCENE_IMAGES and config.scoring.scene_share > 0:
+        raise DataError(
+            f"{folder}/train/good: {images} different images, of which {images - held_out} would "
+            f"be trained on (training.held_out_fraction {share}); the scene model needs "
+            f"{LEAST_SCENE_IMAGES}: add images, or lower training.held_out_fraction"
         )

@@ -37,7 +37,7 @@ _UNLESS_SET = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
 }
 _REASON_LENGTH = 500
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +27,8 @@ WATCH_FOLDER = "watch"
 """Below the store."""
 PENDING_SCORES = 100
 PENDING_SECONDS = 10.0
+_KEPT = timedelta(days=1)
+"""A day's counts stay in memory so long, since a clock that is set back returns to the day."""
 
 _log = logging.getLogger(__name__)
 
@@ -88,9 +90,9 @@ class ScoreRecorder:
         Raises:
             ValueError: when the score is not finite.
         """
-        key = Watched(category, version, digest), datetime.now(UTC).date()
-        number = bin_of(score)
+        model, number = Watched(category, version, digest), bin_of(score)
         with self._lock:
+            key = model, datetime.now(UTC).date()  # within: a day that was written is not reopened
             self._counts.setdefault(key, Counter())[number] += 1
             self._changed.add(key)
             self._pending += 1
@@ -110,10 +112,10 @@ class ScoreRecorder:
                 _write(self._folder, model, day, self._writer, self._counts[model, day])
             except StorageError as error:
                 _log.warning("scores are not being kept for gtrans drift: %s", error)
-                return
+                continue
             self._changed.discard((model, day))
-            if day != datetime.now(UTC).date():
-                del self._counts[model, day]  # nothing is added to a day that is over
+            if datetime.now(UTC).date() - day > _KEPT:
+                del self._counts[model, day]
 
 
 def record_all(

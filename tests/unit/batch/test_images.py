@@ -31,11 +31,18 @@ def test_a_folder_is_its_images_by_name_at_any_depth(folder: Path):
     assert [image.path for image in find_images([f"{folder}/"])] == [i.path for i in images]
 
 
-def test_links_to_folders_are_followed_and_circles_are_not(folder: Path, tmp_path: Path):
+def test_links_to_folders_are_followed_and_each_folder_counts_once(folder: Path, tmp_path: Path):
     (folder / "scratch" / "up").symlink_to(folder)
-    (folder / "today").symlink_to(folder / "good")
+    (folder / "again").symlink_to(folder / "good")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "1.png").write_bytes(b"x")
+    (folder / "today").symlink_to(elsewhere)
+    for one, other in (("good", "scratch"), ("scratch", "good")):  # a circle of three
+        (folder / one / f"to_{other}").symlink_to(folder / other)
+    (elsewhere / "back").symlink_to(folder / "good")
     names = [image.path.removeprefix(f"{folder}/") for image in find_images([str(folder)])]
-    assert names == [*NAMES, "today/000.webp"]
+    assert names == [*NAMES, "today/1.png"]
     (tmp_path / "line").symlink_to(folder)
     assert len(find_images([str(tmp_path / "line")])) == len(names)
 

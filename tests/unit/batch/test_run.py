@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -230,6 +231,23 @@ def test_killed_between_table_and_tidying_up_it_is_finished_not_refused(batch: B
     assert not parts_folder(batch.out).exists()
 
 
+def test_killed_before_tidying_up_new_and_changed_images_are_scored(batch: Batch, folder: Path):
+    def killed(run_id: str, scores: Any) -> None:
+        raise KeyboardInterrupt
+
+    images = find_images([str(folder)])
+    with pytest.raises(KeyboardInterrupt):
+        batch(images, on_finished=killed)
+    changed, new = Path(images[0].path), folder / "zz-new.png"
+    new.write_bytes(changed.read_bytes())
+    changed.write_bytes(Path(images[1].path).read_bytes())
+    batch.scored.clear()
+    batch(find_images([str(folder)]))
+    paths = pq.read_table(batch.out)["path"].to_pylist()
+    assert sorted(paths) == sorted({*(i.path for i in images), str(new)})
+    assert len(batch.scored) == 2
+
+
 def test_a_damaged_part_is_named_and_the_rest_survives_its_removal(batch: Batch, folder: Path):
     images = find_images([str(folder)])
     with pytest.raises(PreemptedError):
@@ -260,6 +278,19 @@ def test_a_prefix_of_a_bucket(batch: Batch, folder: Path, bucket: str):
     assert (summary.images, summary.kept) == (7, 2)
     found = {Path(row["path"]).name: row["image_sha256"] for row in rows(batch.out)}
     assert found == {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
+
+
+def test_a_key_that_is_no_name_is_a_row_with_its_reason(batch: Batch, folder: Path, bucket: str):
+    data = (folder / "000.png").read_bytes()
+    for key in ("odd/a.png", "odd//b.png"):
+        boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=data)
+    summary = batch(find_images([f"s3://{bucket}/odd"]), heat_maps=folder / "maps")
+    assert summary.images == 2
+    errors = {row["path"]: row["error"] for row in rows(batch.out)}
+    assert errors.pop(f"s3://{bucket}/odd/a.png") is None
+    [(path, error)] = errors.items()
+    assert path == f"s3://{bucket}/odd//b.png"
+    assert "not a name inside a store" in error
 
 
 def test_a_store_that_fails_ends_the_run_and_what_is_done_is_kept(batch: Batch, folder: Path):

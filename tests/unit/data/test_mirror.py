@@ -88,6 +88,16 @@ def test_s3_key_that_leads_out_is_refused(user, bucket: str, official) -> None:
     assert not list(user.store.rglob("*.png"))
 
 
+def test_s3_key_with_an_empty_part_is_refused(user, bucket: str, official) -> None:
+    """A folder would hold it under another name, and the next run would delete it there."""
+    put(bucket, official("bottle"))
+    key = "plant/bottle/train/good//b.png"
+    boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=b"image")
+    assert "'train/good//b.png': an empty part in its name" in user.refused(
+        f"s3://{bucket}/plant", "bottle"
+    )
+
+
 def test_s3_without_a_bucket_of_that_name(user, bucket: str) -> None:
     with pytest.raises(StorageError, match="there is no such bucket"):
         user.fetch("s3://nowhere-to-be-found/plant", "bottle")

@@ -10,6 +10,7 @@ from gtrans_core.evaluation.evaluation import (
     defect_results,
     split_metrics,
 )
+from gtrans_core.evaluation.gallery import draw_gallery
 
 
 def evaluation(kinds: list[str], scores: list[float], masks: np.ndarray | None) -> Evaluation:
@@ -61,3 +62,12 @@ def test_a_defect_that_no_mask_shows_has_no_au_pro_and_breaks_nothing():
     assert results["dent"] is not None
     hidden = split_metrics(evaluation(KINDS, SCORES, masks_of(count=5)))
     assert all(hidden[name] is None for name in PIXEL_METRICS)
+
+
+def test_the_gallery_of_hidden_defects_has_no_pixel_curve():
+    scored = evaluation(KINDS, SCORES, masks_of(count=5))
+    pictures = draw_gallery(scored, split_metrics(scored), 0.4, [0.1, 0.2], [], 1)
+    assert "roc" in pictures
+    assert "pro" not in pictures
+    shown = evaluation(KINDS, SCORES, masks_of(2, 3, 4, count=5))
+    assert "pro" in draw_gallery(shown, split_metrics(shown), 0.4, [0.1, 0.2], [], 1)

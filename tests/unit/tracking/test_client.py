@@ -63,6 +63,13 @@ def test_unusable_address_is_refused():
         connect("carrier-pigeon://x")
 
 
+def test_a_password_with_an_at_sign_is_removed_whole(settings):
+    with pytest.raises(TrackingError) as caught, reported(settings.uri, "look"):
+        raise OSError(5, "postgres://ada:p@ss-CANARY@db.local/mlflow is gone")
+    assert "CANARY" not in str(caught.value)
+    assert "postgres://db.local/mlflow is gone" in str(caught.value)
+
+
 @pytest.mark.parametrize("collecting", [True, False])
 def test_garbage_collection_is_afterwards_as_it_was(settings, collecting):
     try:

@@ -119,6 +119,33 @@ def test_a_day_that_is_over_is_not_written_again(tmp_path: Path, monkeypatch: py
     assert read(tmp_path) == counts_of([1.0, 2.0])
 
 
+def test_a_clock_that_is_set_back_overwrites_no_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    class Clock(datetime):
+        offset = timedelta()
+
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + cls.offset
+
+    monkeypatch.setattr(record_module, "datetime", Clock)
+    recorder = ScoreRecorder(tmp_path)
+    for offset, score in ((0, 1.0), (1, 2.0), (0, 3.0), (9, 4.0)):
+        Clock.offset = timedelta(days=offset)
+        recorder.record(*WHO, score)
+        recorder.flush()
+    assert read(tmp_path) == counts_of([1.0, 2.0, 3.0, 4.0])
+
+
+def test_one_category_that_cannot_be_written_keeps_no_other_from_it(tmp_path: Path):
+    (tmp_path / "aaa").write_text("in the way")
+    with ScoreRecorder(tmp_path) as recorder:
+        recorder.record("aaa", 1, "d" * 64, 1.0)
+        recorder.record(*WHO, 2.0)
+    assert read(tmp_path) == counts_of([2.0])
+
+
 def test_a_folder_that_cannot_be_written_is_told_and_stops_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
