@@ -15,8 +15,9 @@ import torch
 from benchmarks.peers.peers import PYTHON, ROOT
 from benchmarks.speed import floor
 from benchmarks.speed.clock import Task, side_by_side, timed
+from benchmarks.speed.decoding import file_of
 from benchmarks.speed.reference import reference_convolution
-from benchmarks.speed.subject import PLAIN, jpeg_of, make_scorer, packaged, view_of
+from benchmarks.speed.subject import PLAIN, make_scorer, packaged, view_of
 from gtrans_core.config import GTransConfig
 from gtrans_core.data.images import decode_view
 from gtrans_core.engine import OnnxEngine, export_onnx
@@ -41,7 +42,7 @@ def measure(store: Path) -> dict[str, Any]:
     """CPU milliseconds of each, and the floor: what the same work takes at the machine's best."""
     torch.set_num_threads(1)
     image = GTransConfig().image
-    view, jpeg = view_of(image.input_size), jpeg_of(900)
+    view, jpeg = view_of(image.input_size), file_of("JPEG", (900, 900))
     scorer, plain = make_scorer(store), make_scorer(store, *PLAIN)
     engine, plain_engine = (packaged(s, image.input_size) for s in (scorer, plain))
     fp32_engine = OnnxEngine(export_onnx(scorer, image.input_size), threads=1)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 from torch import Tensor
 
 from gtrans_core.config import GTransConfig, load_config
@@ -61,12 +59,3 @@ def random_scene(shapes: list[tuple[int, int, int]], config: GTransConfig) -> Sc
 def view_of(size: int) -> npt.NDArray[np.uint8]:
     """A view [3, S, S] of the demo's fabric."""
     return render(good_surface(np.random.default_rng(0), size)).transpose(2, 0, 1).copy()
-
-
-def jpeg_of(side: int) -> bytes:
-    """The demo's fabric, ``side`` pixels square, as a JPEG of quality 90."""
-    file = io.BytesIO()
-    Image.fromarray(render(good_surface(np.random.default_rng(0), side))).save(
-        file, "JPEG", quality=90
-    )
-    return file.getvalue()

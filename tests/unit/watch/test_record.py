@@ -23,6 +23,24 @@ def read(folder: Path, **options: date) -> dict[int, int]:
     return read_counts(folder, "bottle", "d" * 64, **options)
 
 
+class Clock(datetime):
+    """The machine's, set forward by ``offset``."""
+
+    offset = timedelta()
+
+    @classmethod
+    def now(cls, tz=None):
+        return datetime.now(tz) + cls.offset
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> type[Clock]:
+    """What the recorder goes by."""
+    monkeypatch.setattr(Clock, "offset", timedelta())
+    monkeypatch.setattr(record_module, "datetime", Clock)
+    return Clock
+
+
 def test_what_is_recorded_is_read_back(tmp_path: Path):
     with ScoreRecorder(tmp_path) as recorder:
         for score in (0.5, 0.5, 1.5):
@@ -99,18 +117,10 @@ def test_since_a_day(tmp_path: Path):
     assert read(tmp_path, since=date(2026, 2, 1)) == {}
 
 
-def test_a_day_that_is_over_is_not_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    class Clock(datetime):
-        offset = timedelta()
-
-        @classmethod
-        def now(cls, tz=None):
-            return datetime.now(tz) + cls.offset
-
-    monkeypatch.setattr(record_module, "datetime", Clock)
+def test_a_day_that_is_over_is_not_written_again(tmp_path: Path, clock: type[Clock]):
     recorder = ScoreRecorder(tmp_path)
     recorder.record(*WHO, 1.0)
-    Clock.offset = timedelta(days=1)
+    clock.offset = timedelta(days=1)
     recorder.record(*WHO, 2.0)
     recorder.flush()
     files = sorted(path.name[:10] for path in tmp_path.rglob("*.json"))
@@ -119,20 +129,10 @@ def test_a_day_that_is_over_is_not_written_again(tmp_path: Path, monkeypatch: py
     assert read(tmp_path) == counts_of([1.0, 2.0])
 
 
-def test_a_clock_that_is_set_back_overwrites_no_day(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    class Clock(datetime):
-        offset = timedelta()
-
-        @classmethod
-        def now(cls, tz=None):
-            return datetime.now(tz) + cls.offset
-
-    monkeypatch.setattr(record_module, "datetime", Clock)
+def test_a_clock_that_is_set_back_overwrites_no_day(tmp_path: Path, clock: type[Clock]):
     recorder = ScoreRecorder(tmp_path)
     for offset, score in ((0, 1.0), (1, 2.0), (0, 3.0), (9, 4.0)):
-        Clock.offset = timedelta(days=offset)
+        clock.offset = timedelta(days=offset)
         recorder.record(*WHO, score)
         recorder.flush()
     assert read(tmp_path) == counts_of([1.0, 2.0, 3.0, 4.0])
