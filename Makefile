@@ -53,7 +53,7 @@ NO_SECRETS := --exclude-lines '(?i)sha256|digest|secretKey: |secretName|image_pu
 
 .PHONY: security
 security: $(INSTALLED) ## Look for mistakes in the code, secrets in files, known holes in dependencies
-	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml gtrans_core components pipelines
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml gtrans gtrans_core components pipelines
 	@git ls-files -z -- ':!requirements.lock' ':!benchmarks/peers/requirements.lock' \
 	  | xargs -0 $(BIN)/detect-secrets-hook $(NO_SECRETS)
 	$(BIN)/python .ci/audit_dependencies.py

@@ -21,10 +21,10 @@ from pydantic import (
     model_validator,
 )
 
+from gtrans.pipelines.cluster_profile import Cluster
 from gtrans_core.config import describe_validation
 from gtrans_core.errors import ConfigError
 from gtrans_core.trust.policy import TrustPolicy, Unsigned, public_key_of_environment
-from pipelines.cluster import Cluster
 
 _FOLDER = Path(__file__).parent / "profiles"
 

@@ -22,7 +22,7 @@ from gtrans_core.data.manifest import Manifest, Sample
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
 
-    from gtrans_core.cache import CacheReport
+    from gtrans_core.features.cache import CacheReport
     from gtrans_core.network.agn import Agn, BackboneSpec
     from tests.support.seaweed import Seaweed
 
@@ -57,7 +57,7 @@ class Builder:
     """A cache of seven photos under one guide."""
 
     def __init__(self, root: Path, manifest: Manifest, agn: Agn, config: GTransConfig) -> None:
-        from gtrans_core.cache import cache_identity
+        from gtrans_core.features.cache import cache_identity
 
         self.root = root
         self.manifest = manifest
@@ -67,7 +67,7 @@ class Builder:
         self.progress: list[tuple[int, int]] = []
 
     def build(self) -> CacheReport:
-        from gtrans_core.cache import build_cache
+        from gtrans_core.features.cache import build_cache
 
         self.progress.clear()
         return build_cache(
@@ -111,8 +111,8 @@ def make_photos() -> Callable[[Path, int], Manifest]:
 
 @pytest.fixture(scope="session")
 def tiny_cache(tmp_path_factory: pytest.TempPathFactory) -> TinyCache:
-    from gtrans_core.cache import build_cache, cache_identity
-    from gtrans_core.weights import load_guide
+    from gtrans_core.features.cache import build_cache, cache_identity
+    from gtrans_core.features.weights import load_guide
 
     root = tmp_path_factory.mktemp("tiny")
     config = load_config(overrides=TINY)
@@ -128,12 +128,12 @@ def tiny_detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A detector's folder. It is untrained: scores mean nothing, but each image has its own."""
     import torch
 
-    from gtrans_core.detector import Detector
-    from gtrans_core.detector_files import DetectorInfo
+    from gtrans_core.detector.detector import Detector
+    from gtrans_core.detector.files import DetectorInfo
+    from gtrans_core.features.weights import load_guide
     from gtrans_core.network.build import build_trans
     from gtrans_core.network.scene import fit_scene
     from gtrans_core.network.scorer import Scorer
-    from gtrans_core.weights import load_guide
 
     config = load_config(overrides=TINY)
     folder = tmp_path_factory.mktemp("detector")
@@ -160,9 +160,9 @@ def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Builder:
     """A cache to be, of seven photos in three shards."""
     import torch
 
-    from gtrans_core.weights import load_guide
+    from gtrans_core.features.weights import load_guide
 
-    monkeypatch.setattr("gtrans_core.cache.SHARD_SIZE", SHARD_SIZE)
+    monkeypatch.setattr("gtrans_core.features.cache.SHARD_SIZE", SHARD_SIZE)
     torch.set_num_threads(1)  # so that features can be compared bit by bit
     config = load_config(overrides=TINY)
     guide = load_guide(config.agn, tmp_path)
@@ -205,10 +205,10 @@ def start_process(tmp_path: Path) -> Iterator[Callable[..., ForkServerProcess]]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
         [
-            "gtrans_core.training",
-            "gtrans_core.weights",
+            "gtrans_core.training.loop",
+            "gtrans_core.features.weights",
             "gtrans_core.batch.run",
-            "gtrans_core.detector",
+            "gtrans_core.detector.detector",
         ]
     )
     started: list[ForkServerProcess] = []

@@ -11,14 +11,14 @@ import torch
 
 from benchmarks.accuracy.measure import Row, measured
 from benchmarks.accuracy.splits import Category
-from gtrans_core.checkpoint import newest_checkpoint
 from gtrans_core.config import GTransConfig, ScoringConfig
+from gtrans_core.features.weights import Guide, load_guide
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.score import heat_map, image_score, usual_map
 from gtrans_core.network.scorer import Scorer
 from gtrans_core.network.trans import Trans
-from gtrans_core.training import fit_training_scene, hold_out, train_trans, training_key
-from gtrans_core.weights import Guide, load_guide
+from gtrans_core.training.checkpoint import newest_checkpoint
+from gtrans_core.training.loop import fit_training_scene, hold_out, train_trans, training_key
 
 LAST = "last epoch"
 BEST = "best held-out epoch"

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gtrans_core.cache import CachedFeatures, build_cache, cache_identity, load_cache
 from gtrans_core.config import GTransConfig
 from gtrans_core.data.images import decode_mask, decode_view, preprocess_mask
 from gtrans_core.data.layout import scan_category
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.data.reading import read_image, read_mask
-from gtrans_core.training import hold_out
-from gtrans_core.weights import Guide
+from gtrans_core.features.cache import CachedFeatures, build_cache, cache_identity, load_cache
+from gtrans_core.features.weights import Guide
+from gtrans_core.training.loop import hold_out
 
 
 @dataclass(frozen=True)

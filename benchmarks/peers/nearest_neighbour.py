@@ -21,8 +21,8 @@ from torch.nn import functional
 from benchmarks.peers.contract import FloatArray, PeerResult
 from gtrans_core.config import GTransConfig
 from gtrans_core.data.images import decode_view
+from gtrans_core.features.weights import load_guide
 from gtrans_core.network.agn import Agn
-from gtrans_core.weights import load_guide
 
 KEPT = 0.1
 """Share of the training patches that is remembered."""

@@ -12,9 +12,9 @@ import torch
 
 from benchmarks.speed import streaming
 from benchmarks.speed.data import good_images
-from gtrans_core.cache import build_cache, cache_identity, load_cache
 from gtrans_core.config import GTransConfig
-from gtrans_core.weights import load_guide
+from gtrans_core.features.cache import build_cache, cache_identity, load_cache
+from gtrans_core.features.weights import load_guide
 
 IMAGES = 192
 HITS = 5

@@ -17,7 +17,7 @@ from benchmarks.speed.memory import peak_bytes_so_far
 from benchmarks.speed.process import in_own_process
 from benchmarks.speed.streaming import SMALL
 from gtrans_core.config import ScoringConfig, load_config
-from gtrans_core.data.demo import generate_demo
+from gtrans_core.data.sources.demo import generate_demo
 
 SIDE = 64
 

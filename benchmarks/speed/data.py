@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gtrans_core.data.demo import generate_demo
 from gtrans_core.data.layout import scan_category
 from gtrans_core.data.manifest import Manifest
+from gtrans_core.data.sources.demo import generate_demo
 
 
 def good_images(store: Path, count: int) -> Manifest:

@@ -12,8 +12,8 @@ from PIL import Image
 
 from benchmarks.speed.clock import side_by_side, timed
 from gtrans_core.config import ImageConfig
-from gtrans_core.data.demo_surface import good_surface, render
 from gtrans_core.data.images import decode_view
+from gtrans_core.data.sources.demo_surface import good_surface, render
 
 CAMERAS = {
     "MVTec's": (900, 900),

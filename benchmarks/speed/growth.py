@@ -17,10 +17,10 @@ from benchmarks.speed.data import good_images
 from benchmarks.speed.metrics import evaluate_in_own_process
 from benchmarks.speed.process import in_own_process
 from benchmarks.speed.subject import make_scorer, packaged, view_of
-from gtrans_core.cache import CachedFeatures, build_cache, cache_identity
 from gtrans_core.config import GTransConfig, digest_of
-from gtrans_core.training import fit_training_scene
-from gtrans_core.weights import load_guide
+from gtrans_core.features.cache import CachedFeatures, build_cache, cache_identity
+from gtrans_core.features.weights import load_guide
+from gtrans_core.training.loop import fit_training_scene
 
 IMAGES = (50, 200, 1000, 5000)
 FEW_IMAGES = (25, 50, 100, 200)

@@ -16,7 +16,7 @@ from benchmarks.speed.clock import side_by_side
 from gtrans_core.progress import ENVIRONMENT_VARIABLE
 
 COMMANDS = {
-    "gtrans --help": ["-m", "gtrans_core.cli.main", "--help"],
+    "gtrans --help": ["-m", "gtrans.cli.main", "--help"],
     "import gtrans_core": ["-c", "import gtrans_core"],
     "python": ["-c", "pass"],
 }
@@ -28,7 +28,7 @@ def measure(store: Path) -> dict[str, Any]:
     del store
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
-        command = ["-m", "gtrans_core.cli.main", "run", "--category", "demo"]
+        command = ["-m", "gtrans.cli.main", "run", "--category", "demo"]
         options = ["--set", "training.epochs=1", "--store", folder]
         said = _python([*command, *options], capture=True)
         wall = time.monotonic() - started

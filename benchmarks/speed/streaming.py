@@ -16,7 +16,8 @@ import torch
 from benchmarks.speed.clock import side_by_side, timed
 from benchmarks.speed.memory import peak_bytes_so_far
 from benchmarks.speed.process import in_own_process
-from gtrans_core.cache import (
+from gtrans_core.config import GTransConfig, load_config
+from gtrans_core.features.cache import (
     SHARD_SIZE,
     TENSOR_NAMES,
     CacheIdentity,
@@ -25,11 +26,10 @@ from gtrans_core.cache import (
     load_cache,
     write_index,
 )
-from gtrans_core.config import GTransConfig, load_config
-from gtrans_core.features import Features, StreamedFeatures, open_features
+from gtrans_core.features.reading import Features, StreamedFeatures, open_features
 from gtrans_core.network.agn import BackboneSpec, backbone_spec
-from gtrans_core.training import epoch_order, train_trans
-from gtrans_core.verified import write_verified
+from gtrans_core.storage.verified import write_verified
+from gtrans_core.training.loop import epoch_order, train_trans
 
 SIZES = 1_000, 10_000
 """Images of the two trainings whose memory is compared: tiny ones, for a tiny network."""

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from gtrans_core.config import GTransConfig, load_config
-from gtrans_core.data.demo_surface import good_surface, render
-from gtrans_core.engine import OnnxEngine, export_onnx
+from gtrans_core.data.sources.demo_surface import good_surface, render
+from gtrans_core.detector.int8 import quantise_scene
+from gtrans_core.detector.onnx import OnnxEngine, export_onnx
+from gtrans_core.features.weights import load_guide
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.scene import SceneModel
 from gtrans_core.network.scorer import Scorer
-from gtrans_core.scene_int8 import quantise_scene
-from gtrans_core.weights import load_guide
 
 PLAIN = (
     *("agn.taps=[4, 8, 16]", "trans.backbone=agn"),

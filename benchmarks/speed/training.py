@@ -21,15 +21,20 @@ import typer
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from gtrans_core.cache import CachedFeatures
 from gtrans_core.config import GTransConfig, load_config
-from gtrans_core.device import choose_device, choose_precision, keep_freed_memory, thread_count
+from gtrans_core.features.cache import CachedFeatures
 from gtrans_core.network.agn import Agn, build_backbone
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.loss import guidance_loss
 from gtrans_core.network.scorer import Scorer
 from gtrans_core.storage import write_atomic
-from gtrans_core.training import make_optimizer, train_trans
+from gtrans_core.training.device import (
+    choose_device,
+    choose_precision,
+    keep_freed_memory,
+    thread_count,
+)
+from gtrans_core.training.loop import make_optimizer, train_trans
 
 RESULTS = Path("benchmarks/results/training_speed.json")
 IMAGES = 200

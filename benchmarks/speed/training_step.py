@@ -14,7 +14,7 @@ from gtrans_core.config import load_config
 from gtrans_core.network.agn import backbone_spec
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.loss import guidance_loss
-from gtrans_core.training import make_optimizer
+from gtrans_core.training.loop import make_optimizer
 
 
 def step(side: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from unittest.mock import patch
 import pytest
 from kfp import dsl
 
-from components.cache_features.component import cache_features
+from gtrans.components.cache_features.component import cache_features
 from gtrans_core.errors import WeightsError
 from gtrans_core.steps.settings import RunSettings
 

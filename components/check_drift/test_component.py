@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 import pytest
 
-from components.check_drift.component import check_drift
+from gtrans.components.check_drift.component import check_drift
 from gtrans_core.errors import DriftError
 from gtrans_core.steps.settings import RunSettings
 

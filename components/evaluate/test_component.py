@@ -7,7 +7,7 @@ from unittest.mock import patch
 import pytest
 from kfp import dsl
 
-from components.evaluate.component import evaluate
+from gtrans.components.evaluate.component import evaluate
 from gtrans_core.errors import ModelError
 from gtrans_core.steps.settings import RunSettings
 

@@ -7,7 +7,7 @@ from unittest.mock import patch
 import pytest
 from kfp import dsl
 
-from components.ingest.component import ingest
+from gtrans.components.ingest.component import ingest
 from gtrans_core.errors import DataError
 from gtrans_core.steps.settings import RunSettings
 

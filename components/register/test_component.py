@@ -7,7 +7,7 @@ from unittest.mock import patch
 import pytest
 from kfp import dsl
 
-from components.register.component import register
+from gtrans.components.register.component import register
 from gtrans_core.errors import TrackingError
 from gtrans_core.steps.settings import RunSettings
 

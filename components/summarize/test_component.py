@@ -7,7 +7,7 @@ from unittest.mock import patch
 import pytest
 from kfp import dsl
 
-from components.summarize.component import summarize
+from gtrans.components.summarize.component import summarize
 from gtrans_core.errors import CategoriesError
 from gtrans_core.steps.settings import RunSettings
 

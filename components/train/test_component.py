@@ -7,7 +7,7 @@ from unittest.mock import patch
 import pytest
 from kfp import dsl
 
-from components.train.component import train
+from gtrans.components.train.component import train
 from gtrans_core.errors import TrainingError
 from gtrans_core.steps.settings import RunSettings
 

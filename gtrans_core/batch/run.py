@@ -20,7 +20,7 @@ from gtrans_core.batch.scoring import score_image
 from gtrans_core.errors import DataError, PreemptedError
 
 if TYPE_CHECKING:
-    from gtrans_core.detector import Detector
+    from gtrans_core.detector.detector import Detector
 
 _READERS = 4
 _READ_AHEAD = 8

@@ -15,7 +15,7 @@ from gtrans_core.errors import DataError
 from gtrans_core.storage import write_atomic
 
 if TYPE_CHECKING:
-    from gtrans_core.detector import Detector, Prediction
+    from gtrans_core.detector.detector import Detector, Prediction
 
 
 def score_image(
@@ -61,8 +61,8 @@ def _row(
 
 
 def _draw(drawing: Path, detector: Detector, view: np.ndarray, prediction: Prediction) -> None:
-    from gtrans_core.evaluation.drawing import to_png
-    from gtrans_core.evaluation.heat_maps import Example, heat_map_figure
+    from gtrans_core.drawing.canvas import to_png
+    from gtrans_core.drawing.heat_maps import Example, heat_map_figure
 
     example = Example(
         name=drawing.name,

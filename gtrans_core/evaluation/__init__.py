@@ -1,1 +1,1 @@
-"""Metrics, thresholds, figures and the report."""
+"""Judging a detector on a test split: metrics, the record, the gate."""

@@ -12,7 +12,7 @@ from gtrans_core.config import ImageConfig
 from gtrans_core.data.images import decode_mask, decode_view, preprocess_mask
 from gtrans_core.data.manifest import GOOD, Manifest, Sample
 from gtrans_core.data.reading import read_image, read_mask
-from gtrans_core.engine import Engine
+from gtrans_core.detector.onnx import Engine
 from gtrans_core.evaluation.defect_result import DefectResult
 from gtrans_core.evaluation.metrics import au_pro, image_metrics, pixel_metrics, roc_auc
 

@@ -7,19 +7,19 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gtrans_core.cache import build_cache, cache_identity
 from gtrans_core.config import GTransConfig, describe_validation
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.errors import DataError
-from gtrans_core.features import Features, open_features
+from gtrans_core.features.cache import build_cache, cache_identity
+from gtrans_core.features.reading import Features, open_features
+from gtrans_core.features.shared import build_shared_cache, fetch_cache
+from gtrans_core.features.weights import load_guide
 from gtrans_core.network.agn import check_input_size
 from gtrans_core.network.build import check_student
 from gtrans_core.progress import Progress
-from gtrans_core.shared_cache import build_shared_cache, fetch_cache
-from gtrans_core.steps.released import as_released, drift_identity
 from gtrans_core.steps.settings import RunSettings
 from gtrans_core.storage import write_atomic
-from gtrans_core.weights import load_guide
+from gtrans_core.training.author_compat import as_released, drift_identity
 
 
 class FeatureCacheRef(BaseModel):

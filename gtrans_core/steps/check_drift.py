@@ -7,13 +7,13 @@ import tempfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from gtrans_core.detector_files import detector_digest, read_info
+from gtrans_core.detector.files import detector_digest, read_info
 from gtrans_core.errors import ConfigError, DriftError
 from gtrans_core.progress import Progress
 from gtrans_core.steps.settings import RunSettings
 from gtrans_core.tracking.client import connect_existing
-from gtrans_core.tracking.registry import MODEL_PREFIX, RegisteredVersion, fetch_model
-from gtrans_core.tracking.versions import version_in_use, version_now
+from gtrans_core.tracking.registry.registry import MODEL_PREFIX, RegisteredVersion, fetch_model
+from gtrans_core.tracking.registry.versions import version_in_use, version_now
 from gtrans_core.trust.policy import TrustPolicy
 from gtrans_core.watch.drift import Drift, judge
 from gtrans_core.watch.record import WATCH_FOLDER, read_counts

@@ -13,30 +13,30 @@ import numpy.typing as npt
 
 from gtrans_core.config import GTransConfig, digest_of, flatten
 from gtrans_core.data.manifest import Manifest
-from gtrans_core.detector import Detector
-from gtrans_core.detector_files import DetectorInfo
+from gtrans_core.detector.detector import Detector
+from gtrans_core.detector.files import DetectorInfo
+from gtrans_core.detector.packaging import calibrate
+from gtrans_core.drawing.gallery import draw_gallery
+from gtrans_core.drawing.report import DefectRow, Picture, ReportData, Training, render_report
 from gtrans_core.errors import DataError, WeightsError
 from gtrans_core.evaluation import record as files
-from gtrans_core.evaluation.calibration import calibrate
 from gtrans_core.evaluation.evaluation import (
     Evaluation,
     defect_results,
     score_split,
     split_metrics,
 )
-from gtrans_core.evaluation.gallery import draw_gallery
 from gtrans_core.evaluation.gate import Gate, judge
 from gtrans_core.evaluation.record import EvaluationRecord
-from gtrans_core.evaluation.report import DefectRow, Picture, ReportData, Training, render_report
+from gtrans_core.features.weights import load_guide
 from gtrans_core.lineage import collect_lineage
 from gtrans_core.network.scorer import Scorer
 from gtrans_core.progress import Progress
 from gtrans_core.steps.cache_features import FeatureCacheRef
-from gtrans_core.steps.released import as_released
 from gtrans_core.steps.settings import RunSettings
 from gtrans_core.storage import write_atomic
-from gtrans_core.trained_model import TrainingInfo, load_trained
-from gtrans_core.weights import load_guide
+from gtrans_core.training.author_compat import as_released
+from gtrans_core.training.trained_model import TrainingInfo, load_trained
 
 
 def evaluate(

@@ -7,9 +7,9 @@ from pathlib import Path
 from gtrans_core.config import LEAST_SCENE_IMAGES, GTransConfig
 from gtrans_core.data.layout import scan_category
 from gtrans_core.data.manifest import data_digest
-from gtrans_core.data.sources import fetch_category
+from gtrans_core.data.sources.sources import fetch_category
+from gtrans_core.detector.thresholds import needed_images
 from gtrans_core.errors import DataError
-from gtrans_core.evaluation.thresholds import needed_images
 from gtrans_core.progress import Progress
 from gtrans_core.steps.settings import RunSettings
 

@@ -12,19 +12,19 @@ from pathlib import Path
 from gtrans_core.data.images import decode_image, encode_png
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.data.reading import read_image
-from gtrans_core.detector_files import require_intact
+from gtrans_core.detector.files import require_intact
 from gtrans_core.errors import DataError, ModelError, TrackingError
 from gtrans_core.evaluation import record as files
 from gtrans_core.evaluation.gate import Gate
 from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.progress import Progress
 from gtrans_core.steps.settings import RunSettings
-from gtrans_core.tracking.championship import Judgement
 from gtrans_core.tracking.journal import replay
-from gtrans_core.tracking.model import log_model
-from gtrans_core.tracking.promotion import judge_new_version
-from gtrans_core.tracking.registry import CHALLENGER
-from gtrans_core.tracking.registry import register as register_version
+from gtrans_core.tracking.promotion.championship import Judgement
+from gtrans_core.tracking.promotion.promotion import judge_new_version
+from gtrans_core.tracking.registry.model import log_model
+from gtrans_core.tracking.registry.registry import CHALLENGER
+from gtrans_core.tracking.registry.registry import register as register_version
 from gtrans_core.tracking.runs import RunLogger, open_run
 from gtrans_core.tracking.step_run import end_left_open
 from gtrans_core.trust.keys import SigningKey

@@ -48,7 +48,7 @@ def run_step(name: str, settings: RunSettings) -> Iterator[None]:
 
 
 def _collect_garbage() -> None:
-    """Where imports went uncollected (``pipelines.local_step``): from now on, without them."""
+    """Where imports went uncollected (``gtrans.pipelines.embedded``): from now on, without them."""
     if not gc.isenabled():
         gc.freeze()
         gc.enable()

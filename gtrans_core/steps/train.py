@@ -9,25 +9,25 @@ from pathlib import Path
 import torch._dynamo  # noqa: F401  # optimizers load it: here, with all imports, and not later
 
 from gtrans_core.config import GTransConfig
-from gtrans_core.device import choose_device
-from gtrans_core.features import Features, StreamedFeatures
+from gtrans_core.features.reading import Features, StreamedFeatures
 from gtrans_core.network.agn import backbone_spec
 from gtrans_core.progress import Progress
 from gtrans_core.steps.cache_features import FeatureCacheRef
 from gtrans_core.steps.settings import RunSettings
-from gtrans_core.steps.termination import TerminationSignal
-from gtrans_core.steps.train_together import train_together
 from gtrans_core.storage import exclusive
 from gtrans_core.tracking.journal import JournalFlusher
 from gtrans_core.tracking.runs import open_run
-from gtrans_core.trained_model import TrainedModel, TrainingInfo, save_trained
-from gtrans_core.training import (
+from gtrans_core.training.device import choose_device
+from gtrans_core.training.loop import (
     TrainingResult,
     fit_training_scene,
     hold_out,
     train_trans,
     training_key,
 )
+from gtrans_core.training.termination import TerminationSignal
+from gtrans_core.training.train_together import train_together
+from gtrans_core.training.trained_model import TrainedModel, TrainingInfo, save_trained
 
 FLUSH_SECONDS = 5.0
 """How long a finished training waits for MLflow; what is not sent by then, register sends."""

@@ -1,8 +1,9 @@
 """From the training journal to MLflow: off the training loop, in order, each value exactly once.
 
-The journal is ``gtrans_core.history``'s file: one JSON line a record, appended only. Values are
-sent with their recorded times. MLflow's database keys a metric by run, name, step, time and value,
-so sending a record again changes nothing; a lost answer or a restarted process does no harm.
+The journal is a file of ``gtrans_core.training.journal``: one JSON line a record, appended only.
+Values are sent with their recorded times. MLflow's database keys a metric by run, name, step, time
+and value, so sending a record again changes nothing; a lost answer or a restarted process does no
+harm.
 """
 
 from __future__ import annotations

@@ -5,6 +5,6 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 git ls-files -z --cached --others --exclude-standard -- \
-  .dockerignore components gtrans_core infra/images pipelines pyproject.toml requirements.lock tests/image \
-  ':!infra/images/tested.sha256' |
+  .dockerignore components gtrans gtrans_core infra/images pipelines pyproject.toml requirements.lock tests/image \
+  ':!infra/images/tested.sha256' ':!gtrans/components' ':!gtrans/pipelines' |
   sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1

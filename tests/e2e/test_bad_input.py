@@ -20,7 +20,7 @@ GOOD_IMAGES = 95
 def gtrans_run(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = ["run", "--category", "part", "--data", str(root / "data")]
     return subprocess.run(
-        [sys.executable, "-m", "gtrans_core.cli.main", *command, *options],
+        [sys.executable, "-m", "gtrans.cli.main", *command, *options],
         cwd=root,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,

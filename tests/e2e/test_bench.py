@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gtrans_core.data.demo import generate_demo
+from gtrans_core.data.sources.demo import generate_demo
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -33,7 +33,7 @@ def test_the_tables_come_out_and_a_broken_category_does_not_stop_the_others(tmp_
     (tmp_path / "data" / "burnt" / "train" / "good" / "0.png").write_bytes(b"no image")
     result = subprocess.run(
         [
-            *(sys.executable, "-m", "gtrans_core.cli.main", "bench", "--data", "data"),
+            *(sys.executable, "-m", "gtrans.cli.main", "bench", "--data", "data"),
             *("--store", "store", "--output", "out", *TINY),
         ],
         cwd=tmp_path,

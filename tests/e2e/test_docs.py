@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 
-from gtrans_core.data.demo import generate_demo
+from gtrans_core.data.sources.demo import generate_demo
 from infra.stack.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,9 +123,9 @@ class Scratch:
         script = self.folder / "bin" / "gtrans"
         script.write_text(
             "#!/bin/sh\n"
-            f'run() {{ {shlex.quote(sys.executable)} -m gtrans_core.cli.main "$@"; }}\n'
+            f'run() {{ {shlex.quote(sys.executable)} -m gtrans.cli.main "$@"; }}\n'
             # Not a child: a page that stops a service stops what it started.
-            f'[ "$1" = run ] || exec {shlex.quote(sys.executable)} -m gtrans_core.cli.main "$@"\n'
+            f'[ "$1" = run ] || exec {shlex.quote(sys.executable)} -m gtrans.cli.main "$@"\n'
             'done="$(dirname "$0")/$(printf "%s\\n" "$@" | sha256sum | cut -c1-64)"\n'
             f'[ -e "$done" ] || {{ run "$@" {small} && touch "$done"; }}\n'
         )

@@ -13,15 +13,15 @@ from typing import get_args
 
 import yaml
 
-import pipelines
+import gtrans.pipelines
 from gtrans_core.config import TrainingConfig, load_config
-from gtrans_core.data.demo import generate_demo
+from gtrans_core.data.sources.demo import generate_demo
 from gtrans_core.steps.cache_features import cache_features
 from gtrans_core.steps.ingest import ingest
 from gtrans_core.steps.settings import RunSettings
 from gtrans_core.steps.train import train
 
-COMPILED = Path(pipelines.__file__).parent / "compiled" / "local" / "category.yaml"
+COMPILED = Path(gtrans.pipelines.__file__).parent / "compiled" / "local" / "category.yaml"
 
 
 def trained(folder: Path, data: Path, *, hide_test: bool) -> dict[str, str]:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from gtrans_core.data.demo import generate_demo
-from pipelines.local import STEPS
+from gtrans.pipelines.embedded.local import STEPS
+from gtrans_core.data.sources.demo import generate_demo
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -43,7 +43,7 @@ class Plant:
     def gtrans(self, *arguments: object) -> subprocess.CompletedProcess[str]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
         return subprocess.run(
-            [sys.executable, "-m", "gtrans_core.cli.main", *map(str, arguments)],
+            [sys.executable, "-m", "gtrans.cli.main", *map(str, arguments)],
             cwd=self.root,
             env={
                 **environment,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gtrans.pipelines.gates import load_gate
 from gtrans_core.config import load_config
 from gtrans_core.evaluation.evaluation import PIXEL_METRICS
 from gtrans_core.evaluation.record import EvaluationRecord
@@ -15,7 +16,6 @@ from gtrans_core.steps.evaluate import evaluate
 from gtrans_core.steps.ingest import ingest
 from gtrans_core.steps.settings import RunSettings
 from gtrans_core.steps.train import train
-from pipelines.gates import load_gate
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

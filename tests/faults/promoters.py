@@ -18,9 +18,9 @@ from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_
 
 from gtrans_core.errors import GateError, SupersededError
 from gtrans_core.evaluation.gate import Gate
-from gtrans_core.tracking import championship
-from gtrans_core.tracking.ledger import LEDGER_PREFIX
-from gtrans_core.tracking.promotion import Outcome, promote, read_history, rollback
+from gtrans_core.tracking.promotion import championship
+from gtrans_core.tracking.promotion.ledger import LEDGER_PREFIX
+from gtrans_core.tracking.promotion.promotion import Outcome, promote, read_history, rollback
 
 GATE = Gate(
     floors={"image_auroc": 0.9},

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gtrans_core.data.archive import ArchiveLimits, extract_archive
+from gtrans_core.data.fetching.archive import ArchiveLimits, extract_archive
 from gtrans_core.errors import DataError, StorageError
 
 NOISE = os.urandom(20_000)

@@ -29,7 +29,7 @@ import torch
 torch.set_num_threads(1)
 from gtrans_core.batch import parts
 parts.ROWS_A_PART = 3
-from gtrans_core.cli.main import main
+from gtrans.cli.main import main
 main()
 """
 
@@ -92,7 +92,7 @@ def uninterrupted(tiny_detector: Path, photos: Path, tmp_path_factory) -> list[d
     """By the command as a user calls it, in parts of its own size."""
     out = tmp_path_factory.mktemp("whole") / "results.parquet"
     subprocess.run(
-        [sys.executable, "-m", "gtrans_core.cli.main", *predict(tiny_detector, photos, out)],
+        [sys.executable, "-m", "gtrans.cli.main", *predict(tiny_detector, photos, out)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         timeout=200,

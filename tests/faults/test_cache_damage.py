@@ -8,9 +8,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from gtrans_core.cache import INDEX_NAME, build_cache, load_cache
 from gtrans_core.errors import DataError
-from gtrans_core.verified import write_verified
+from gtrans_core.features.cache import INDEX_NAME, build_cache, load_cache
+from gtrans_core.storage.verified import write_verified
 
 SHARD_SIZE = 3
 

@@ -10,10 +10,10 @@ import pytest
 import safetensors.torch
 import timm
 
-from gtrans_core.cache import CacheIdentity, cache_identity
 from gtrans_core.config import digest_of
 from gtrans_core.data.layout import scan_category
-from gtrans_core.weights import load_guide
+from gtrans_core.features.cache import CacheIdentity, cache_identity
+from gtrans_core.features.weights import load_guide
 from tests.support.categories import png, put, sound_category
 
 

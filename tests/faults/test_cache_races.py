@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from gtrans_core.cache import load_cache
-from gtrans_core.shared_cache import fetch_cache
+from gtrans_core.features.cache import load_cache
+from gtrans_core.features.shared import fetch_cache
 from gtrans_core.storage import open_store
-from gtrans_core.verified import read_verified
+from gtrans_core.storage.verified import read_verified
 
 ROUNDS = 50
 
@@ -24,14 +24,14 @@ import json
 import os
 import time
 import torch
-import gtrans_core.cache
-from gtrans_core.shared_cache import build_shared_cache
+import gtrans_core.features.cache
+from gtrans_core.features.shared import build_shared_cache
 from gtrans_core.storage import LocalStore
 from gtrans_core.storage.s3 import S3Store
-from gtrans_core.weights import load_guide
+from gtrans_core.features.weights import load_guide
 
 os.environ.update(environment)
-gtrans_core.cache.SHARD_SIZE = 3
+gtrans_core.features.cache.SHARD_SIZE = 3
 torch.set_num_threads(1)
 agn = load_guide(config.agn, root).agn
 published = []
@@ -54,7 +54,7 @@ for round_ in range(rounds):
         mine = root / f"{round_}-{number}"
         build_shared_cache(f"{shared}/{round_}", mine, identity, manifest, agn, nothing)
     else:
-        gtrans_core.cache.build_cache(root / str(round_), identity, manifest, agn, nothing)
+        gtrans_core.features.cache.build_cache(root / str(round_), identity, manifest, agn, nothing)
 (root / f"published-{number}.json").write_text(json.dumps(published))
 """
 

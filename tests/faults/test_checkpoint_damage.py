@@ -11,8 +11,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gtrans_core.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from gtrans_core.errors import StorageError
+from gtrans_core.training.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 
 
 def checkpoint(step: int) -> Checkpoint:
@@ -133,7 +133,7 @@ def test_failed_write_keeps_the_older_ones(tmp_path: Path, monkeypatch: pytest.M
 
 WRITER = """
 import os, torch
-from gtrans_core.checkpoint import Checkpoint, save_checkpoint
+from gtrans_core.training.checkpoint import Checkpoint, save_checkpoint
 saved = os.open(report, os.O_WRONLY | os.O_APPEND)
 while True:
     save_checkpoint(folder, Checkpoint(step, {"w": torch.arange(1_500_000.0) + step}, {}))

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from gtrans_core.cache import build_cache, load_cache
-from gtrans_core.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
-from gtrans_core.detector import Detector
-from gtrans_core.detector_files import require_intact
+from gtrans_core.detector.detector import Detector
+from gtrans_core.detector.files import require_intact
 from gtrans_core.errors import StorageError
+from gtrans_core.features.cache import build_cache, load_cache
 from gtrans_core.storage import write_atomic
-from gtrans_core.trained_model import TrainedModel, TrainingInfo, save_trained
-from gtrans_core.training import train_trans
+from gtrans_core.training.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
+from gtrans_core.training.loop import train_trans
+from gtrans_core.training.trained_model import TrainedModel, TrainingInfo, save_trained
 
 MEBIBYTE = 2**20
 NUMBERS = re.compile(r"needs ([\d,]+) bytes and ([\d,]+) are free; make room or choose another")

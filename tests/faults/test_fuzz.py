@@ -16,16 +16,16 @@ from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gtrans.pipelines.gates import load_gate
+from gtrans.pipelines.profiles import load_profile
+from gtrans.serving.app import create_app
+from gtrans.serving.models import Models, ServedModel
+from gtrans.serving.settings import ServeSettings
 from gtrans_core.config import GTransConfig, load_config
-from gtrans_core.data.archive import extract_archive
+from gtrans_core.data.fetching.archive import extract_archive
 from gtrans_core.data.images import decode_class_mask, decode_image, decode_mask
-from gtrans_core.detector import Detector
+from gtrans_core.detector.detector import Detector
 from gtrans_core.errors import GTransError
-from gtrans_core.serving.app import create_app
-from gtrans_core.serving.models import Models, ServedModel
-from gtrans_core.serving.settings import ServeSettings
-from pipelines.gates import load_gate
-from pipelines.profiles import load_profile
 from tests.faults.fuzzing import IMAGES, damaged, fuzz, spoiled
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]

@@ -13,18 +13,23 @@ import safetensors.torch
 import torch
 from hypothesis import strategies as st
 
-from gtrans_core.cache import build_cache, load_cache
-from gtrans_core.checkpoint import Checkpoint, newest_checkpoint
 from gtrans_core.data.manifest import Manifest
-from gtrans_core.detector import Detector
+from gtrans_core.detector.detector import Detector
 from gtrans_core.errors import GTransError
 from gtrans_core.evaluation.record import EvaluationRecord
-from gtrans_core.history import History
+from gtrans_core.features.cache import build_cache, load_cache
 from gtrans_core.network.build import build_trans
 from gtrans_core.steps.cache_features import FeatureCacheRef
-from gtrans_core.tracking.model_files import verify_model
-from gtrans_core.trained_model import TrainedModel, TrainingInfo, load_trained, save_trained
-from gtrans_core.verified import write_verified
+from gtrans_core.storage.verified import write_verified
+from gtrans_core.tracking.registry.model_files import verify_model
+from gtrans_core.training.checkpoint import Checkpoint, newest_checkpoint
+from gtrans_core.training.journal import History
+from gtrans_core.training.trained_model import (
+    TrainedModel,
+    TrainingInfo,
+    load_trained,
+    save_trained,
+)
 from tests.faults.fuzzing import check_one_line, damaged, fuzz, spoiled
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]

@@ -6,7 +6,7 @@ import pytest
 
 from gtrans_core.errors import GateError
 from gtrans_core.evaluation.gate import Gate
-from gtrans_core.tracking.promotion import promote
+from gtrans_core.tracking.promotion.promotion import promote
 
 GATE = Gate(
     floors={"image_auroc": 0.9},

@@ -19,15 +19,15 @@ from typing import Any
 import pytest
 
 from gtrans_core.config import GTransConfig
-from gtrans_core.detector import Detector
-from gtrans_core.detector_files import DetectorInfo
+from gtrans_core.detector.detector import Detector
+from gtrans_core.detector.files import DetectorInfo
 from gtrans_core.errors import ConfigError, ModelError
 from gtrans_core.evaluation.gate import Gate
 from gtrans_core.tracking.client import TrackingSettings
-from gtrans_core.tracking.model import file_digests, log_model
-from gtrans_core.tracking.model_files import FILES_TAG
-from gtrans_core.tracking.promotion import promote, rollback
-from gtrans_core.tracking.registry import fetch_model, register
+from gtrans_core.tracking.promotion.promotion import promote, rollback
+from gtrans_core.tracking.registry.model import file_digests, log_model
+from gtrans_core.tracking.registry.model_files import FILES_TAG
+from gtrans_core.tracking.registry.registry import fetch_model, register
 from gtrans_core.tracking.runs import open_run
 from gtrans_core.trust.keys import SigningKey, make_key_pair
 from gtrans_core.trust.policy import TrustPolicy
@@ -101,10 +101,10 @@ def plant(registry, tmp_path) -> Iterator[Plant]:
 def make_detector(folder: Path, config: GTransConfig, category: str) -> Path:
     import torch
 
+    from gtrans_core.features.weights import load_guide
     from gtrans_core.network.build import build_trans
     from gtrans_core.network.scene import fit_scene
     from gtrans_core.network.scorer import Scorer
-    from gtrans_core.weights import load_guide
 
     guide = load_guide(config.agn, folder)
     torch.manual_seed(len(category))

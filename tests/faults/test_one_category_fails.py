@@ -36,7 +36,7 @@ def write_category(folder: Path, seed: int) -> None:
 
 def gtrans_run(root: Path) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
-    command = [sys.executable, "-m", "gtrans_core.cli.main", "run", "--profile", root / "two.toml"]
+    command = [sys.executable, "-m", "gtrans.cli.main", "run", "--profile", root / "two.toml"]
     command += ["--category", *CATEGORIES, "--data", root / "data"]
     return subprocess.run(
         [*map(str, command), *(f"--set={knob}" for knob in SMALL)],

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gtrans_core.errors import SupersededError
-from gtrans_core.tracking.promotion import Outcome, promote, rollback
+from gtrans_core.tracking.promotion.promotion import Outcome, promote, rollback
 from tests.faults.promoters import (  # noqa: F401  (a fixture among them)
     BETTER,
     CALLS,

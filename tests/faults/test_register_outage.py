@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from gtrans_core.cli.main import app, main
-from gtrans_core.detector_files import require_intact
+from gtrans.cli.main import app, main
+from gtrans_core.detector.files import require_intact
 from gtrans_core.errors import ModelError, TrackingError
 from gtrans_core.tracking.client import connect
 from tests.faults.proxy import Fault, FaultProxy

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gtrans_core.evaluation.gate import Gate
-from gtrans_core.tracking.promotion import promote, read_history
+from gtrans_core.tracking.promotion.promotion import promote, read_history
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,7 @@ from mlflow import MlflowClient
 address = sys.argv.pop(1)
 MlflowClient(tracking_uri=address, registry_uri=address)
 mlflow = time.process_time(), time.monotonic()
-from gtrans_core.cli.main import main
+from gtrans.cli.main import main
 try:
     main()
 finally:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gtrans_core.data.download import download
+from gtrans_core.data.fetching.download import download
 from gtrans_core.errors import StorageError
 from gtrans_core.storage import RetryPolicy, s3_parts
 from gtrans_core.storage.s3 import S3Store

@@ -30,7 +30,7 @@ RUNS = """
 import sys, traceback
 from dataclasses import replace
 from pathlib import Path
-from pipelines.compile import compile_all
+from gtrans.pipelines.graphs.compile import compile_all
 from gtrans_core.steps import evaluate
 from tests.faults.tiny_run import TinyRun, write_part
 

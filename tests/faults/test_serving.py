@@ -25,9 +25,9 @@ import pytest
 from PIL import Image
 
 import gtrans_core
-from gtrans_core.detector import Detector
-from gtrans_core.detector_files import DetectorInfo
-from gtrans_core.tracking.registry import CHAMPION, register
+from gtrans_core.detector.detector import Detector
+from gtrans_core.detector.files import DetectorInfo
+from gtrans_core.tracking.registry.registry import CHAMPION, register
 
 pytestmark = pytest.mark.slow
 
@@ -83,7 +83,7 @@ class Service:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
         self.log = store / "serve.log"
-        command = ["-m", "gtrans_core.cli.main", "serve", "part", "--store", str(store)]
+        command = ["-m", "gtrans.cli.main", "serve", "part", "--store", str(store)]
         command += ["--port", str(self.port), "--poll", "0.3", "--queue-size", "24"]
         environment = os.environ | {"PYTHONPATH": str(SOURCES), "OMP_NUM_THREADS": "1"}
         with self.log.open("wb") as log:
@@ -129,9 +129,9 @@ class Service:
 def registry(tmp_path_factory: pytest.TempPathFactory, tiny_config) -> Registry:
     import torch
 
+    from gtrans_core.features.weights import load_guide
     from gtrans_core.network.build import build_trans
     from gtrans_core.network.scorer import Scorer
-    from gtrans_core.weights import load_guide
 
     store = tmp_path_factory.mktemp("store")
     config = tiny_config("scoring.scene_share=0")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from gtrans_core.cache import INDEX_NAME, CacheReport, load_cache
 from gtrans_core.errors import DataError, StorageError
-from gtrans_core.shared_cache import build_shared_cache, fetch_cache
+from gtrans_core.features.cache import INDEX_NAME, CacheReport, load_cache
+from gtrans_core.features.shared import build_shared_cache, fetch_cache
 from gtrans_core.storage import Store, open_store
 
 

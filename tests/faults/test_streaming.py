@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks.speed.streaming import write_random_cache
-from gtrans_core.cache import load_cache
-from gtrans_core.checkpoint import newest_checkpoint
 from gtrans_core.errors import DataError
-from gtrans_core.features import Features, StreamedFeatures
+from gtrans_core.features.cache import load_cache
+from gtrans_core.features.reading import Features, StreamedFeatures
 from gtrans_core.network.agn import state_sha256
-from gtrans_core.trained_model import load_trained
-from gtrans_core.training import TrainingResult, train_trans
+from gtrans_core.training.checkpoint import newest_checkpoint
+from gtrans_core.training.loop import TrainingResult, train_trans
+from gtrans_core.training.trained_model import load_trained
 from tests.faults.tiny_run import TinyRun
 
 Damage = Callable[[Path], object]

@@ -14,17 +14,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gtrans_core.cache import load_cache
-from gtrans_core.checkpoint import newest_checkpoint
 from gtrans_core.config import GTransConfig
 from gtrans_core.errors import PreemptedError
+from gtrans_core.features.cache import load_cache
 from gtrans_core.network.agn import state_sha256
 from gtrans_core.progress import ENVIRONMENT_VARIABLE
 from gtrans_core.steps.cache_features import FeatureCacheRef
 from gtrans_core.tracking.journal import replay
 from gtrans_core.tracking.runs import open_run
-from gtrans_core.trained_model import load_trained
-from gtrans_core.training import TrainingResult, train_trans, training_key
+from gtrans_core.training.checkpoint import newest_checkpoint
+from gtrans_core.training.loop import TrainingResult, train_trans, training_key
+from gtrans_core.training.trained_model import load_trained
 
 STEPS = 100
 KILLS = 20
@@ -57,8 +57,8 @@ def journal(records: list[dict]) -> list[tuple[int, dict[str, float]]]:
 
 TRAIN = """
 import os
-from gtrans_core.cache import load_cache
-from gtrans_core.training import train_trans
+from gtrans_core.features.cache import load_cache
+from gtrans_core.training.loop import train_trans
 steps = os.open(report, os.O_WRONLY | os.O_APPEND)
 train_trans(
     load_cache(cache), spec, config, folder,

@@ -17,15 +17,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-import pipelines
-from gtrans_core.data.demo import generate_demo
+import gtrans.pipelines
+from gtrans.pipelines.embedded.local import STEPS
+from gtrans_core.data.sources.demo import generate_demo
 from gtrans_core.lineage import collect_lineage
-from pipelines.local import STEPS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 UID = 12345
-COMPILED = Path(pipelines.__file__).parent / "compiled" / "cluster-cpu"
+COMPILED = Path(gtrans.pipelines.__file__).parent / "compiled" / "cluster-cpu"
 SMALL = [
     "--set=image.size=64",
     "--set=training.epochs=1",

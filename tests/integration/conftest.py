@@ -16,12 +16,12 @@ import torch
 from PIL import Image
 
 from gtrans_core.config import GTransConfig
-from gtrans_core.detector import Detector
-from gtrans_core.detector_files import DetectorInfo
+from gtrans_core.detector.detector import Detector
+from gtrans_core.detector.files import DetectorInfo
+from gtrans_core.features.weights import load_guide
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.scene import fit_scene
 from gtrans_core.network.scorer import Scorer
-from gtrans_core.weights import load_guide
 from infra.stack.ports import free_port
 from infra.stack.postgresql import PostgreSQL, programs
 from infra.stack.service import StackError, start, stop

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-import pipelines
-from gtrans_core.detector import Detector
-from gtrans_core.detector_files import detector_digest
+import gtrans.pipelines
+from gtrans_core.detector.detector import Detector
+from gtrans_core.detector.files import detector_digest
 from gtrans_core.progress import ENVIRONMENT_VARIABLE
 from gtrans_core.tracking.client import TrackingSettings
-from gtrans_core.tracking.model import log_model
-from gtrans_core.tracking.registry import register
+from gtrans_core.tracking.registry.model import log_model
+from gtrans_core.tracking.registry.registry import register
 from gtrans_core.tracking.runs import open_run
 from gtrans_core.watch.record import Watched, record_all
 
-COMPILED = Path(pipelines.__file__).parent / "compiled" / "local" / "drift.yaml"
+COMPILED = Path(gtrans.pipelines.__file__).parent / "compiled" / "local" / "drift.yaml"
 HELD_OUT = tuple(1 + number / 100 for number in range(24))
 
 
@@ -59,7 +59,7 @@ def run_pipeline(store: Path, scratch: Path, **parameters: object) -> tuple[int,
     events = scratch / "events.jsonl"
     events.touch()
     worker = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.local_worker"],
+        [sys.executable, "-m", "gtrans.pipelines.embedded.local_worker"],
         env={
             **os.environ,
             ENVIRONMENT_VARIABLE: str(events),

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from gtrans_core.data.manifest import Manifest, Sample
-from gtrans_core.detector import Detector
+from gtrans_core.detector.detector import Detector
 from gtrans_core.tracking.client import TrackingSettings
 from gtrans_core.tracking.journal import replay
-from gtrans_core.tracking.model import log_model
-from gtrans_core.tracking.registry import fetch_model, register
+from gtrans_core.tracking.registry.model import log_model
+from gtrans_core.tracking.registry.registry import fetch_model, register
 from gtrans_core.tracking.runs import RunLogger, find_or_create_run, open_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("empty_folder")]

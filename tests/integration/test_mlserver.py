@@ -24,9 +24,9 @@ import pytest
 from PIL import Image
 
 import gtrans_core
-from gtrans_core.detector import Detector
-from gtrans_core.detector_files import detector_digest
-from gtrans_core.tracking.model import package
+from gtrans_core.detector.detector import Detector
+from gtrans_core.detector.files import detector_digest
+from gtrans_core.tracking.registry.model import package
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

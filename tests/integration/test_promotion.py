@@ -15,14 +15,14 @@ from uuid import uuid4
 
 import pytest
 
+from gtrans.pipelines.gates import load_gate
 from gtrans_core.errors import GateError, ModelError, SupersededError
 from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.tracking.client import TrackingSettings
-from gtrans_core.tracking.ledger import LEDGER_PREFIX
-from gtrans_core.tracking.promotion import promote, read_history, rollback
-from gtrans_core.tracking.registry import fetch_model, register
+from gtrans_core.tracking.promotion.ledger import LEDGER_PREFIX
+from gtrans_core.tracking.promotion.promotion import promote, read_history, rollback
+from gtrans_core.tracking.registry.registry import fetch_model, register
 from gtrans_core.tracking.runs import open_run
-from pipelines.gates import load_gate
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("empty_folder")]
 
@@ -163,9 +163,9 @@ PROMOTE = """
 import sys, time
 from gtrans_core.errors import GTransError
 from gtrans_core.tracking.client import connect
-from gtrans_core.tracking import championship
-from gtrans_core.tracking.promotion import promote
-from pipelines.gates import load_gate
+from gtrans_core.tracking.promotion import championship
+from gtrans_core.tracking.promotion.promotion import promote
+from gtrans.pipelines.gates import load_gate
 uri, category, *versions = sys.argv[1:]
 client, gate = connect(uri), load_gate()
 client.get_registered_model("gtrans-" + category)
@@ -226,7 +226,7 @@ def test_several_hosts_append_and_each_number_is_given_once(plant, processes, tm
     code = """
 import sys
 from gtrans_core.tracking.client import connect
-from gtrans_core.tracking.ledger import Move, append_move
+from gtrans_core.tracking.promotion.ledger import Move, append_move
 uri, category, version, who = sys.argv[1:]
 client = connect(uri)
 for number in range(10):
@@ -255,7 +255,7 @@ class TestCommands:
         return path
 
     def gtrans(self, *arguments: Any) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "gtrans_core.cli.main", *map(str, arguments)]
+        command = [sys.executable, "-m", "gtrans.cli.main", *map(str, arguments)]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "160"}
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 

@@ -14,10 +14,10 @@ import timm
 import torch
 from safetensors.torch import save
 
-from gtrans_core.cache import CachedFeatures, load_cache
 from gtrans_core.config import load_config
-from gtrans_core.data.demo import generate_demo
+from gtrans_core.data.sources.demo import generate_demo
 from gtrans_core.errors import StorageError, WeightsError
+from gtrans_core.features.cache import CachedFeatures, load_cache
 from gtrans_core.steps.cache_features import FeatureCacheRef, cache_features
 from gtrans_core.steps.ingest import ingest
 from gtrans_core.steps.settings import RunSettings
@@ -56,7 +56,7 @@ class Plant:
         knobs = [f"--set={override}" for override in self.overrides]
         source = ["--category", "weave", "--data", SOURCE]
         return subprocess.run(
-            [sys.executable, "-m", "gtrans_core.cli.main", "run", *source, *place, *knobs],
+            [sys.executable, "-m", "gtrans.cli.main", "run", *source, *place, *knobs],
             cwd=self.root,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             capture_output=True,
@@ -109,7 +109,9 @@ def test_everything_lives_on_s3(plant: Plant) -> None:
     here = load_cache(plant.root / "one" / "cache" / Path(index).parent.name)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gtrans_core.cache._compute_shard", None)  # nothing is computed again
+        patch.setattr(
+            "gtrans_core.features.cache._compute_shard", None
+        )  # nothing is computed again
         elsewhere = plant.cache_elsewhere()
     assert elsewhere.digests == here.digests
     assert all(torch.equal(a, b) for a, b in zip(elsewhere.maps, here.maps, strict=True))

@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 
 import gtrans_core
-from gtrans_core.detector import Detector
-from gtrans_core.tracking.model import REQUIREMENTS, package
+from gtrans_core.detector.detector import Detector
+from gtrans_core.tracking.registry.model import REQUIREMENTS, package
 from gtrans_core.trust.keys import PUBLIC_NAME, SigningKey, make_key_pair
 from gtrans_core.trust.signature import sign_folder
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from gtrans_core.data.demo import generate_demo
+from gtrans_core.data.sources.demo import generate_demo
 from infra.stack.ports import free_port
 from infra.stack.service import Service, StackError, answers, running, start, stop
 from infra.stack.stack import BUCKET, Stack, up
@@ -84,7 +84,7 @@ def plant(postgresql_installed, tmp_path_factory) -> Iterator[Plant]:
 class TestStack:
     def test_a_run_is_recorded_and_its_model_comes_back_through_the_server(self, plant: Plant):
         profile = ["--profile", plant.stack.folder / "profile.toml"]
-        run = ["gtrans_core.cli.main", "run", "--category=weave", "--data=data", *profile]
+        run = ["gtrans.cli.main", "run", "--category=weave", "--data=data", *profile]
         done = plant.run(*run, *SMALL, **plant.stack.client)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "gtrans-weave version 1" in done.stdout
@@ -100,7 +100,7 @@ class TestStack:
         assert {"MLmodel", "detector.json", "report.html"} <= kept
         image = plant.root / "data" / "weave" / "test" / "good" / "000.png"
         model = ["--model=models:/gtrans-weave@challenger", "--store=elsewhere"]
-        predict = ["gtrans_core.cli.main", "predict", image, *model, *profile]
+        predict = ["gtrans.cli.main", "predict", image, *model, *profile]
         scored = plant.run(*predict, **plant.stack.client)
         assert scored.returncode == 0, scored.stdout + scored.stderr
         assert "000.png" in scored.stdout

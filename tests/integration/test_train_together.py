@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from gtrans_core.checkpoint import newest_checkpoint
 from gtrans_core.config import GTransConfig
 from gtrans_core.errors import PreemptedError, TrainingError
 from gtrans_core.network.agn import state_sha256
-from gtrans_core.steps.train_together import train_together
+from gtrans_core.training.checkpoint import newest_checkpoint
+from gtrans_core.training.train_together import train_together
 
 pytestmark = pytest.mark.slow
 MEAN_GRADIENT = """
 import torch
 from torch import distributed, nn
-from gtrans_core.crew import Crew
+from gtrans_core.training.processes import Crew
 distributed.init_process_group("gloo")
 crew, cpu = Crew.of_this_process(), torch.device("cpu")
 torch.manual_seed(0)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from uuid import uuid4
 
-from gtrans_core.tracking.registry import RegisteredVersion, register
+from gtrans_core.tracking.registry.registry import RegisteredVersion, register
 from gtrans_core.tracking.runs import RunLogger
 
 

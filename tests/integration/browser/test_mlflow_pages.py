@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from gtrans_core.cli.main import app
+from gtrans.cli.main import app
 from gtrans_core.tracking.client import TrackingSettings
 from gtrans_core.tracking.runs import RunLogger, open_run
 

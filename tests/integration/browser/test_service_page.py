@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gtrans_core.detector import Detector
+from gtrans_core.detector.detector import Detector
 
 pytestmark = pytest.mark.slow
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def service(processes, detector_folder, tmp_path_factory) -> Iterator[str]:
     port = processes.free_port()
-    command = ["-m", "gtrans_core.cli.main", "serve", "--model", str(detector_folder)]
+    command = ["-m", "gtrans.cli.main", "serve", "--model", str(detector_folder)]
     url = f"http://127.0.0.1:{port}"
     folder = tmp_path_factory.mktemp("serve")
     with processes.server(*command, "--port", str(port), folder=folder, health=f"{url}/healthz"):

@@ -19,8 +19,8 @@ from gtrans_core.batch.images import ImageRef, find_images
 from gtrans_core.batch.parts import parts_folder
 from gtrans_core.batch.rows import COLUMNS, ScoringModel
 from gtrans_core.batch.run import BatchSummary, score_to_table
-from gtrans_core.detector import Detector
-from gtrans_core.detector_files import detector_digest
+from gtrans_core.detector.detector import Detector
+from gtrans_core.detector.files import detector_digest
 from gtrans_core.errors import ModelError, PreemptedError, StorageError
 from gtrans_core.storage import open_store
 

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from gtrans_core.cli.main import app
+from gtrans.cli.main import app
+from gtrans.pipelines.embedded import local
+from gtrans.pipelines.embedded.local import LocalRun, Outcome, StopRequested
+from gtrans.pipelines.graphs.compile import COMPILED_CATEGORY
 from gtrans_core.config import GTransConfig
-from gtrans_core.data.mvtec import CATEGORIES
+from gtrans_core.data.sources.mvtec import CATEGORIES
 from gtrans_core.errors import ConfigError, DataError, GTransError, StorageError
 from gtrans_core.evaluation.record import EvaluationRecord
-from pipelines import local
-from pipelines.compile import COMPILED_CATEGORY
-from pipelines.local import LocalRun, Outcome, StopRequested
 
 PIXEL_METRICS = ("pixel_auroc", "pixel_ap", "au_pro_30")
 

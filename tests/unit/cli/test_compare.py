@@ -9,7 +9,7 @@ from unittest.mock import MagicMock, patch
 import pytest
 from typer.testing import CliRunner, Result
 
-from gtrans_core.cli.main import app
+from gtrans.cli.main import app
 from gtrans_core.tracking.comparison import Comparison, Group, Trial
 
 COMPARE = "gtrans_core.tracking.comparison.compare"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from gtrans_core.cli.main import app
+from gtrans.cli.main import app
 from gtrans_core.config import GTransConfig, flatten, load_config
 
 

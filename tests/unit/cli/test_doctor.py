@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from gtrans_core.cli import doctor
-from gtrans_core.cli.doctor import Finding, findings, version_differences
-from gtrans_core.cli.main import app
+from gtrans.cli import doctor
+from gtrans.cli.doctor import Finding, findings, version_differences
+from gtrans.cli.main import app
 from gtrans_core.errors import WeightsError
 
 SUBJECTS = [
@@ -99,7 +99,7 @@ def test_weights_that_are_not_the_pinned_ones_are_told(
     def refuse(*_: Any, **__: Any) -> None:
         raise WeightsError("net.pth: sha256 00 is not the pinned one; reinstall the package")
 
-    monkeypatch.setattr("gtrans_core.weights.load_guide", refuse)
+    monkeypatch.setattr("gtrans_core.features.weights.load_guide", refuse)
     assert "not the pinned one" in check(tmp_path)["weights"].advice
 
 

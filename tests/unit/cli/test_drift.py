@@ -10,14 +10,14 @@ from unittest.mock import MagicMock, patch
 import pytest
 from typer.testing import CliRunner, Result
 
-from gtrans_core.cli import drift as cli
-from gtrans_core.cli.main import app
+from gtrans.cli import drift as cli
+from gtrans.cli.main import app
+from gtrans.pipelines.profiles import load_profile
 from gtrans_core.errors import DriftError
-from gtrans_core.tracking.registry import RegisteredVersion
+from gtrans_core.tracking.registry.registry import RegisteredVersion
 from gtrans_core.watch import drift as core
 from gtrans_core.watch.drift import judge
 from gtrans_core.watch.histogram import counts_of
-from pipelines.profiles import load_profile
 
 HELD_OUT = [1 + number / 100 for number in range(24)]
 

@@ -8,8 +8,8 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+from gtrans.cli.main import app, main
 from gtrans_core import __version__
-from gtrans_core.cli.main import app, main
 
 VERBS = (
     "run",
@@ -63,7 +63,7 @@ def test_a_user_error_is_one_line_and_its_own_exit_code(
 
 
 def test_help_imports_nothing_heavy():
-    code = "import sys, gtrans_core.cli.main; print(*sys.modules)"
+    code = "import sys, gtrans.cli.main; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
@@ -73,7 +73,7 @@ def test_help_imports_nothing_heavy():
 def test_help_loads_neither_markdown_nor_tracebacks():
     """typer imports both: a third of the time of ``gtrans --help``."""
     shown = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "gtrans_core.cli.main", "--help"],
+        [sys.executable, "-X", "importtime", "-m", "gtrans.cli.main", "--help"],
         capture_output=True,
         text=True,
         check=True,
@@ -81,7 +81,7 @@ def test_help_loads_neither_markdown_nor_tracebacks():
     assert "typer.rich_utils" in shown.stderr
     assert not re.search(r"markdown|pygments|rich\.traceback", shown.stderr)
     code = (
-        "import gtrans_core.cli.main as cli, sys; from typer.testing import CliRunner\n"
+        "import gtrans.cli.main as cli, sys; from typer.testing import CliRunner\n"
         "assert CliRunner().invoke(cli.app, ['--help']).exit_code == 0\n"
         "from rich.markdown import Markdown; from rich.traceback import Traceback\n"
         "Markdown('# title'); Traceback.from_exception(*[KeyError, KeyError(), None])"
@@ -91,7 +91,7 @@ def test_help_loads_neither_markdown_nor_tracebacks():
 
 def test_help_takes_less_than_half_a_second_of_cpu():
     """CPU time, the best of three; where a busy machine stretches it: beside typer alone."""
-    help_alone = [(cpu_seconds("-m", "gtrans_core.cli.main", "--help"), _typer()) for _ in range(3)]
+    help_alone = [(cpu_seconds("-m", "gtrans.cli.main", "--help"), _typer()) for _ in range(3)]
     seconds, beside = min(help_alone)
     assert seconds < 0.5 or seconds < 1.6 * beside
 

@@ -10,17 +10,19 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from gtrans_core.cli.main import app
+from gtrans.cli.main import app
 from gtrans_core.config import GTransConfig
-from gtrans_core.detector import Detector
-from gtrans_core.detector_files import DetectorInfo, detector_digest
+from gtrans_core.detector.detector import Detector
+from gtrans_core.detector.files import DetectorInfo, detector_digest
 from gtrans_core.errors import ConfigError, DataError, ModelError, StorageError
+from gtrans_core.features.weights import load_guide
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.scene import fit_scene
 from gtrans_core.network.scorer import Scorer
-from gtrans_core.tracking.registry import RegisteredVersion
+from gtrans_core.tracking.registry.registry import RegisteredVersion
 from gtrans_core.watch.record import read_counts
-from gtrans_core.weights import load_guide
+
+REGISTRY = "gtrans_core.tracking.registry"
 
 
 @pytest.fixture(scope="module")
@@ -94,10 +96,10 @@ def test_a_registered_model_is_fetched_from_the_profiles_registry(
 ):
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "mlflow.db").touch()
-    fetch = patch("gtrans_core.tracking.registry.fetch_model", autospec=True, return_value=detector)
+    fetch = patch(f"{REGISTRY}.registry.fetch_model", autospec=True, return_value=detector)
     connect = patch("gtrans_core.tracking.client.connect", autospec=True)
     version = RegisteredVersion("gtrans-part", 4, created=False)
-    find = patch("gtrans_core.tracking.versions.version_now", autospec=True, return_value=version)
+    find = patch(f"{REGISTRY}.versions.version_now", autospec=True, return_value=version)
     with fetch as fetched, connect as connected, find as found:
         uri = "models:/gtrans-part@challenger"
         place = ("--store", tmp_path / "s", "--heat-maps", tmp_path / "maps")
@@ -185,9 +187,17 @@ def test_a_registered_models_batch_is_counted_for_drift_unless_told_not_to(
     (tmp_path / "mlflow.db").touch()
     version = RegisteredVersion("gtrans-part", 4, created=False)
     with (
-        patch("gtrans_core.tracking.registry.fetch_model", autospec=True, return_value=detector),
+        patch(
+            f"{REGISTRY}.registry.fetch_model",
+            autospec=True,
+            return_value=detector,
+        ),
         patch("gtrans_core.tracking.client.connect", autospec=True),
-        patch("gtrans_core.tracking.versions.version_now", autospec=True, return_value=version),
+        patch(
+            f"{REGISTRY}.versions.version_now",
+            autospec=True,
+            return_value=version,
+        ),
     ):
         options = ("--model", "models:/gtrans-part/4", "--store", tmp_path)
         for name, more in (("a", ()), ("b", ("--no-watch",))):
@@ -208,7 +218,7 @@ def test_what_cannot_work_is_refused_before_the_model_is_loaded(images: list[Pat
         ((folder, "--heat-maps", folder / "maps"), ConfigError, "among the images"),
         ((tmp_path / "empty",), DataError, "holds no image"),
     ):
-        with patch("gtrans_core.detector.Detector.load", autospec=True) as load:
+        with patch("gtrans_core.detector.detector.Detector.load", autospec=True) as load:
             result = gtrans_predict(*arguments, "--model", tmp_path)
         assert isinstance(result.exception, error), result.output
         assert text in str(result.exception)

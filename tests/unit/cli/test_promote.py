@@ -11,18 +11,18 @@ from unittest.mock import MagicMock, patch
 import pytest
 from typer.testing import CliRunner, Result
 
-from gtrans_core.cli.main import app, main
+from gtrans.cli.main import app, main
+from gtrans.pipelines.gates import load_gate
 from gtrans_core.errors import ConfigError, GateError, ModelError, SupersededError, TrackingError
 from gtrans_core.evaluation.gate import Check, Verdict
-from gtrans_core.tracking.championship import Judgement
-from gtrans_core.tracking.ledger import Move, Recorded
-from gtrans_core.tracking.promotion import History, Outcome
-from gtrans_core.tracking.releases import Release
+from gtrans_core.tracking.promotion.championship import Judgement
+from gtrans_core.tracking.promotion.ledger import Move, Recorded
+from gtrans_core.tracking.promotion.promotion import History, Outcome
+from gtrans_core.tracking.promotion.releases import Release
 from gtrans_core.trust.policy import TrustPolicy
-from pipelines.gates import load_gate
 
-PROMOTION = "gtrans_core.tracking.promotion"
-RELEASE = "gtrans_core.tracking.releases.ensure_release"
+PROMOTION = "gtrans_core.tracking.promotion.promotion"
+RELEASE = "gtrans_core.tracking.promotion.releases.ensure_release"
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from gtrans_core.cli.main import app
+from gtrans.cli.main import app
 from gtrans_core.errors import ConfigError
-from gtrans_core.tracking.resolved import ResolvedModel
+from gtrans_core.tracking.registry.resolved import ResolvedModel
 
 IMAGE = "registry.example/gtrans:0.1.0"
 
@@ -24,7 +24,7 @@ def registry() -> Iterator[MagicMock]:
         return ResolvedModel(name, 3, "d" * 64, "s3://models/m-7")
 
     connect = patch("gtrans_core.tracking.client.connect_existing", autospec=True)
-    path = "gtrans_core.tracking.resolved.resolve_model"
+    path = "gtrans_core.tracking.registry.resolved.resolve_model"
     with connect, patch(path, autospec=True, side_effect=resolve) as resolved:
         yield resolved
 

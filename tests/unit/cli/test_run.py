@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from gtrans_core.cli.main import app
+from gtrans.cli.main import app
+from gtrans.pipelines.embedded import local
+from gtrans.pipelines.embedded.local import LocalRun, Outcome, StopRequested
+from gtrans.pipelines.gates import load_gate
+from gtrans.pipelines.graphs.compile import COMPILED_CATEGORIES, COMPILED_CATEGORY
 from gtrans_core.config import GTransConfig
 from gtrans_core.errors import ConfigError, GTransError, StorageError
-from pipelines import local
-from pipelines.compile import COMPILED_CATEGORIES, COMPILED_CATEGORY
-from pipelines.gates import load_gate
-from pipelines.local import LocalRun, Outcome, StopRequested
 
 GOOD_RESULTS: dict[str, dict[str, Any]] = {
     "ingest": {},

@@ -9,9 +9,9 @@ from unittest.mock import patch
 import pytest
 from typer.testing import CliRunner, Result
 
-from gtrans_core.cli.main import app
+from gtrans.cli.main import app
+from gtrans.serving.server import is_loopback
 from gtrans_core.errors import ConfigError, ModelError, TrackingError
-from gtrans_core.serving.server import is_loopback
 
 
 def gtrans(*arguments: str) -> Result:
@@ -26,7 +26,7 @@ def port() -> str:
 
 
 def refused(kind: type[Exception], *arguments: str) -> str:
-    with patch("gtrans_core.serving.server.serve", autospec=True) as served:
+    with patch("gtrans.serving.server.serve", autospec=True) as served:
         result = gtrans(*arguments)
     assert not served.called
     assert isinstance(result.exception, kind), result.output
@@ -78,10 +78,10 @@ def test_scores_are_kept_for_drift_unless_told_otherwise(
     tmp_path: Path, port: str, flag: str, counted: bool
 ):
     with (
-        patch("gtrans_core.serving.models.Models"),
-        patch("gtrans_core.serving.server.serve"),
-        patch("gtrans_core.serving.app.create_app") as create_app,
-        patch("gtrans_core.cli.serve._sources"),
+        patch("gtrans.serving.models.Models"),
+        patch("gtrans.serving.server.serve"),
+        patch("gtrans.serving.app.create_app") as create_app,
+        patch("gtrans.cli.serve._sources"),
     ):
         create_app.side_effect = lambda _models, _settings, record: record("nut", 1, "d" * 64, 0.5)
         result = gtrans("nut", flag, "--port", port, "--store", str(tmp_path))

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from gtrans_core.cli.main import app
+from gtrans.cli.main import app
+from gtrans.pipelines.cluster import kubeflow
+from gtrans.pipelines.cluster import submit as verbs
+from gtrans.pipelines.gates import load_gate
 from gtrans_core.config import GTransConfig
 from gtrans_core.errors import ConfigError, KubeflowError
-from pipelines import kubeflow
-from pipelines import submit as verbs
-from pipelines.gates import load_gate
 from tests.kfp_api import API, KfpApi, Refused, kfp_api
 
 

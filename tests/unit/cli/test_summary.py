@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gtrans_core.cli.summary import show_summary
-from pipelines.profiles import Profile
+from gtrans.cli.shared.summary import show_summary
+from gtrans.pipelines.profiles import Profile
 
 REPORT = Path("/a very long folder name/that must not be broken/into two lines/runs/1/report.html")
 RESULTS: dict[str, dict[str, Any]] = {

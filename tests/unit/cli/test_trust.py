@@ -8,9 +8,9 @@ from unittest.mock import patch
 import pytest
 from typer.testing import CliRunner, Result
 
-from gtrans_core.cli.main import app
+from gtrans.cli.main import app
 from gtrans_core.errors import ConfigError, StorageError
-from gtrans_core.tracking.releases import Release
+from gtrans_core.tracking.promotion.releases import Release
 from gtrans_core.trust.keys import SigningKey, make_key_pair
 
 CONNECT = "gtrans_core.tracking.client.connect_existing"
@@ -32,7 +32,10 @@ def test_keys_makes_a_pair_and_says_how_to_use_it(tmp_path: Path):
 def test_sign_hands_on_the_version_and_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     private, _ = make_key_pair(tmp_path / "keys")
     monkeypatch.setenv("GTRANS_SIGNING_KEY", str(private))
-    with patch(CONNECT) as connect, patch("gtrans_core.tracking.signing.sign_version") as signed:
+    with (
+        patch(CONNECT) as connect,
+        patch("gtrans_core.tracking.registry.signing.sign_version") as signed,
+    ):
         result = gtrans("sign", "bottle", "--version", "3")
     signed.assert_called_once_with(connect.return_value, "bottle", 3, SigningKey(private))
     assert result.output == "gtrans-bottle version 3 is signed\n"
@@ -51,7 +54,7 @@ def test_sign_refuses_a_key_that_is_not_the_profiles(
     _, others = make_key_pair(tmp_path / "others")
     monkeypatch.setenv("GTRANS_SIGNING_KEY", str(private))
     monkeypatch.setenv("GTRANS_PUBLIC_KEY", str(others))
-    with patch(CONNECT), patch("gtrans_core.tracking.signing.sign_version") as signed:
+    with patch(CONNECT), patch("gtrans_core.tracking.registry.signing.sign_version") as signed:
         result = gtrans("sign", "bottle", "--version", "3")
     assert isinstance(result.exception, ConfigError)
     signed.assert_not_called()
@@ -79,7 +82,7 @@ def test_release_says_what_was_verified(
             (destination / "model.sig").touch()
         return Release(2, "run1", "release/7", {})
 
-    with patch(CONNECT), patch("gtrans_core.tracking.releases.fetch_release", fetched):
+    with patch(CONNECT), patch("gtrans_core.tracking.promotion.releases.fetch_release", fetched):
         result = gtrans("release", "bottle", "--version", "2", "--out", str(out))
     assert result.exit_code == 0, result.output
     assert result.output.startswith(f"gtrans-bottle version 2: {out} (")

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from gtrans_core.config import ImageConfig
-from gtrans_core.data.demo_surface import good_surface, render
 from gtrans_core.data.images import decode_image, decode_view, preprocess_mask
+from gtrans_core.data.sources.demo_surface import good_surface, render
 from gtrans_core.errors import DataError
 
 RNG = np.random.default_rng(0)

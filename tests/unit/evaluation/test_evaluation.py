@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from gtrans_core.data.manifest import Sample
+from gtrans_core.drawing.gallery import draw_gallery
 from gtrans_core.evaluation.evaluation import (
     PIXEL_METRICS,
     Evaluation,
     defect_results,
     split_metrics,
 )
-from gtrans_core.evaluation.gallery import draw_gallery
 
 
 def evaluation(kinds: list[str], scores: list[float], masks: np.ndarray | None) -> Evaluation:

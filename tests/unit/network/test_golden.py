@@ -16,11 +16,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from gtrans_core.config import GTransConfig, load_config
+from gtrans_core.features.weights import load_guide
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.loss import guidance_loss
 from gtrans_core.network.score import distance_map, image_weight
 from gtrans_core.network.trans import Trans
-from gtrans_core.weights import load_guide
 
 VARIANTS = ["paper-resnet34", "paper-resnet18"]
 FOLDER = Path(__file__).parent / "golden"

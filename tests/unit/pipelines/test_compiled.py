@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import yaml
 
-from components.image import IMAGE
+from gtrans.components.image import IMAGE
+from gtrans.pipelines.embedded.local import STEPS
+from gtrans.pipelines.gates import load_gate
+from gtrans.pipelines.graphs.compile import COMPILED, PIPELINES, compile_all, compiled
+from gtrans.pipelines.profiles import known_profiles, load_profile
 from gtrans_core.config import GTransConfig
-from pipelines.compile import COMPILED, PIPELINES, compile_all, compiled
-from pipelines.gates import load_gate
-from pipelines.local import STEPS
-from pipelines.profiles import known_profiles, load_profile
 
 RUN = {"run_key", "category", "store", "tracking_uri", "experiment"}
 PLACEMENT = {

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from gtrans.pipelines import gates
+from gtrans.pipelines.gates import load_gate
 from gtrans_core.errors import ConfigError
-from pipelines import gates
-from pipelines.gates import load_gate
 
 
 @pytest.fixture

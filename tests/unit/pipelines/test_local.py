@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.local import (
+from gtrans.pipelines.embedded.local import (
     CRASHED,
     STEPS,
     LocalRun,
@@ -121,7 +121,7 @@ def test_a_step_that_crashes_ends_as_any_python_does(compiled: Path, tmp_path: P
 def test_the_worker_leaves_kubeflows_client_out():
     """It imports all of kubernetes, which took two seconds of each run."""
     code = (
-        "import os, sys, pipelines.local_worker as worker\n"
+        "import os, sys, gtrans.pipelines.embedded.local_worker as worker\n"
         "worker._import_kfp_without_its_client()\n"
         "from kfp import components, dsl, local\n"
         "assert dsl.pipeline\n"
@@ -182,7 +182,7 @@ def test_a_signal_ends_every_process_of_the_run(
 def test_the_run_ends_when_the_process_that_started_it_is_killed(compiled: Path, tmp_path: Path):
     pid_file = tmp_path / "pid"
     code = (
-        "from pathlib import Path; from pipelines.local import *;"
+        "from pathlib import Path; from gtrans.pipelines.embedded.local import *;"
         f"execute(LocalRun(Path({str(compiled)!r}), {{'behaviour': 'hang'}},"
         f" Path({str(tmp_path / 'key')!r})), print)"
     )

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from gtrans.pipelines.profiles import load_profile
 from gtrans_core.errors import ConfigError
 from gtrans_core.trust.policy import TrustPolicy
-from pipelines.profiles import load_profile
 
 
 def write(folder: Path, text: str) -> str:

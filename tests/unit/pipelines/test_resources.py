@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 import yaml
 
-from components.image import IMAGE
+from gtrans.components.image import IMAGE
+from gtrans.pipelines.cluster_profile import STEPS
+from gtrans.pipelines.gates import load_gate
+from gtrans.pipelines.graphs import parameters
+from gtrans.pipelines.graphs.compile import compiled
+from gtrans.pipelines.graphs.resources import SCRATCH, SHARED_MEMORY
+from gtrans.pipelines.profiles import Profile, load_profile
 from gtrans_core.config import GTransConfig, load_config
 from gtrans_core.errors import ConfigError
-from pipelines import parameters
-from pipelines.cluster import STEPS
-from pipelines.compile import compiled
-from pipelines.gates import load_gate
-from pipelines.profiles import Profile, load_profile
-from pipelines.resources import SCRATCH, SHARED_MEMORY
 
 CPU, GPU = "cluster-cpu", "cluster-gpu"
 ACCELERATED = {"train"}

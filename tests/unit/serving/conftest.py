@@ -12,15 +12,15 @@ import torch
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from gtrans.serving.app import create_app
+from gtrans.serving.models import Models, ServedModel
+from gtrans.serving.settings import ServeSettings
 from gtrans_core.config import GTransConfig
-from gtrans_core.detector import Detector
-from gtrans_core.detector_files import DetectorInfo
+from gtrans_core.detector.detector import Detector
+from gtrans_core.detector.files import DetectorInfo
+from gtrans_core.features.weights import load_guide
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.scorer import Scorer
-from gtrans_core.serving.app import create_app
-from gtrans_core.serving.models import Models, ServedModel
-from gtrans_core.serving.settings import ServeSettings
-from gtrans_core.weights import load_guide
 
 CONFIG = GTransConfig.model_validate(
     {

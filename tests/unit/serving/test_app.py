@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from PIL import Image
 
-from gtrans_core.serving.models import ServedModel
+from gtrans.serving.models import ServedModel
 
 PNG = {"Content-Type": "image/png"}
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gtrans_core.errors import ConfigError
-from gtrans_core.serving.manifests import (
+from gtrans.serving.manifests import (
     ServiceAsked,
     deployment,
     inference_service,
     kubernetes_name,
     storage_uri,
 )
-from gtrans_core.tracking.resolved import ResolvedModel
+from gtrans_core.errors import ConfigError
+from gtrans_core.tracking.registry.resolved import ResolvedModel
 from gtrans_core.trust.keys import make_key_pair
 from gtrans_core.trust.policy import TrustPolicy
 
@@ -49,7 +49,7 @@ class TestDeployment:
         assert {"name": "HOME", "value": "/tmp"} in container["env"]  # noqa: S108
 
     def test_the_profile_is_one(self, objects, tmp_path):
-        from pipelines.profiles import load_profile
+        from gtrans.pipelines.profiles import load_profile
 
         file = tmp_path / "profile.toml"
         file.write_text(objects["ConfigMap"]["data"]["profile.toml"])
@@ -58,7 +58,7 @@ class TestDeployment:
     def test_the_arguments_are_ones_that_serve_knows(self, objects):
         from typer.main import get_command
 
-        from gtrans_core.cli.main import app
+        from gtrans.cli.main import app
 
         [container] = objects["Deployment"]["spec"]["template"]["spec"]["containers"]
         command = get_command(app).commands["serve"]
@@ -115,7 +115,7 @@ class TestTrust:
         return make_key_pair(tmp_path / "keys")[1]
 
     def test_pods_of_the_deployment_verify_with_the_public_key(self, key, tmp_path):
-        from pipelines.profiles import load_profile
+        from gtrans.pipelines.profiles import load_profile
 
         asked = ServiceAsked(("bottle",), IMAGE, "https://mlflow.example", TrustPolicy(key))
         config_map, *_ = yaml.safe_load_all(deployment(asked))
@@ -176,7 +176,7 @@ class TestInferenceService:
         check_quantities(model["resources"])
 
     def test_the_digest_is_the_one_that_the_model_checks(self):
-        from gtrans_core.tracking.served_model import EXPECTED_DIGEST
+        from gtrans_core.tracking.registry.served_model import EXPECTED_DIGEST
 
         assert EXPECTED_DIGEST in inference_service(
             "metal_nut", MODEL, IMAGE, ANYBODY, "s3://models"

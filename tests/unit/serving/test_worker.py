@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from gtrans_core.detector import Detector, Prediction
-from gtrans_core.engine import OnnxEngine, export_onnx
+from gtrans.serving.models import ServedModel
+from gtrans.serving.worker import EncodedImage, QueueFullError, Worker
+from gtrans_core.detector.detector import Detector, Prediction
+from gtrans_core.detector.onnx import OnnxEngine, export_onnx
 from gtrans_core.errors import DataError
-from gtrans_core.serving.models import ServedModel
-from gtrans_core.serving.worker import EncodedImage, QueueFullError, Worker
 
 
 class Gate:

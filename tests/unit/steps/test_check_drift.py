@@ -10,11 +10,11 @@ from unittest.mock import MagicMock, patch
 
 import pytest
 
-from gtrans_core.detector_files import detector_digest, read_info
+from gtrans_core.detector.files import detector_digest, read_info
 from gtrans_core.errors import ConfigError, DriftError, ModelError
 from gtrans_core.steps.check_drift import check_drift, first_day, judge_version
 from gtrans_core.steps.settings import RunSettings
-from gtrans_core.tracking.registry import RegisteredVersion
+from gtrans_core.tracking.registry.registry import RegisteredVersion
 from gtrans_core.watch.record import Watched, record_all
 
 TODAY = date(2026, 1, 31)
@@ -59,7 +59,9 @@ def registry(tiny_detector: Path) -> Iterator[MagicMock]:
         patch(f"{STEP}.connect_existing", autospec=True),
         patch(f"{STEP}.fetch_model", autospec=True, side_effect=fetch) as fetched,
         patch(f"{STEP}.version_now", autospec=True, side_effect=find),
-        patch("gtrans_core.tracking.versions.version_now", autospec=True, side_effect=find),
+        patch(
+            "gtrans_core.tracking.registry.versions.version_now", autospec=True, side_effect=find
+        ),
     ):
         yield fetched
 

@@ -6,15 +6,15 @@ import math
 
 import pytest
 
+from gtrans.pipelines.gates import load_gate
 from gtrans_core.errors import ConfigError
 from gtrans_core.evaluation.evaluation import DefectResult
 from gtrans_core.evaluation.gate import Check, Verdict
 from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.steps.register import _in_words, _version_tags, register
 from gtrans_core.steps.settings import RunSettings
-from gtrans_core.tracking.championship import Judgement, evidence_of
+from gtrans_core.tracking.promotion.championship import Judgement, evidence_of
 from gtrans_core.tracking.runs import prefixed
-from pipelines.gates import load_gate
 
 RECORD = EvaluationRecord(
     category="bottle",

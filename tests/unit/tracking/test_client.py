@@ -22,7 +22,7 @@ def test_tracking_modules_are_light_to_import():
     code = (
         "import sys, gtrans_core.lineage\n"
         "import gtrans_core.tracking.runs, gtrans_core.tracking.journal\n"
-        "import gtrans_core.tracking.registry, gtrans_core.tracking.model\n"
+        "import gtrans_core.tracking.registry.registry, gtrans_core.tracking.registry.model\n"
         "import gtrans_core.steps.register\n"
         "assert not {'mlflow', 'torch', 'pandas', 'boto3'} & set(sys.modules)\n"
     )

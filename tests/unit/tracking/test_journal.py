@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gtrans_core.errors import TrackingError
-from gtrans_core.history import History
 from gtrans_core.tracking.journal import JournalFlusher, _Sender, replay
 from gtrans_core.tracking.runs import RunLogger
+from gtrans_core.training.journal import History
 
 START_MS = 1_700_000_000_000
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from gtrans_core.detector.thresholds import conformal_threshold
 from gtrans_core.errors import ConfigError
-from gtrans_core.evaluation.thresholds import conformal_threshold
 from gtrans_core.watch.drift import MINIMUM_HELD_OUT, MINIMUM_IMAGES, judge
 from gtrans_core.watch.histogram import Counts, counts_of
 

@@ -1,0 +1,201 @@
+"""``gtrans doctor``: is this installation whole, and if not, what to do about it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gtrans_core.errors import GTransError
+
+PROBLEM = 11
+"""Exit code when at least one check failed."""
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_REQUIRED = ("torch", "torchvision", "timm", "kfp", "mlflow")
+_EXTRAS = {"elpv_dataset": "elpv: real solar cells for --data elpv"}
+# What importing a package raises when it, or a library under it, is missing or does not fit.
+_BROKEN_INSTALLATION = (ImportError, RuntimeError, OSError, AttributeError)
+_GIBIBYTE = 2**30
+_NEEDED_GIBIBYTES = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check saw; ``advice`` is empty when all is well."""
+
+    subject: str
+    text: str
+    advice: str = ""
+
+
+def doctor(
+    profile: Annotated[
+        str, typer.Option("--profile", metavar="NAME|FILE", help="Where runs would be kept.")
+    ] = "local",
+    store: Annotated[
+        str | None,
+        typer.Option(
+            "--store",
+            metavar="DIR",
+            envvar="GTRANS_STORE",
+            help="Folder to check; default: the profile's.",
+        ),
+    ] = None,
+) -> None:
+    """Check the installation and say in plain words what is wrong.
+
+    Ends with code 0 when all is well, and with 11 when something needs mending.
+    """
+    from rich.console import Console
+
+    console = Console()
+    problems = 0
+    for finding in findings(profile, store):
+        mark = "[red]problem[/]" if finding.advice else "[green]ok[/]     "
+        console.print(mark, finding.subject.ljust(12), end=" ")
+        console.print(finding.text, markup=False, highlight=False, soft_wrap=True)
+        if finding.advice:
+            console.print(f"        -> {finding.advice}", markup=False, soft_wrap=True)
+            problems += 1
+    if problems:
+        raise typer.Exit(PROBLEM)
+
+
+def findings(profile: str, store: str | None) -> Iterator[Finding]:
+    """Run every check, one after the other; a check that fails stops none of the others."""
+    checks: list[tuple[str, Callable[[], Finding]]] = [
+        ("python", _python),
+        *((name, partial(_import, name)) for name in _REQUIRED),
+        ("versions", _versions),
+        ("weights", _weights),
+        ("store", partial(_store, profile, store)),
+        ("machine", _machine),
+        *((name, partial(_extra, name, text)) for name, text in _EXTRAS.items()),
+    ]
+    for subject, check in checks:
+        try:
+            yield check()
+        except GTransError as error:
+            yield Finding(subject, "failed", str(error))
+        except _BROKEN_INSTALLATION as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            yield Finding(subject, reason, _installation_advice(reason))
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    fits = (3, 11) <= sys.version_info[:2] <= (3, 12)
+    return Finding("python", version, "" if fits else "use Python 3.11 or 3.12")
+
+
+def _import(name: str) -> Finding:
+    from importlib import metadata  # on use: it slows the start of every other verb
+
+    importlib.import_module(name)
+    return Finding(name, metadata.version(name))
+
+
+def _installation_advice(reason: str) -> str:
+    if "torchvision::nms" in reason:
+        return (
+            "torch and torchvision are of different builds (a CPU-only torch beside a CUDA "
+            "torchvision, or the reverse); run `make setup`, which installs both from the lock"
+        )
+    return "run `make setup`, which installs what the lock says"
+
+
+def _versions() -> Finding:
+    lock = _CHECKOUT / "requirements.lock"
+    if not lock.is_file():
+        return Finding("versions", "no requirements.lock beside the package: not compared")
+    different = list(version_differences(lock.read_text(encoding="utf-8")))
+    if different:
+        return Finding("versions", ", ".join(different), "run `make setup`")
+    return Finding("versions", "every installed package is at its locked version")
+
+
+def version_differences(lock: str) -> Iterator[str]:
+    """``name installed (lock: locked)`` for each package that is not what the lock says."""
+    from importlib import metadata
+
+    locked: dict[str, list[str]] = {}
+    for name, version in re.findall(r"^([\w.-]+)==([^\s;\\]+)", lock, flags=re.MULTILINE):
+        locked.setdefault(name, []).append(version)
+    for name, versions in locked.items():
+        try:
+            installed = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            # An extra, or a package of another platform; what is required is imported above.
+            continue
+        if installed not in versions:
+            yield f"{name} {installed} (lock: {' or '.join(versions)})"
+
+
+def _weights() -> Finding:
+    from gtrans_core.config import AgnConfig
+    from gtrans_core.features.weights import load_guide
+
+    config = AgnConfig()
+    guide = load_guide(config, downloads=Path())
+    origin = f"{config.backbone} from {config.weights}"
+    return Finding("weights", f"{origin}, sha256 {guide.weights_sha256}")
+
+
+def _store(profile: str, store: str | None) -> Finding:
+    from gtrans.pipelines.profiles import load_profile
+    from gtrans_core.storage import require_writable
+
+    folder = Path(load_profile(profile, store=store).store)
+    require_writable(folder)
+    _try_sqlite(folder)
+    free = shutil.disk_usage(folder).free / _GIBIBYTE
+    advice = (
+        f"free some space: a run needs about {_NEEDED_GIBIBYTES} GiB"
+        if free < _NEEDED_GIBIBYTES
+        else ""
+    )
+    return Finding("store", f"{folder}, writable, {free:.1f} GiB free", advice)
+
+
+def _try_sqlite(folder: Path) -> None:
+    """Some network folders hold files but not databases (no locks)."""
+    import sqlite3
+
+    from gtrans_core.errors import StorageError
+
+    probe = folder / f".doctor-{os.getpid()}.db"
+    try:
+        with closing(sqlite3.connect(probe)) as database:
+            database.execute("CREATE TABLE probe (id INTEGER)")
+            database.commit()
+    except sqlite3.Error as error:
+        raise StorageError(
+            f"{folder}: SQLite cannot write here ({error}); choose a folder on a local disk "
+            "with --store"
+        ) from None
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _machine() -> Finding:
+    import torch
+
+    cores = len(os.sched_getaffinity(0))
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return Finding("machine", f"{cores} cores, {gpu}")
+
+
+def _extra(name: str, text: str) -> Finding:
+    present = importlib.util.find_spec(name) is not None
+    return Finding("extra", f"{text}: {'installed' if present else 'not installed (optional)'}")

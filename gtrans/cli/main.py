@@ -1,0 +1,93 @@
+"""The ``gtrans`` command: what it can do, and how it ends on an error."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from gtrans.cli.bench import bench
+from gtrans.cli.compare import compare
+from gtrans.cli.compile import compile_pipelines
+from gtrans.cli.config import show_config
+from gtrans.cli.doctor import doctor
+from gtrans.cli.drift import drift
+from gtrans.cli.predict import predict
+from gtrans.cli.promote import history, promote, rollback
+from gtrans.cli.register import register
+from gtrans.cli.release import release
+from gtrans.cli.resolve import resolve
+from gtrans.cli.run import run
+from gtrans.cli.runs import runs
+from gtrans.cli.schedule import schedule
+from gtrans.cli.serve import serve
+from gtrans.cli.shared.light_help import LightGroup
+from gtrans.cli.stop import stop
+from gtrans.cli.submit import submit
+from gtrans.cli.trust import keys, sign
+from gtrans_core import __version__
+from gtrans_core.errors import GTransError
+
+app = typer.Typer(
+    name="gtrans",
+    cls=LightGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run)
+app.command("submit")(submit)
+app.command("runs")(runs)
+app.command("stop")(stop)
+app.command("schedule")(schedule)
+app.command("predict")(predict)
+app.command("drift")(drift)
+app.command("register")(register)
+app.command("compare")(compare)
+app.command("promote")(promote)
+app.command("rollback")(rollback)
+app.command("history")(history)
+app.command("release")(release)
+app.command("keys")(keys)
+app.command("sign")(sign)
+app.command("serve")(serve)
+app.command("resolve")(resolve)
+app.command("bench")(bench)
+app.command("config")(show_config)
+app.command("compile")(compile_pipelines)
+app.command("doctor")(doctor)
+
+
+def main() -> None:
+    """Entry point: an error that the user can mend is one line and its own exit code."""
+    try:
+        app()
+    except GTransError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"gtrans {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Visual anomaly detection for factories: learn from good parts, find the bad ones.
+
+    [bold]gtrans run --category demo[/] takes the built-in demo through the whole pipeline.
+    """
+
+
+if __name__ == "__main__":
+    main()

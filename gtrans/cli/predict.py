@@ -1,0 +1,121 @@
+"""``gtrans predict``: score images with a detector, a few or a million."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gtrans.cli.shared.options import ProfileName, Store
+from gtrans_core.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:
+    from gtrans.pipelines.profiles import Profile
+    from gtrans_core.batch.rows import ScoringModel
+    from gtrans_core.detector.detector import Detector
+
+_REGISTRY_SCHEME = "models:/"
+
+
+def predict(
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE|DIR|s3://...",
+            help="PNG, JPEG, BMP, TIFF or WebP files, or where to look for them.",
+        ),
+    ],
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="models:/gtrans-NAME@ALIAS|FOLDER",
+            help="A registered model, or a detector's folder.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="FILE.parquet", help="Write a table instead of printing one."
+        ),
+    ] = None,
+    heat_maps: Annotated[
+        Path | None,
+        typer.Option("--heat-maps", metavar="DIR", help="Draw a heat map of each image there."),
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch/--no-watch", help="Keep the scores for gtrans drift.")
+    ] = True,
+    profile: ProfileName = "local",
+    store: Store = None,
+) -> None:
+    """Score images; one whose score is above the detector's threshold is flagged.
+
+    With --out, an interrupted command goes on where it was when it is given again. Ends with code
+    4 if an image could not be scored (the others are), and with 75 when it was stopped.
+    """
+    from gtrans.cli.shared.prediction import print_scores, write_table
+    from gtrans.pipelines.profiles import load_profile
+    from gtrans_core.batch.images import find_images
+    from gtrans_core.batch.parts import refuse_existing
+    from gtrans_core.watch.record import WATCH_FOLDER
+
+    if out is not None:
+        _check_name(out)
+        refuse_existing(out)
+    found = find_images(images)
+    if heat_maps is not None:
+        _refuse_drawing_among(images, heat_maps)
+    place = load_profile(profile, store=store)
+    detector, facts = _load(model, place)
+    watched = Path(place.store) / WATCH_FOLDER if watch else None
+    if out is None:
+        print_scores(detector, facts, found, heat_maps, watched)
+    else:
+        write_table(detector, facts, found, out, heat_maps, watched)
+
+
+def _check_name(out: Path) -> None:
+    if out.suffix != ".parquet":
+        raise ConfigError(
+            f"--out {out}: expected the name of a .parquet file; --heat-maps takes a folder"
+        )
+
+
+def _refuse_drawing_among(images: Sequence[str], heat_maps: Path) -> None:
+    """Else the next run would take the drawings for images."""
+    for folder in (Path(argument) for argument in images):
+        if folder.is_dir() and heat_maps.resolve().is_relative_to(folder.resolve()):
+            raise ConfigError(f"--heat-maps {heat_maps}: lies in {folder}, among the images")
+
+
+def _load(model: str, place: Profile) -> tuple[Detector, ScoringModel]:
+    """The detector, and which one it is."""
+    if not model.startswith(_REGISTRY_SCHEME):
+        return _read(Path(model), None)
+    from gtrans_core.tracking.client import connect, has_record
+    from gtrans_core.tracking.registry.registry import fetch_model
+    from gtrans_core.tracking.registry.versions import version_now
+
+    uri = place.tracking_uri
+    if not has_record(uri):
+        raise ModelError(f"{model}: no registry at {uri}; name the run's folder with --store")
+    client = connect(uri)
+    version = version_now(client, model)
+    with tempfile.TemporaryDirectory() as folder:
+        detector = fetch_model(client, version.uri, Path(folder), place.trust)
+        return _read(detector, version.version)
+
+
+def _read(folder: Path, version: int | None) -> tuple[Detector, ScoringModel]:
+    from gtrans_core.batch.rows import ScoringModel
+    from gtrans_core.detector.detector import Detector
+    from gtrans_core.detector.files import detector_digest
+
+    detector = Detector.load(folder)
+    info = detector.info
+    return detector, ScoringModel(info.category, version, detector_digest(folder), info.threshold)

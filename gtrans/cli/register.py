@@ -1,0 +1,47 @@
+"""``gtrans register``: the last step of a run, made up for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gtrans.cli.shared.options import Experiment, GateFile, ProfileName, Store
+
+
+def register(
+    source: Annotated[
+        Path,
+        typer.Option(
+            "--from",
+            metavar="DIR",
+            help="What step evaluate left behind: a folder with detector/ and evaluation/.",
+        ),
+    ],
+    gate: GateFile = None,
+    profile: ProfileName = "local",
+    store: Store = None,
+    experiment: Experiment = None,
+) -> None:
+    """Register a detector that was trained and evaluated while MLflow could not be reached.
+
+    It goes into the MLflow run of its pipeline run. Run again, it changes nothing more: the same
+    detector never makes a second version.
+    """
+    from gtrans.pipelines.gates import load_gate
+    from gtrans.pipelines.profiles import load_profile
+    from gtrans_core.evaluation.record import EvaluationRecord
+    from gtrans_core.steps.register import register as step
+    from gtrans_core.steps.settings import RunSettings
+    from gtrans_core.trust.keys import SigningKey
+
+    place = load_profile(profile, store=store, experiment=experiment)
+    place.trust.require_key(SigningKey.from_environment())
+    detector, evaluation = source / "detector", source / "evaluation"
+    record = EvaluationRecord.read(evaluation)
+    settings = RunSettings(
+        record.run_key, record.category, place.store, place.tracking_uri, place.experiment
+    )
+    thresholds = load_gate(record.category, gate)
+    step(settings, thresholds.to_json(), place.trust.unsigned_now, detector, evaluation)

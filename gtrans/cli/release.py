@@ -1,0 +1,39 @@
+"""``gtrans release``: the release folder of a promotion, fetched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gtrans.cli.shared.options import Category, ProfileName, Store
+
+
+def release(
+    category: Category,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="NEW-DIR", help="Folder to make and fill.")
+    ],
+    version: Annotated[
+        int | None, typer.Option("--version", min=1, help="Which one; default: the champion.")
+    ] = None,
+    profile: ProfileName = "local",
+    store: Store = None,
+) -> None:
+    """Fetch the release folder of a promotion: model card, lineage, SBOM, approval, report."""
+    from gtrans.pipelines.profiles import load_profile
+    from gtrans_core.tracking.client import connect_existing
+    from gtrans_core.tracking.promotion.releases import fetch_release
+    from gtrans_core.trust.signature import SIGNATURE_NAME
+
+    place = load_profile(profile, store=store)
+    client = connect_existing(place.tracking_uri)
+    found = fetch_release(client, category, version, out, place.trust)
+    if not (out / SIGNATURE_NAME).is_file():
+        state = "its digests are those of the ledger; it is not signed"
+    elif place.trust.public_key is None:
+        state = "its digests are those of the ledger; signed, but no public key is named to verify"
+    else:
+        state = "digests and signature verified"
+    typer.echo(f"gtrans-{category} version {found.version}: {out} ({state})")

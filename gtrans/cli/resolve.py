@@ -1,0 +1,104 @@
+"""``gtrans resolve``: what an alias stands for now, also as Kubernetes objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gtrans.cli.shared.options import ProfileName, Store
+from gtrans_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gtrans_core.tracking.registry.resolved import ResolvedModel
+
+_CHAMPION = "champion"
+
+
+def resolve(
+    models: Annotated[
+        list[str], typer.Argument(metavar="CATEGORY[@ALIAS]...", help="Alias: champion.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    kserve: Annotated[
+        bool, typer.Option("--kserve", help="Print KServe InferenceServices (YAML).")
+    ] = False,
+    deployment: Annotated[
+        bool, typer.Option("--deployment", help="Print a Deployment of gtrans serve (YAML).")
+    ] = False,
+    image: Annotated[
+        str, typer.Option("--image", metavar="NAME@sha256:...", help="Image of those pods.")
+    ] = "",
+    artifact_root: Annotated[
+        str,
+        typer.Option(
+            "--artifact-root",
+            metavar="s3://...",
+            help="Where the MLflow server keeps artifacts that it hands out itself (for KServe).",
+        ),
+    ] = "",
+    profile: ProfileName = "local",
+    store: Store = None,
+) -> None:
+    """Say which version, digest and files a category's champion (or another alias) is."""
+    if as_json + kserve + deployment > 1:
+        raise ConfigError("--json, --kserve and --deployment exclude each other")
+    if (kserve or deployment) and not image:
+        raise ConfigError("--image is missing: name the image that the pods run")
+    named = [_named(text) for text in models]
+    if deployment and any(alias != _CHAMPION for _, alias in named):
+        raise ConfigError("gtrans serve serves champions only; leave the alias out")
+    from gtrans.pipelines.profiles import load_profile
+    from gtrans_core.tracking.client import connect_existing
+    from gtrans_core.tracking.registry.resolved import resolve_model
+
+    place = load_profile(profile, store=store)
+    client = connect_existing(place.tracking_uri)
+    found = {
+        category: resolve_model(client, f"models:/gtrans-{category}@{alias}")
+        for category, alias in named
+    }
+    if deployment:
+        from gtrans.serving.manifests import ServiceAsked
+        from gtrans.serving.manifests import deployment as rendered
+
+        text = rendered(ServiceAsked(tuple(found), image, place.tracking_uri, place.trust))
+    elif kserve:
+        from gtrans.serving.manifests import inference_service
+
+        services = [
+            inference_service(category, model, image, place.trust, artifact_root)
+            for category, model in found.items()
+        ]
+        text = "---\n".join(services)
+    else:
+        text = _as_json(list(found.values())) if as_json else _as_text(list(found.values()))
+    typer.echo(text, nl=not text.endswith("\n"))
+
+
+def _named(text: str) -> tuple[str, str]:
+    """Category and alias."""
+    category, separator, alias = text.partition("@")
+    if not category or (separator and not alias):
+        raise ConfigError(f"'{text}': expected CATEGORY or CATEGORY@ALIAS, such as bottle@champion")
+    return category, alias or _CHAMPION
+
+
+def _as_json(models: Sequence[ResolvedModel]) -> str:
+    import json
+    from dataclasses import asdict
+
+    return json.dumps([{"uri": model.uri, **asdict(model)} for model in models], indent=1)
+
+
+def _as_text(models: Sequence[ResolvedModel]) -> str:
+    blocks = [
+        f"model    {model.name}\n"
+        f"version  {model.version}\n"
+        f"uri      {model.uri}\n"
+        f"digest   {model.digest or 'not recorded'}\n"
+        f"source   {model.source}"
+        for model in models
+    ]
+    return "\n\n".join(blocks)

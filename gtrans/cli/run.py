@@ -1,0 +1,61 @@
+"""``gtrans run``: categories through the whole pipeline on this machine."""
+
+from __future__ import annotations
+
+import typer
+
+from gtrans.cli.shared.options import (
+    Categories,
+    ConfigFile,
+    Data,
+    Experiment,
+    GateFile,
+    MoreCategories,
+    Overrides,
+    ProfileName,
+    Store,
+    Verbose,
+    place_options,
+)
+
+
+def run(
+    category: Categories,
+    more: MoreCategories = None,
+    data: Data = "",
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    gate: GateFile = None,
+    profile: ProfileName = "local",
+    store: Store = None,
+    experiment: Experiment = None,
+    verbose: Verbose = False,
+) -> None:
+    """Train, evaluate and register a detector for each category.
+
+    Runs the compiled pipeline: ingest, cache_features, train, evaluate, register. With several
+    categories, one that fails leaves the others to finish.
+    """
+    from gtrans.cli.shared.category_list import chosen_categories
+    from gtrans.cli.shared.category_run import explain_failure, run_categories, run_category
+    from gtrans.cli.shared.summary import show_ranking, show_summary
+    from gtrans.pipelines.gates import load_gate
+    from gtrans.pipelines.profiles import load_profile
+    from gtrans_core.config import load_config
+
+    place = load_profile(profile, store=store, experiment=experiment)
+    names, source = chosen_categories([*category, *(more or ())], data)
+    settings = load_config(config, overrides or ())
+    gates = {name: load_gate(name, gate) for name in names}
+    same_place = place_options(profile, place.store if store else None)
+    if len(names) > 1:
+        several = run_categories(place, gates, source, settings, verbose=verbose)
+        show_ranking(several, place, same_place)
+        if several.summary.exit_code:
+            raise typer.Exit(several.summary.exit_code)
+        return
+    finished = run_category(place, names[0], source, settings, gates[names[0]], verbose=verbose)
+    if finished.outcome.exit_code:
+        explain_failure(finished, profile)
+        raise typer.Exit(finished.outcome.exit_code)
+    show_summary(finished.outcome.results, names[0], finished.report, place, same_place)

@@ -1,0 +1,53 @@
+"""``gtrans runs``: what runs on a Kubeflow cluster, and what is to run again and again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gtrans.cli.shared.options import Host, Namespace, ProfileName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+def runs(
+    host: Host = "",
+    namespace: Namespace = "",
+    profile: ProfileName = "cluster-cpu",
+    last: Annotated[int, typer.Option("--last", min=1, max=200, help="How many.")] = 20,
+    schedules: Annotated[
+        bool, typer.Option("--schedules", help="What is scheduled, instead of runs.")
+    ] = False,
+) -> None:
+    """List the newest runs on Kubeflow, or the schedules."""
+    from gtrans.cli.shared.cluster import connected
+    from gtrans.pipelines.cluster.submit import list_runs, list_schedules
+
+    _, server = connected(profile, host, namespace)
+    if schedules:
+        rows = [
+            (one.schedule_id, one.name, one.cron, "on" if one.enabled else "off")
+            for one in list_schedules(server, last)
+        ]
+        _show(("schedule", "name", "cron", "state"), rows)
+    else:
+        found = list_runs(server, last)
+        _show(
+            ("run", "name", "state", "started (UTC)"),
+            [(run.run_id, run.name, run.state, run.created) for run in found],
+        )
+
+
+def _show(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None)
+    for heading in headings:
+        # An id is copied whole.
+        table.add_column(heading, no_wrap=heading in ("run", "schedule"))
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)

@@ -1,0 +1,107 @@
+"""``gtrans serve``: an HTTP service of champions, or of a detector's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gtrans.cli.shared.options import ProfileName, Store
+
+if TYPE_CHECKING:
+    from gtrans.pipelines.profiles import Profile
+    from gtrans.serving.models import Source
+    from gtrans.serving.settings import ServeSettings
+
+
+def serve(
+    categories: Annotated[
+        list[str] | None, typer.Argument(metavar="[CATEGORY]...", help="Serve their champions.")
+    ] = None,
+    model: Annotated[
+        list[Path] | None,
+        typer.Option("--model", "-m", metavar="FOLDER", help="Also serve a detector's folder."),
+    ] = None,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen at; 0.0.0.0: every one.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="TCP port to listen at.")] = 8080,
+    poll: Annotated[
+        float, typer.Option("--poll", metavar="SECONDS", help="How often to look for a champion.")
+    ] = 15.0,
+    max_request_bytes: Annotated[
+        int, typer.Option("--max-request-bytes", help="Size of one request.")
+    ] = 32 * 2**20,
+    queue_size: Annotated[
+        int, typer.Option("--queue-size", help="Images that may wait, over all requests.")
+    ] = 64,
+    round_size: Annotated[
+        int, typer.Option("--round-size", help="Images scored side by side; 0: one a core.")
+    ] = 0,
+    watch: Annotated[
+        bool, typer.Option("--watch/--no-watch", help="Keep the scores for gtrans drift.")
+    ] = True,
+    profile: ProfileName = "local",
+    store: Store = None,
+) -> None:
+    """Serve detectors over HTTP, with a web page to drop an image on.
+
+    A category's new champion takes over while the service runs. SIGTERM ends it after the requests
+    under way.
+    """
+    settings = _settings(
+        host=host,
+        port=port,
+        poll_seconds=poll,
+        max_request_bytes=max_request_bytes,
+        queue_size=queue_size,
+        round_size=round_size,
+    )
+    from gtrans.pipelines.profiles import load_profile
+    from gtrans.serving.app import create_app
+    from gtrans.serving.models import Models
+    from gtrans.serving.server import bind, is_loopback
+    from gtrans.serving.server import serve as run_server
+    from gtrans_core.watch.record import WATCH_FOLDER, ScoreRecorder
+
+    listener = bind(settings)
+    place = load_profile(profile, store=store)
+    models = Models(_sources(categories or (), model or (), place))
+    if not is_loopback(host):
+        _say(f"warning: {host} can be reached from other machines, and there is no authentication")
+    for served in models.all():
+        version = f"version {served.version}" if served.version else "not registered"
+        _say(f"{served.category}: {version}, digest {served.digest[:12]}")
+    _say(f"Open http://{f'[{host}]' if ':' in host else host}:{port}/  (Ctrl-C ends it)")
+    with ScoreRecorder(Path(place.store) / WATCH_FOLDER) as recorder:
+        record = recorder.record if watch else lambda *_: None
+        run_server(create_app(models, settings, record), listener, settings)
+
+
+def _settings(**values: Any) -> ServeSettings:
+    from pydantic import ValidationError
+
+    from gtrans.serving.settings import ServeSettings
+    from gtrans_core.config import describe_validation
+    from gtrans_core.errors import ConfigError
+
+    held = ServeSettings.model_fields["max_body_bytes"].default
+    try:
+        # One request of the size that is allowed can always be held.
+        return ServeSettings(**values, max_body_bytes=max(held, values["max_request_bytes"]))
+    except ValidationError as error:
+        raise ConfigError(describe_validation(error)) from None
+
+
+def _sources(categories: Sequence[str], folders: Sequence[Path], place: Profile) -> list[Source]:
+    from gtrans.serving.models import Champion, Folder
+
+    folder_sources: list[Source] = [Folder(folder) for folder in folders]
+    champions = [Champion(place.tracking_uri, c, place.trust) for c in categories]
+    return [*folder_sources, *champions]
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)

@@ -1,0 +1,48 @@
+"""Which categories a command is about: named once each, or all that the source has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gtrans_core.data.sources.known import KNOWN_SOURCES
+from gtrans_core.errors import ConfigError
+
+ALL = "all"
+
+
+def named_categories(named: Sequence[str]) -> list[str]:
+    """The names, each once in the order asked for.
+
+    Raises:
+        ConfigError: when nothing is named.
+    """
+    names = [name.strip() for text in named for name in text.split(",") if name.strip()]
+    if not names:
+        raise ConfigError("--category is missing: name one, several, or all")
+    return list(dict.fromkeys(names))
+
+
+def chosen_categories(named: Sequence[str], data: str) -> tuple[list[str], str]:
+    """The categories, each once in the order asked for, and their source.
+
+    Args:
+        named: names, lists of them parted by commas, or ``all``.
+        data: ``--data``; may be empty for the demo.
+
+    Raises:
+        ConfigError: when nothing is named, or the source is missing.
+        DataError, StorageError: for ``all`` of a source that cannot be listed.
+    """
+    from gtrans.cli.shared.category_run import source_of
+    from gtrans_core.data.sources.sources import categories_of
+
+    names = named_categories(named)
+    if not data and names == ["demo"]:
+        data = "demo"
+    if not data:
+        raise ConfigError(
+            f"--data is missing: say where the images of '{names[0]}' are "
+            f"(a folder, s3://..., or one of {', '.join(KNOWN_SOURCES)})"
+        )
+    source = source_of(data)
+    return (list(categories_of(source)) if names == [ALL] else names), source

@@ -1,0 +1,207 @@
+"""Categories through the compiled pipelines, as seen from the command line."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from gtrans.cli.shared.options import place_options
+from gtrans_core.data.sources.known import KNOWN_SOURCES
+from gtrans_core.errors import ConfigError, DataError, StorageError
+
+if TYPE_CHECKING:
+    from gtrans.pipelines.embedded.local import LocalRun, Outcome
+    from gtrans.pipelines.profiles import Profile
+    from gtrans_core.config import GTransConfig
+    from gtrans_core.evaluation.gate import Gate
+
+_LOG_LINES_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class CategoryRun:
+    """A run that ended, well or not."""
+
+    job: LocalRun
+    outcome: Outcome
+
+    @property
+    def report(self) -> Path:
+        """The HTML report of a run that ended well, under a name a browser knows."""
+        return self.job.folder / "report.html"
+
+    @property
+    def evaluation(self) -> Path:
+        """The folder with the evaluation's record; Kubeflow puts a step's outputs side by side."""
+        return Path(self.outcome.results["evaluate"]["report"]).with_name("evaluation")
+
+
+@dataclass(frozen=True)
+class CategoriesRun:
+    """A run of several categories that ended, well or not."""
+
+    job: LocalRun
+    outcomes: Mapping[str, Outcome]
+    """By category, in the order asked for."""
+    summary: Outcome
+    """Fails when one of them did."""
+
+    def report(self, category: str) -> Path:
+        """The HTML report of a category that ended well."""
+        return self.job.folder / f"report-{category}.html"
+
+
+def run_category(
+    place: Profile,
+    category: str,
+    source: str,
+    config: GTransConfig,
+    gate: Gate,
+    *,
+    verbose: bool,
+) -> CategoryRun:
+    """Run ingest, cache_features, train, evaluate and register, showing how far they are.
+
+    Args:
+        place: where to run and to record.
+        category: what to train on.
+        source: as ``source_of`` returns it.
+        config: every knob.
+        gate: what a version must reach to be promoted.
+        verbose: show what each step says.
+
+    Returns:
+        The run; one whose step failed has that step's exit code and line in its outcome.
+
+    Raises:
+        ConfigError: when models must be signed here and there is no key that can.
+        StorageError: when the store cannot be written.
+        typer.Exit: when the user or the machine stopped it, after saying so.
+    """
+    from rich.console import Console
+
+    from gtrans.cli.shared.progress_view import progress_view
+    from gtrans.pipelines.embedded import local
+    from gtrans.pipelines.graphs import parameters
+    from gtrans.pipelines.graphs.compile import COMPILED_CATEGORY
+
+    given = parameters.of_category(place, category, source, config, gate)
+    job = _job(place, COMPILED_CATEGORY, given)
+    with _ending_well(job), progress_view(Console(), local.STEPS, verbose) as on_event:
+        outcome = local.execute(job, on_event)
+    run = CategoryRun(job, outcome)
+    if run.outcome.exit_code == 0:
+        _keep(Path(run.outcome.results["evaluate"]["report"]), run.report)
+    return run
+
+
+def run_categories(
+    place: Profile,
+    gates: Mapping[str, Gate],
+    source: str,
+    config: GTransConfig,
+    *,
+    verbose: bool,
+) -> CategoriesRun:
+    """Run several categories, those that ``gates`` has; one that fails leaves the others.
+
+    Args:
+        place: where to run and to record; also how many at a time.
+        gates: of each category, what a version must reach to be promoted.
+        source: as ``source_of`` returns it.
+        config: every knob.
+        verbose: show what each step says.
+
+    Raises:
+        ConfigError, StorageError, typer.Exit: as ``run_category``.
+    """
+    from rich.console import Console
+
+    from gtrans.cli.shared.progress_view import lines_view
+    from gtrans.pipelines.embedded import local
+    from gtrans.pipelines.graphs import parameters
+    from gtrans.pipelines.graphs.compile import COMPILED_CATEGORIES
+
+    given = parameters.of_categories(place, gates, source, config)
+    job = _job(place, COMPILED_CATEGORIES, given)
+    with _ending_well(job):
+        ends, summary = local.execute_many(job, list(gates), lines_view(Console(), verbose))
+    run = CategoriesRun(job, ends, summary)
+    for category, end in ends.items():
+        if end.exit_code == 0:
+            _keep(Path(end.results["evaluate"]["report"]), run.report(category))
+    return run
+
+
+def source_of(data: str) -> str:
+    """What ``--data`` names: a folder made absolute, any other source as it is.
+
+    Raises:
+        DataError: for a folder that cannot be made absolute.
+    """
+    if data in KNOWN_SOURCES or "://" in data:
+        return data
+    try:
+        return str(Path(data).expanduser().resolve())
+    except (OSError, RuntimeError) as error:  # no such user's home, a loop of links
+        raise DataError(f"--data {data}: not a folder ({error})") from None
+
+
+def explain_failure(run: CategoryRun, profile: str) -> None:
+    """Print the one line of a failed step; for a crash, the end of the log before it.
+
+    Where only register is missing, also the command that makes up for it at ``profile``.
+    """
+    from gtrans.cli.shared.summary import program
+    from gtrans.pipelines.embedded.local import CRASHED, STEPS
+
+    log = run.job.log
+    if run.outcome.exit_code == CRASHED:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        sys.stderr.write("\n".join(lines[-_LOG_LINES_SHOWN:]) + "\n")
+    sys.stderr.write(f"error: {run.outcome.error}\nlog: {log}\n")
+    if tuple(run.outcome.results) == STEPS[:-1]:  # only register is missing
+        place = place_options(profile, run.job.parameters["store"])
+        command = [program("gtrans"), "register", "--from", str(run.evaluation.parent), *place]
+        sys.stderr.write(f"to finish: {shlex.join(command)}\n")
+
+
+def _job(place: Profile, compiled: Path, given: Mapping[str, Any]) -> LocalRun:
+    from gtrans.pipelines.embedded.local import LocalRun, new_run_key
+    from gtrans_core.storage import require_writable
+    from gtrans_core.trust.keys import SigningKey
+
+    if place.cluster is not None:
+        raise ConfigError("this profile is of a cluster: gtrans submit runs there")
+    place.trust.require_key(SigningKey.from_environment())
+    require_writable(Path(place.store))
+    return LocalRun(compiled, given, Path(place.store) / "runs" / new_run_key())
+
+
+@contextmanager
+def _ending_well(job: LocalRun) -> Iterator[None]:
+    """Say in a line why a run was cut off."""
+    from gtrans.pipelines.embedded.local import StopRequested
+
+    try:
+        yield
+    except StopRequested as stop:
+        sys.stderr.write(f"{stop}; the same command goes on from what is cached\n")
+        raise typer.Exit(stop.exit_code) from None
+    except OSError as error:
+        raise StorageError(f"{job.folder}: the run cannot be kept ({error.strerror})") from None
+
+
+def _keep(file: Path, target: Path) -> None:
+    try:
+        shutil.copyfile(file, target)
+    except OSError as error:
+        raise StorageError(f"{target}: cannot be written ({error.strerror})") from None

@@ -1,0 +1,96 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gtrans_core.data.sources.known import KNOWN_SOURCES
+
+SOURCES = "|".join(("DIR", "s3://...", *KNOWN_SOURCES))
+
+Category = Annotated[str, typer.Argument(metavar="CATEGORY", help="Such as bottle.")]
+Categories = Annotated[
+    list[str],
+    typer.Option(
+        "--category",
+        "-c",
+        metavar="NAME...|all",
+        help="Name of the category, such as bottle; several, or all that --data has.",
+    ),
+]
+MoreCategories = Annotated[
+    list[str] | None,
+    # What follows in `--category A B C`.
+    typer.Argument(metavar="CATEGORY", hidden=True),
+]
+Data = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        "-d",
+        metavar=SOURCES,
+        help="Where their images are: a folder that holds the category (in MVTec, VisA or BTAD "
+        "layout), an S3 prefix, or a known source. May be left out for the demo.",
+    ),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="NAME|FILE",
+        help="TOML file (start: gtrans config), or a preset, such as paper-resnet34.",
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="One knob, such as training.epochs=12."),
+]
+ProfileName = Annotated[
+    str, typer.Option("--profile", metavar="NAME|FILE", help="Where runs are kept and recorded.")
+]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="DIR",
+        envvar="GTRANS_STORE",
+        help="Folder of caches, runs and models; default: the profile's.",
+    ),
+]
+Experiment = Annotated[
+    str | None, typer.Option("--experiment", help="MLflow experiment; default: the profile's.")
+]
+Host = Annotated[
+    str,
+    typer.Option(
+        "--host",
+        metavar="URL",
+        envvar="GTRANS_KFP_HOST",
+        help="Address of the Kubeflow Pipelines API; default: the profile's.",
+    ),
+]
+Namespace = Annotated[
+    str, typer.Option("--namespace", help="Of a multi-user Kubeflow; default: the profile's.")
+]
+Image = Annotated[
+    str,
+    typer.Option("--image", metavar="NAME@DIGEST", help="Of every step; default: the profile's."),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what each step says.")]
+GateFile = Annotated[
+    Path | None,
+    typer.Option("--gate", metavar="FILE", help="TOML file of thresholds over the category's own."),
+]
+Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="Reason to keep in the history.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would happen, end the same way, change nothing.")
+]
+
+
+def place_options(profile: str, store: str | None) -> list[str]:
+    """The options that lead another command to the same place."""
+    named = ["--profile", profile] if profile != "local" else []
+    return [*named, *(["--store", store] if store else [])]

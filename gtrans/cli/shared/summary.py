@@ -1,0 +1,146 @@
+"""What a finished run ends with: its numbers, its report, and what to do next."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from gtrans.cli.shared.category_run import CategoriesRun
+    from gtrans.pipelines.profiles import Profile
+
+_METRICS = {
+    "image_auroc": "image AUROC",
+    "image_ap": "image average precision",
+    "image_f1_max": "image F1-max",
+    "pixel_auroc": "pixel AUROC",
+    "pixel_ap": "pixel average precision",
+    "pixel_f1_max": "pixel F1-max",
+    "au_pro_30": "AU-PRO@0.3",
+    "au_pro_05": "AU-PRO@0.05",
+}
+_RANKED = ("image_auroc", "pixel_auroc", "au_pro_30")
+
+
+def show_summary(
+    results: Mapping[str, Mapping[str, Any]],
+    category: str,
+    report: Path,
+    profile: Profile,
+    place: Sequence[str],
+) -> None:
+    """Print a run's metrics, its report, and the commands that go on from it.
+
+    Args:
+        results: what each step reported when it finished.
+        category: the category that ran.
+        report: its HTML report.
+        profile: where it ran and is recorded.
+        place: the options that lead other commands to the same place, e.g. ``["--store", "x"]``.
+    """
+    console = Console()
+    metrics, registered = results["evaluate"]["metrics"], results["register"]
+    reused = [step for step, result in results.items() if result.get("reused")]
+    console.print()
+    console.print(_metrics_table(metrics, f"{category}: test split"))
+    lines = [
+        "",
+        *([f"Reused   {', '.join(reused)} (nothing changed)"] if reused else []),
+        f"Report   {report}",
+        f"Model    gtrans-{category} version {registered['version']}, alias challenger",
+        *([f"Gate     {registered['gate']}"] if "gate" in registered else []),
+        "",
+        "Open this run in MLflow:",
+        *record_lines(profile.tracking_uri, registered["run_page"]),
+        "Score an image with the registered model:",
+        "  " + _predict_command(category, place),
+        "Make it the champion, if it passes the gate:",
+        "  " + shlex.join([program("gtrans"), "promote", category, *place]),
+    ]
+    # Not wrapped: a path or a command is copied whole.
+    console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
+
+
+def show_ranking(run: CategoriesRun, profile: Profile, place: Sequence[str]) -> None:
+    """Print how several categories did, best first, and name those that failed.
+
+    Args:
+        run: the run of them.
+        profile: where it ran and is recorded.
+        place: the options that lead other commands to the same place.
+    """
+    from gtrans.pipelines.embedded.local import CRASHED
+
+    console = Console()
+    table = Table(box=None)
+    for heading in ("category", *(_METRICS[name] for name in _RANKED), "version"):
+        table.add_column(heading, justify="left" if heading == "category" else "right")
+    done = {name: end.results for name, end in run.outcomes.items() if end.exit_code == 0}
+
+    def place_of(name: str) -> float:
+        return -(done[name]["evaluate"]["metrics"].get(_RANKED[0]) or 0.0)
+
+    for name in sorted(done, key=place_of):
+        metrics = done[name]["evaluate"]["metrics"]
+        cells = (_number(metrics.get(metric)) for metric in _RANKED)
+        table.add_row(name, *cells, str(done[name]["register"]["version"]))
+    console.print()
+    console.print(table)
+    lines = ["", f"Reports  {run.job.folder}/report-CATEGORY.html", "Compare them in MLflow:"]
+    lines += record_lines(profile.tracking_uri, "")
+    lines += [f"  with the filter  tags.`gtrans.run_key` = '{run.job.folder.name}'"]
+    lines += ["Make one the champion, if it passes the gate:"]
+    lines += ["  " + shlex.join([program("gtrans"), "promote", "CATEGORY", *place])]
+    console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
+    failed = {name: end for name, end in run.outcomes.items() if end.exit_code}
+    for name, end in failed.items():
+        sys.stderr.write(f"error: {name}: {end.error}\n")
+    if failed or run.summary.exit_code == CRASHED:
+        sys.stderr.write(
+            f"error: {len(failed)} of {len(run.outcomes)} categories failed; the same command does "
+            f"only these again\nlog: {run.job.log}\n"
+        )
+
+
+def _metrics_table(metrics: Mapping[str, float | None], title: str) -> Table:
+    table = Table(title=title, title_justify="left", box=None, show_header=False)
+    table.add_column(min_width=24)
+    table.add_column(justify="right")
+    for key, label in _METRICS.items():
+        table.add_row(label, _number(metrics.get(key)))
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "not available" if value is None or not math.isfinite(value) else f"{value:.4f}"
+
+
+def record_lines(tracking_uri: str, page: str) -> list[str]:
+    """The run's page in MLflow, after the command that serves it where no server runs."""
+    if tracking_uri.startswith(("http://", "https://")):
+        return [f"  {tracking_uri.rstrip('/')}/{page}"]
+    return [
+        f"  {shlex.quote(program('mlflow'))} ui --backend-store-uri {shlex.quote(tracking_uri)}",
+        f"  then http://127.0.0.1:5000/{page}",
+    ]
+
+
+def _predict_command(category: str, place: Sequence[str]) -> str:
+    model = f"models:/gtrans-{category}@challenger"
+    return shlex.join([program("gtrans"), "predict", "IMAGE", "--model", model, *place])
+
+
+def program(name: str) -> str:
+    """How to call a program of this environment: by name if the shell finds it, else by path."""
+    beside = Path(sys.executable).parent / name
+    if shutil.which(name) == str(beside):
+        return name
+    return str(beside)

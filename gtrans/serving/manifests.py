@@ -1,0 +1,195 @@
+"""Kubernetes objects that run the service, or one version on KServe in its place."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import jinja2
+
+from gtrans_core.errors import ConfigError
+from gtrans_core.tracking.registry.registry import MODEL_PREFIX
+from gtrans_core.tracking.registry.resolved import ResolvedModel
+from gtrans_core.trust.keys import read_public_key
+from gtrans_core.trust.policy import PUBLIC_KEY, TrustPolicy
+
+_FOLDER = "/etc/gtrans"
+_KEY_FILE = "signing-key.pub.pem"
+_CPUS = "2"  # of a pod at most; the processes in it see all of the node's
+_NAME_LENGTH = 50  # KServe puts its own words behind it
+_KSERVE_SCHEMES = ("s3", "gs", "pvc", "http", "https", "hdfs", "webhdfs")
+
+
+@dataclass(frozen=True)
+class ServiceAsked:
+    """What a Deployment of ``gtrans serve`` should be.
+
+    Attributes:
+        categories: whose champions it serves.
+        image: with ``gtrans`` in it; by digest or a tag that is not ``latest``.
+        tracking_uri: the registry, as the cluster reaches it.
+        trust: whose models the pods load.
+        secret: name of the Secret with the registry's credentials; it may be missing.
+        replicas: pods.
+    """
+
+    categories: Sequence[str]
+    image: str
+    tracking_uri: str
+    trust: TrustPolicy
+    secret: str = "gtrans-mlflow"  # noqa: S105 - a name
+    replicas: int = 2
+
+
+def deployment(asked: ServiceAsked) -> str:
+    """ConfigMap, Deployment and Service, as YAML.
+
+    Raises:
+        ConfigError: for an image without a fixed tag, a registry that no pod can reach, or a trust
+            that lets no model pass.
+    """
+    if not asked.tracking_uri.startswith(("http://", "https://")):
+        raise ConfigError(
+            f"{asked.tracking_uri}: no pod can read this registry; name a profile whose "
+            "tracking_uri is an MLflow server (--profile)"
+        )
+    args = [*asked.categories, "--host=0.0.0.0", "--port=8080", f"--round-size={_CPUS}"]
+    args += [f"--profile={_FOLDER}/profile.toml"]
+    return _render(
+        "deployment.yaml.j2",
+        name="gtrans-serve",
+        labels=_labels("gtrans-serve"),
+        image=_fixed(asked.image),
+        tracking_uri=asked.tracking_uri,
+        folder=_FOLDER,
+        key_file=_KEY_FILE,
+        public_key=_public_key(asked.trust),
+        args=args,
+        secret=asked.secret,
+        replicas=asked.replicas,
+        cpus=_CPUS,
+        memory=f"{2 + len(asked.categories)}Gi",
+    )
+
+
+def inference_service(
+    category: str,
+    model: ResolvedModel,
+    image: str,
+    trust: TrustPolicy,
+    artifact_root: str = "",
+    service_account: str = "gtrans-models",
+) -> str:
+    """A KServe InferenceService of one version, as YAML; with a public key also its ConfigMap.
+
+    Args:
+        category: the category.
+        model: its version.
+        image: MLServer with the model's requirements; by digest or a tag that is not ``latest``.
+        trust: whose models the pod loads.
+        artifact_root: where the MLflow server keeps its artifacts (its
+            ``--artifacts-destination``), for a registry that hands them out itself.
+        service_account: name of the account whose secret opens the store.
+
+    Raises:
+        ConfigError: for an image without a fixed tag, files that KServe cannot fetch, or a trust
+            that lets no model pass.
+    """
+    name = kubernetes_name(MODEL_PREFIX + category)
+    return _render(
+        "inferenceservice.yaml.j2",
+        name=name,
+        labels=_labels(name),
+        uri=model.uri,
+        version=model.version,
+        digest=model.digest,
+        storage_uri=storage_uri(model.source, artifact_root),
+        folder=_FOLDER,
+        key_file=_KEY_FILE,
+        public_key=_public_key(trust),
+        image=_fixed(image),
+        service_account=service_account,
+    )
+
+
+def storage_uri(source: str, artifact_root: str = "") -> str:
+    """Where KServe fetches a model's folder from.
+
+    Args:
+        source: the registry's word for it.
+        artifact_root: stands for ``mlflow-artifacts:/``, which only an MLflow client can read.
+
+    Raises:
+        ConfigError: when KServe cannot read that.
+    """
+    parts = urlsplit(source)
+    if parts.scheme == "mlflow-artifacts":
+        if not artifact_root:
+            raise ConfigError(
+                f"{source}: KServe cannot ask the MLflow server for it; say where the server keeps "
+                "its artifacts: --artifact-root s3://BUCKET/PREFIX"
+            )
+        source = f"{artifact_root.rstrip('/')}/{parts.path.lstrip('/')}"
+    if urlsplit(source).scheme not in _KSERVE_SCHEMES:
+        raise ConfigError(
+            f"{source}: KServe cannot read it; it reads {', '.join(_KSERVE_SCHEMES)} addresses"
+        )
+    return source
+
+
+def kubernetes_name(text: str) -> str:
+    """A DNS label that comes close to a text."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower())[:_NAME_LENGTH].strip("-")
+
+
+def _fixed(image: str) -> str:
+    """An image that stays what it is.
+
+    Raises:
+        ConfigError: for one that may be another tomorrow.
+    """
+    name, _, digest = image.partition("@")
+    tag = name.rpartition("/")[2].partition(":")[2]
+    if not digest.startswith("sha256:") and tag in ("", "latest"):
+        raise ConfigError(f"--image '{image}': give a digest (NAME@sha256:...) or a fixed tag")
+    return image
+
+
+def _public_key(trust: TrustPolicy) -> str:
+    """The key that pods verify models with, as PEM; empty where unsigned models are allowed.
+
+    Raises:
+        ConfigError: when pods would refuse every model, or the key cannot be read.
+    """
+    if trust.public_key is not None:
+        return read_public_key(trust.public_key).decode()
+    if trust.unsigned_now == "refuse":
+        raise ConfigError(
+            "models must be signed here, and the pods would have no public key to verify them "
+            f"with: set public_key in the profile, or {PUBLIC_KEY} (or allow unsigned models there)"
+        )
+    return ""
+
+
+def _labels(name: str) -> dict[str, str]:
+    return {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "gtrans"}
+
+
+def _render(template: str, **values: Any) -> str:
+    environment = jinja2.Environment(  # nosec B701  # YAML, escaped by `_as_json`
+        loader=jinja2.PackageLoader("gtrans.serving"),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701
+    )
+    environment.filters["tojson"] = _as_json
+    return environment.get_template(template).render(values)
+
+
+def _as_json(value: str | Mapping[str, str] | Sequence[str]) -> str:
+    """JSON is YAML, quoted in every case (jinja2's own filter escapes for HTML)."""
+    return json.dumps(value)

@@ -1,0 +1,120 @@
+"""What Prometheus reads at ``/metrics``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+
+from gtrans.serving.models import ServedModel
+from gtrans.serving.worker import Scored
+
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_ROUND_SIZES = (1, 2, 4, 8, 16, 32, 64)
+UNKNOWN = ""
+"""The category of a request that names none that is served: labels are never a caller's text."""
+
+
+class ServiceMetrics:
+    """One service's counters, apart from those of other services in the process.
+
+    Args:
+        waiting: gives the images that wait or are scored now.
+    """
+
+    def __init__(self, waiting: Callable[[], int]) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._requests = Counter(
+            "gtrans_requests",
+            "Answered requests to /predict",
+            ["category", "status"],
+            registry=self.registry,
+        )
+        self._request_seconds = Histogram(
+            "gtrans_request_seconds",
+            "From a request's first byte to its answer, in seconds",
+            ["category"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._images = Counter(
+            "gtrans_images",
+            "Scored images",
+            ["category", "verdict"],
+            registry=self.registry,
+        )
+        self._scoring_seconds = Histogram(
+            "gtrans_scoring_seconds",
+            "Decoding, scoring and drawing one image beside those of its round, in seconds",
+            ["category"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._round_images = Histogram(
+            "gtrans_round_images",
+            "Images of a round, which are scored side by side",
+            buckets=_ROUND_SIZES,
+            registry=self.registry,
+        )
+        self._reloads = Counter(
+            "gtrans_reloads",
+            "Attempts to load a new champion",
+            ["category", "outcome"],
+            registry=self.registry,
+        )
+        self._model = Gauge(
+            "gtrans_model_info",
+            "The detector that answers: always 1",
+            ["category", "version", "digest"],
+            registry=self.registry,
+        )
+        self._threshold = Gauge(
+            "gtrans_threshold",
+            "Raw score above which an image is flagged",
+            ["category"],
+            registry=self.registry,
+        )
+        queue = Gauge(
+            "gtrans_waiting_images", "Images that wait or are scored", registry=self.registry
+        )
+        queue.set_function(waiting)
+
+    def show_models(self, models: Iterable[ServedModel]) -> None:
+        """State which detectors answer from now on."""
+        self._model.clear()
+        for model in models:
+            self._model.labels(model.category, str(model.version), model.digest).set(1)
+            self._threshold.labels(model.category).set(model.detector.info.threshold)
+            for outcome in ("ok", "failed"):  # a counter that is not there cannot be alerted on
+                self._reloads.labels(model.category, outcome)
+
+    def answered(self, category: str, status: int, seconds: float) -> None:
+        """Count a request to ``/predict``."""
+        self._requests.labels(category, str(status)).inc()
+        self._request_seconds.labels(category).observe(seconds)
+
+    def scored(self, model: ServedModel, scored: Scored) -> None:
+        """Count a scored image."""
+        verdict = "flagged" if scored.prediction.is_anomalous else "ok"
+        self._images.labels(model.category, verdict).inc()
+        self._scoring_seconds.labels(model.category).observe(scored.seconds)
+
+    def round_began(self, images: int) -> None:
+        """Count a round of so many images."""
+        self._round_images.observe(images)
+
+    def reloaded(self, category: str, *, succeeded: bool) -> None:
+        """Count an attempt to load a new champion."""
+        self._reloads.labels(category, "ok" if succeeded else "failed").inc()
+
+    def text(self) -> bytes:
+        """All of it in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,216 @@
+"""Which detector answers for a category, and how a new champion takes over."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from gtrans_core.detector.detector import Detector
+from gtrans_core.detector.files import detector_digest, read_info
+from gtrans_core.errors import ConfigError, GTransError
+from gtrans_core.tracking.client import connect_existing
+from gtrans_core.tracking.registry.registry import CHAMPION, MODEL_PREFIX, fetch_model
+from gtrans_core.tracking.registry.versions import version_now
+from gtrans_core.trust.policy import TrustPolicy
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A detector as it answers.
+
+    Attributes:
+        category: whose parts it looks at.
+        version: of the registry; 0: a folder's, not registered.
+        digest: sha256 (hex) of ``detector.json``, which names the sha256 of every other file.
+        detector: what scores.
+    """
+
+    category: str
+    version: int
+    digest: str
+    detector: Detector
+
+
+class Source(Protocol):
+    """Where a category's detector comes from."""
+
+    @property
+    def category(self) -> str:
+        """Whose parts it looks at."""
+
+    def changed(self, served: ServedModel) -> bool:
+        """Whether what is served is no longer what should be; cheap, asked again and again."""
+
+    def load(self) -> ServedModel:
+        """Fetch and verify it."""
+
+
+class Champion:
+    """The champion of a category in a registry.
+
+    Args:
+        tracking_uri: where the registry is.
+        category: whose champion.
+        trust: whose models are loaded; None: as the environment says.
+
+    Raises:
+        TrackingError: when there is no registry at the address.
+    """
+
+    def __init__(self, tracking_uri: str, category: str, trust: TrustPolicy | None = None) -> None:
+        self.category = category
+        self._trust = trust
+        self._client = connect_existing(tracking_uri)
+        self._alias = f"models:/{MODEL_PREFIX}{category}@{CHAMPION}"
+
+    def changed(self, served: ServedModel) -> bool:
+        """Whether the alias points to another version.
+
+        Raises:
+            ModelError: when there is no champion.
+            TrackingError: when the registry cannot be reached.
+        """
+        return version_now(self._client, self._alias).version != served.version
+
+    def load(self) -> ServedModel:
+        """The champion of this moment, verified as ``fetch_model`` does.
+
+        Raises:
+            ModelError: when there is no champion, or a file is not the registered or signed one.
+            ConfigError: when signatures are asked for and there is no public key to check them.
+            TrackingError: when the registry cannot be reached.
+        """
+        found = version_now(self._client, self._alias)
+        with tempfile.TemporaryDirectory() as scratch:
+            # By its number: the alias may move on meanwhile.
+            folder = fetch_model(self._client, found.uri, Path(scratch), self._trust)
+            detector, digest = Detector.load(folder), detector_digest(folder)
+        return ServedModel(self.category, found.version, digest, detector)
+
+
+class Folder:
+    """A detector's folder; read once, since it has no version that could move.
+
+    Raises:
+        ModelError: when there is no detector.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.category = read_info(folder).category
+
+    def changed(self, served: ServedModel) -> bool:  # noqa: ARG002
+        """Never."""
+        return False
+
+    def load(self) -> ServedModel:
+        """The folder's detector.
+
+        Raises:
+            ModelError: naming the file that is missing, damaged or changed.
+        """
+        return ServedModel(
+            self.category, 0, detector_digest(self.folder), Detector.load(self.folder)
+        )
+
+
+class Models:
+    """The detectors that answer, one a category; loading them all is the first thing it does.
+
+    Args:
+        sources: where they come from.
+
+    Attributes:
+        on_reload: told of each attempt to exchange a detector: its category, and whether the new
+            one answers from now on.
+
+    Raises:
+        ConfigError: for no source, or two of one category.
+        GTransError: for a detector that cannot be loaded.
+    """
+
+    def __init__(self, sources: Iterable[Source]) -> None:
+        self.on_reload: Callable[[str, bool], None] | None = None
+        self._sources: dict[str, Source] = {}
+        for source in sources:
+            if source.category in self._sources:
+                raise ConfigError(f"category {source.category} is given twice; serve it once")
+            self._sources[source.category] = source
+        if not self._sources:
+            raise ConfigError("nothing to serve: name a category, or a folder with --model")
+        self._served = {name: _warm(source.load()) for name, source in self._sources.items()}
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """All that are served, sorted."""
+        return tuple(sorted(self._served))
+
+    def get(self, category: str) -> ServedModel | None:
+        """What answers for a category now; None where nothing does."""
+        return self._served.get(category)
+
+    def all(self) -> list[ServedModel]:
+        """What answers now, by category."""
+        return [self._served[category] for category in self.categories]
+
+    def refresh(self) -> None:
+        """Exchange each detector whose champion moved; what fails to load leaves the old one."""
+        for category, source in self._sources.items():
+            served = self._served[category]
+            try:
+                if not source.changed(served):
+                    continue
+                model = _warm(source.load())
+            except Exception as error:  # noqa: BLE001 - the old one must answer whatever happens
+                reason = str(error) if isinstance(error, GTransError) else repr(error)
+                _LOG.warning("%s: version %s stays: %s", category, served.version, reason)
+                self._tell(category, succeeded=False)
+                continue
+            self._served[category] = model
+            _LOG.info("%s: version %s -> %s", category, served.version, model.version)
+            self._tell(category, succeeded=True)
+
+    def _tell(self, category: str, *, succeeded: bool) -> None:
+        if self.on_reload is not None:
+            self.on_reload(category, succeeded)
+
+
+class Watcher:
+    """Refreshes models every so many seconds, on a thread of its own."""
+
+    def __init__(self, models: Models, seconds: float) -> None:
+        self._models, self._seconds = models, seconds
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; a look under way is not waited for, since the process may be in a hurry."""
+        self._stopped.set()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._seconds):
+            self._models.refresh()
+
+
+def _warm(model: ServedModel) -> ServedModel:
+    """Score a black image: the first one is slow, and a detector that cannot must not answer.
+
+    Raises:
+        ModelError: when the score is not a number.
+    """
+    side = model.detector.info.config.image.input_size
+    model.detector.predict_view(np.zeros((3, side, side), np.uint8))
+    return model

@@ -1,0 +1,1 @@
+"""Many runs in one table, beside numbers that others published."""

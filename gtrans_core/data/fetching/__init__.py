@@ -1,0 +1,1 @@
+"""Downloads, archives and foreign layouts: what several sources share."""

@@ -1,0 +1,1 @@
+"""Where a category comes from: one file a source."""

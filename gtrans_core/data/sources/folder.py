@@ -1,0 +1,114 @@
+"""A folder somebody has: in MVTec layout it is used where it is, in VisA's or BTAD's arranged."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gtrans_core.data.sources.known import EXPECTED, OnProgress, Say
+from gtrans_core.errors import DataError
+from gtrans_core.storage import without_secrets
+
+if TYPE_CHECKING:
+    from gtrans_core.data.fetching.arrange import Layout
+
+_MVTEC_MARKER = "train/good"
+
+
+def fetch_folder(
+    source: str, category: str, store: Path, *, say: Say, on_progress: OnProgress
+) -> Path:
+    """``SOURCE/CATEGORY``, or SOURCE itself when it is the category's own folder.
+
+    Raises:
+        DataError: for a source or category that is not there (listing those that are), or a file
+            that is missing or out of place.
+        StorageError: when a category had to be arranged and the store cannot be written.
+    """
+    with _reading(source):
+        root = _existing(source)
+        itself = root.name == category and not (root / category).is_dir()
+        itself = itself and ((root / "train").is_dir() or _is_category(root))
+        home = root.parent if itself else root
+        layout = _layout_of(home / category)
+        is_there = (home / category).is_dir()
+        there = [] if is_there else _categories_in(root)
+    if layout is not None:
+        from gtrans_core.data.fetching.arrange import arrange_folder
+
+        return arrange_folder(layout, home, category, store, say=say, on_progress=on_progress)
+    if is_there:
+        return home / category  # in MVTec layout, or for its check to say what is missing
+    raise DataError(
+        f"{source}: has no category '{category}'; categories there (folders with "
+        f"{' or '.join(_markers())}): {', '.join(there) or 'none'}"
+    )
+
+
+def categories_of_folder(source: str) -> tuple[str, ...]:
+    """The categories in a folder, in any layout we know; its own name when it is one itself.
+
+    Raises:
+        DataError: when it is not there, cannot be read or holds no category.
+    """
+    with _reading(source):
+        root = _existing(source)
+        there = _categories_in(root)
+        if not there and _is_category(root):
+            return (root.name,)
+    if not there:
+        raise DataError(
+            f"{source}: holds no category, expected folders with {' or '.join(_markers())}"
+        )
+    return tuple(there)
+
+
+def _categories_in(root: Path) -> list[str]:
+    """Names of the folders right below that are categories, in any layout we know."""
+    return sorted(
+        child.name
+        for child in root.iterdir()
+        if not child.name.startswith(".") and _is_category(child)
+    )
+
+
+def _is_category(folder: Path) -> bool:
+    return any((folder / marker).is_dir() for marker in _markers())
+
+
+def _markers() -> list[str]:
+    return [_MVTEC_MARKER, *(layout.publication.marker for layout in _layouts())]
+
+
+def _layout_of(folder: Path) -> Layout | None:
+    """The layout of a category's folder; None for MVTec's, and where it is not known."""
+    if (folder / _MVTEC_MARKER).is_dir():
+        return None
+    return next((one for one in _layouts() if one.publication.is_category(folder)), None)
+
+
+def _layouts() -> tuple[Layout, ...]:
+    # Imported on use: most runs need no HTTP client.
+    from gtrans_core.data.sources import btad, visa
+
+    return visa.LAYOUT, btad.LAYOUT
+
+
+def _existing(source: str) -> Path:
+    if "://" in source:
+        raise DataError(f"{without_secrets(source)}: no such kind of source; {EXPECTED}")
+    root = Path(source).expanduser().absolute()
+    if not root.is_dir():
+        raise DataError(f"{source}: no such folder; {EXPECTED}")
+    return root
+
+
+@contextlib.contextmanager
+def _reading(source: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # RuntimeError: "~" of an unknown user
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{source}: cannot be read ({reason}); {EXPECTED}") from None

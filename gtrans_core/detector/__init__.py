@@ -1,0 +1,1 @@
+"""The packaged detector: networks, graph, threshold, files."""

@@ -1,0 +1,215 @@
+"""The packaged detector, one folder of plain files: all networks, preprocessing and threshold.
+
+``detector.json`` holds the facts and the sha256 of each other file; loading checks all of it and
+refuses anything else in the folder. No pickle, no code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from gtrans_core.config import GTransConfig
+from gtrans_core.data.images import decode_view
+from gtrans_core.detector.files import (
+    GRAPH_NAME,
+    INFO_NAME,
+    WEIGHT_NAMES,
+    DetectorInfo,
+    read_info,
+    read_verified,
+    refuse_strangers,
+    weight_names,
+)
+from gtrans_core.detector.onnx import Engine, OnnxEngine
+from gtrans_core.errors import ConfigError, ModelError
+from gtrans_core.network.agn import Agn, BackboneSpec, build_backbone
+from gtrans_core.network.build import build_trans
+from gtrans_core.network.scene import SceneModel
+from gtrans_core.network.scorer import Scorer
+from gtrans_core.storage import write_atomic
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One image's verdict. ``heat_map`` is fp32 [S, S], S the network's input size."""
+
+    score: float
+    is_anomalous: bool
+    heat_map: npt.NDArray[np.float32]
+
+
+class Detector:
+    """Scores encoded images of one category.
+
+    Args:
+        scorer: the networks, or what builds them when they are first asked for.
+        info: the facts.
+        graph: the same networks for ONNX Runtime, which then scores; None: torch does.
+    """
+
+    def __init__(
+        self,
+        scorer: Scorer | Callable[[], Scorer],
+        info: DetectorInfo,
+        graph: OnnxEngine | None = None,
+    ) -> None:
+        self._scorer = scorer
+        self.graph = graph
+        self.info = info.model_copy(update={"engine": "onnxruntime" if graph else "torch"})
+
+    @property
+    def scorer(self) -> Scorer:
+        """The networks in torch."""
+        if not isinstance(self._scorer, Scorer):
+            self._scorer = self._scorer()
+        return self._scorer
+
+    @property
+    def engine(self) -> Engine:
+        """What scores."""
+        return self.graph or self.scorer
+
+    @property
+    def map_range(self) -> tuple[float, float]:
+        """The heat map's drawing range: the threshold sits in its middle."""
+        return (0.0, 2.0 * self.info.threshold)
+
+    def predict_bytes(self, images: Sequence[bytes]) -> list[Prediction]:
+        """Predictions of encoded images (PNG, JPEG, ...), in order.
+
+        Raises:
+            DataError: when an image cannot be decoded; it is named by its position.
+        """
+        views = (self.view(data, f"image {i}") for i, data in enumerate(images, start=1))
+        return [self.predict_view(view) for view in views]
+
+    def view(self, data: bytes, name: str) -> npt.NDArray[np.uint8]:
+        """What the network sees of an encoded image: uint8 [3, S, S].
+
+        Raises:
+            DataError: when the image cannot be decoded, naming it.
+        """
+        return decode_view(data, name, self.info.config.image)
+
+    def predict_view(self, view: npt.NDArray[np.uint8]) -> Prediction:
+        """The prediction of what ``view`` returned.
+
+        Raises:
+            ModelError: when the score is not a number: such an image must not pass as good.
+        """
+        heat_map, score = self.engine.score_view(view)
+        if not math.isfinite(score):
+            raise ModelError(f"detector of {self.info.category}: the score is {score}")
+        return Prediction(score, score > self.info.threshold, heat_map)
+
+    def save(self, folder: Path) -> DetectorInfo:
+        """Write the folder: weights first, ``detector.json`` last.
+
+        Returns:
+            The facts as written, with the sha256 of each file.
+
+        Raises:
+            StorageError: when the folder is not writable or has no room.
+        """
+        modules: list[nn.Module] = [self.scorer.agn.backbone, self.scorer.trans]
+        if self.scorer.scene is not None:
+            modules.append(self.scorer.scene)
+        files = {}
+        for name, module in zip(weight_names(self.info.config), modules, strict=True):
+            data = save({k: v.cpu().contiguous() for k, v in module.state_dict().items()})
+            files[name] = _written(folder / name, data)
+        if self.graph is not None:
+            files[GRAPH_NAME] = _written(folder / GRAPH_NAME, self.graph.graph)
+        info = self.info.model_copy(update={"files": files})
+        write_atomic(folder / INFO_NAME, info.model_dump_json(indent=1).encode())
+        return info
+
+    @classmethod
+    def load(cls, folder: Path) -> Detector:
+        """Read and verify a detector folder.
+
+        Raises:
+            ModelError: naming the file that is missing, damaged, changed or does not belong.
+        """
+        info = read_info(folder)
+        names = weight_names(info.config)
+        has_graph = info.engine == "onnxruntime"
+        refuse_strangers(folder, (*names, GRAPH_NAME) if has_graph else names)
+        states = [_read_weights(folder / name, info) for name in names]
+
+        def networks() -> Scorer:
+            return _build_scorer(folder, info.config, states)
+
+        if not has_graph:
+            return cls(networks(), info)
+        # Building torch's networks is a third of loading, and the graph scores without them.
+        return cls(networks, info, _load_graph(folder / GRAPH_NAME, info))
+
+
+def _build_scorer(
+    folder: Path, config: GTransConfig, states: Sequence[dict[str, Tensor]]
+) -> Scorer:
+    """The networks with their weights, in the order of ``weight_names``."""
+    agn_state, trans_state, *scene_state = states
+    try:
+        backbone, spec = build_backbone(config.agn.backbone, config.agn.taps)
+        trans = build_trans(spec, config)
+    except ConfigError as error:
+        raise ModelError(f"{folder / INFO_NAME}: {error}") from None
+    for module, state, name in zip(
+        (backbone, trans), (agn_state, trans_state), WEIGHT_NAMES, strict=False
+    ):
+        try:
+            module.load_state_dict(state)
+        except RuntimeError as error:
+            raise _does_not_fit(folder / name, error) from None
+    scene = _load_scene(folder, scene_state[0], spec, config) if scene_state else None
+    return Scorer(Agn(backbone, spec), trans, scene, config.scoring)
+
+
+def _load_scene(
+    folder: Path, state: dict[str, Tensor], spec: BackboneSpec, config: GTransConfig
+) -> SceneModel:
+    path = folder / WEIGHT_NAMES[-1]
+    try:
+        scene = SceneModel(state)
+    except ValueError as error:
+        raise _does_not_fit(path, error) from None
+    if scene.map_shapes() != spec.map_shapes(config.image.input_size):
+        raise ModelError(f"{path}: does not fit its config (its maps have other shapes)")
+    return scene
+
+
+def _load_graph(path: Path, info: DetectorInfo) -> OnnxEngine:
+    try:
+        return OnnxEngine(read_verified(path, info))
+    except ValueError as error:
+        raise ModelError(f"{path}: not a graph of a detector ({error})") from None
+
+
+def _written(path: Path, data: bytes) -> str:
+    """The sha256 (hex) of what is now in the file."""
+    write_atomic(path, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def _does_not_fit(path: Path, error: Exception) -> ModelError:
+    return ModelError(f"{path}: does not fit its config ({str(error).splitlines()[0]})")
+
+
+def _read_weights(path: Path, info: DetectorInfo) -> dict[str, Tensor]:
+    data = read_verified(path, info)
+    try:
+        return load(data)
+    except SafetensorError as error:
+        raise ModelError(f"{path}: not a safetensors file ({error})") from None

@@ -1,0 +1,1 @@
+"""Pictures: heat maps, figures, the gallery and the report."""

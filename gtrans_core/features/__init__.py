@@ -1,0 +1,1 @@
+"""Features of the reference network: computed once, cached, shared, read by training."""

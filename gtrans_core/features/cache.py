@@ -1,0 +1,363 @@
+"""The AGN feature cache: every training image decoded once, every AGN map computed once.
+
+Content-addressed: the key covers the images' bytes, the guide and all preprocessing, and no file
+name or time. A cache is a folder of safetensors shards (written first, each with its sha256 in its
+name) and ``cache.json`` (written last). A damaged shard is set aside and computed again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import safetensors.torch
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from torch import Tensor
+
+from gtrans_core.config import ImageConfig, digest_of
+from gtrans_core.data.images import DECODER_VERSION, decode_view
+from gtrans_core.data.manifest import Manifest, Sample
+from gtrans_core.data.reading import read_image
+from gtrans_core.errors import DataError
+from gtrans_core.network.agn import Agn, BackboneSpec
+from gtrans_core.storage import require_free_space, write_atomic
+from gtrans_core.storage.verified import (
+    DamagedFileError,
+    quarantine,
+    read_verified,
+    safetensors_header,
+    write_verified,
+)
+
+SHARD_SIZE = 32
+INDEX_NAME = "cache.json"
+_MAP_NAMES = ("map1", "map2", "map3")
+TENSOR_NAMES = ("views", *_MAP_NAMES)
+"""What a shard holds, by image."""
+
+
+class CacheIdentity(BaseModel):
+    """Everything that decides a cache's bytes. Change one and the key changes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    images: tuple[str, ...]
+    backbone: str
+    weights_sha256: str
+    taps: tuple[int, int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    image: ImageConfig
+    decoder_version: str = DECODER_VERSION
+    dtype: Literal["float16, bfloat16 where it overflows"] = "float16, bfloat16 where it overflows"
+    drift: str = ""
+    """What made the guide drift (``training.author_compat``); empty: the guide is clean."""
+
+    @property
+    def key(self) -> str:
+        """sha256 (hex) of the canonical JSON; a clean guide's keys do not mention drift."""
+        return digest_of(self.model_dump(mode="json", exclude=set() if self.drift else {"drift"}))
+
+
+class Shard(BaseModel):
+    """Up to 32 images: the file's name (with its sha256) and the images' digests, in order."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    images: tuple[str, ...]
+
+
+class CacheIndex(BaseModel):
+    """``cache.json``: what is there once everything is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    identity: CacheIdentity
+    shards: tuple[Shard, ...]
+
+
+@dataclass(frozen=True)
+class CacheReport:
+    """What a build did: images computed now, and damaged shards set aside and made again."""
+
+    folder: Path
+    key: str
+    computed: int
+    damaged_shards: int
+    fetched_shards: int = 0
+    """Shards that came from another machine (``shared_cache``)."""
+
+    @property
+    def reused(self) -> bool:
+        """Whether everything was there already, and intact."""
+        return self.computed == 0
+
+
+@dataclass(frozen=True)
+class CachedFeatures:
+    """Images of a category in memory, in content order.
+
+    ``views``: uint8 [N, 3, S, S]; ``maps``: three half-precision tensors [N, C_i, H_i, W_i].
+    """
+
+    digests: tuple[str, ...]
+    views: Tensor
+    maps: tuple[Tensor, Tensor, Tensor]
+
+    def subset(self, positions: Sequence[int]) -> CachedFeatures:
+        """The images at some positions, copied."""
+        index = torch.tensor(positions, dtype=torch.long, device=self.views.device)
+        map1, map2, map3 = (m[index] for m in self.maps)
+        return CachedFeatures(
+            tuple(self.digests[i] for i in positions), self.views[index], (map1, map2, map3)
+        )
+
+    def request(self, positions: Sequence[int]) -> Callable[[], CachedFeatures]:
+        """``subset`` once it is called for: there is nothing to wait for in memory."""
+        return partial(self.subset, positions)
+
+    def to(self, device: torch.device) -> CachedFeatures:
+        """The same on a device."""
+        map1, map2, map3 = (m.to(device) for m in self.maps)
+        return CachedFeatures(self.digests, self.views.to(device), (map1, map2, map3))
+
+
+def cache_identity(
+    manifest: Manifest,
+    spec: BackboneSpec,
+    weights_sha256: str,
+    image: ImageConfig,
+    drift: str = "",
+) -> CacheIdentity:
+    """The identity of the cache of a training manifest under one guide."""
+    return CacheIdentity(
+        images=tuple(s.sha256 for s in unique_samples(manifest)),
+        backbone=spec.name,
+        weights_sha256=weights_sha256,
+        taps=spec.strides,
+        mean=spec.mean,
+        std=spec.std,
+        image=image,
+        drift=drift,
+    )
+
+
+def build_cache(
+    root: Path,
+    identity: CacheIdentity,
+    manifest: Manifest,
+    agn: Agn,
+    on_progress: Callable[[int, int], None],
+) -> CacheReport:
+    """Make sure that the cache is there and intact; compute only what is not.
+
+    Two builders of one cache do each other no harm: each shard is published once, whole, under a
+    name that holds its digest; the index last.
+
+    Raises:
+        DataError: when an image is gone, damaged or changed.
+        StorageError: when there is no room (checked beforehand) or the folder is not writable.
+    """
+    folder = root / identity.key
+    existing, damaged = _intact_shards(folder, identity, agn.spec)
+    require_free_space(folder, _missing_bytes(identity, agn.spec, existing), "feature cache")
+    samples = {s.sha256: s for s in manifest.samples}
+    shards: list[Shard] = []
+    computed = 0
+    for number, digests in enumerate(_chunks(identity.images, SHARD_SIZE)):
+        shard = existing.get(digests)
+        if shard is None:
+            data = _compute_shard(agn, manifest, [samples[d] for d in digests], identity.image)
+            path = write_verified(
+                folder, f"shard-{number:05d}", "safetensors", data, overwrite=False
+            )
+            shard = Shard(name=path.name, images=digests)
+            computed += len(digests)
+        shards.append(shard)
+        on_progress(sum(len(s.images) for s in shards), len(identity.images))
+    index = CacheIndex(identity=identity, shards=tuple(shards))
+    if read_index(folder) != index:
+        write_index(folder, index)
+    return CacheReport(folder, identity.key, computed, damaged)
+
+
+def unique_samples(manifest: Manifest) -> Iterator[Sample]:
+    """Samples in content order, each content once: a copied file adds nothing."""
+    seen: set[str] = set()
+    for sample in manifest.in_content_order():
+        if sample.sha256 not in seen:
+            seen.add(sample.sha256)
+            yield sample
+
+
+def read_views(manifest: Manifest, samples: Sequence[Sample], image: ImageConfig) -> Tensor:
+    """What the network sees of some images: uint8 [N, 3, S, S].
+
+    Raises:
+        DataError: when an image is gone, damaged or changed.
+    """
+
+    def view(sample: Sample) -> Tensor:
+        data = read_image(manifest, sample)
+        return torch.from_numpy(decode_view(data, sample.path, image))
+
+    with ThreadPoolExecutor(max_workers=4) as pool:  # Pillow decodes without the GIL
+        return torch.stack(list(pool.map(view, samples)))
+
+
+def load_cache(folder: Path) -> CachedFeatures:
+    """Read and verify a whole cache.
+
+    Raises:
+        DataError: when the index or a shard is missing or damaged; building it again mends it.
+    """
+    index = finished_index(folder)
+    try:
+        parts = [safetensors.torch.load(read_verified(folder / s.name)) for s in index.shards]
+    except DamagedFileError as error:
+        raise shard_error(error) from None
+    # Parts are let go as they are joined, so that there are never two of everything.
+    views, map1, map2, map3 = (
+        concatenate([part.pop(name) for part in parts]) for name in TENSOR_NAMES
+    )
+    return CachedFeatures(index.identity.images, views, (map1, map2, map3))
+
+
+def finished_index(folder: Path) -> CacheIndex:
+    """The index of a cache that must be there.
+
+    Raises:
+        DataError: when there is none that can be trusted.
+    """
+    index = read_index(folder)
+    if index is None:
+        raise DataError(f"{folder}: no intact feature cache here; run cache_features again")
+    return index
+
+
+def shard_error(error: DamagedFileError) -> DataError:
+    """What to tell who needs a shard that is damaged."""
+    return DataError(f"{error}; run the pipeline again: the shard is made anew")
+
+
+def concatenate(tensors: list[Tensor]) -> Tensor:
+    """One tensor; where shards differ in half format, fp32 holds both exactly."""
+    if len({tensor.dtype for tensor in tensors}) > 1:
+        tensors = [tensor.float() for tensor in tensors]
+    return torch.cat(tensors)
+
+
+def read_index(folder: Path) -> CacheIndex | None:
+    """A cache's index, or None where there is none that can be trusted: it is made from shards."""
+    try:
+        return parse_index((folder / INDEX_NAME).read_bytes(), folder.name)
+    except OSError:
+        return None
+
+
+def parse_index(data: bytes, key: str) -> CacheIndex | None:
+    """The index of the cache with this key, or None where the bytes are not that."""
+    try:
+        index = CacheIndex.model_validate_json(data)
+    except ValidationError:
+        return None
+    listed = tuple(digest for shard in index.shards for digest in shard.images)
+    trusted = index.identity.key == key and listed == index.identity.images
+    return index if trusted else None
+
+
+def write_index(folder: Path, index: CacheIndex) -> None:
+    """Write ``cache.json``: the cache is finished.
+
+    Raises:
+        StorageError: when the folder cannot be written.
+    """
+    write_atomic(folder / INDEX_NAME, index.model_dump_json(indent=1).encode())
+
+
+def _chunks(items: tuple[str, ...], size: int) -> Iterator[tuple[str, ...]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _compute_shard(
+    agn: Agn, manifest: Manifest, samples: Sequence[Sample], image: ImageConfig
+) -> bytes:
+    views = read_views(manifest, samples, image)
+    maps = agn(agn.spec.normalise(views))
+    tensors = {name: _halved(m) for name, m in zip(_MAP_NAMES, maps, strict=True)}
+    metadata = {"images": " ".join(s.sha256 for s in samples)}
+    return safetensors.torch.save({"views": views, **tensors}, metadata)
+
+
+def _halved(map_BCHW: Tensor) -> Tensor:
+    """fp16, or bf16 where a value would overflow fp16.
+
+    Raises:
+        DataError: when a value is not finite.
+    """
+    if not torch.isfinite(map_BCHW).all():
+        raise DataError("the AGN's features are not finite; check agn.weights and the images")
+    half = map_BCHW.to(torch.float16)
+    if not torch.isfinite(half).all():
+        half = map_BCHW.to(torch.bfloat16)
+    return half.contiguous()
+
+
+def _intact_shards(
+    folder: Path, identity: CacheIdentity, spec: BackboneSpec
+) -> tuple[dict[tuple[str, ...], Shard], int]:
+    """Shards that verify, by their images, finished cache or not; damaged ones are set aside."""
+    intact: dict[tuple[str, ...], Shard] = {}
+    damaged = 0
+    for path in sorted(folder.glob("shard-*.safetensors")):
+        try:
+            images = _shard_images(path, identity, spec)
+        except DamagedFileError:
+            quarantine(path)
+            damaged += 1
+        else:
+            intact[images] = Shard(name=path.name, images=images)
+    return intact, damaged
+
+
+def _shard_images(path: Path, identity: CacheIdentity, spec: BackboneSpec) -> tuple[str, ...]:
+    """The images' digests from the header of a shard (its length, 8 bytes; JSON; then data).
+
+    Raises:
+        DamagedFileError: when its bytes changed, or it does not hold what this cache needs.
+    """
+    data = read_verified(path)
+    try:
+        header = safetensors_header(data)
+        images = tuple(header["__metadata__"]["images"].split())
+        types = [header[name]["dtype"] for name in _MAP_NAMES]
+        shapes = [header[name]["shape"] for name in TENSOR_NAMES]
+        fits = header["views"]["dtype"] == "U8" and set(types) <= {"F16", "BF16"}
+        safetensors.torch.load(data)  # refuses tensors that do not cover the file
+    except (ValueError, KeyError, TypeError, SafetensorError):
+        raise DamagedFileError(f"{path}: not a shard") from None
+    side = identity.image.input_size
+    maps = [[len(images), *shape] for shape in spec.map_shapes(side)]
+    if not fits or shapes != [[len(images), 3, side, side], *maps]:
+        raise DamagedFileError(f"{path}: holds other types or shapes than this cache")
+    return images
+
+
+def _missing_bytes(
+    identity: CacheIdentity, spec: BackboneSpec, existing: dict[tuple[str, ...], Shard]
+) -> int:
+    """Bytes of the tensors still to be written: uint8 views and halved maps."""
+    missing = len(identity.images) - sum(len(images) for images in existing)
+    side = identity.image.input_size
+    halved = sum(2 * math.prod(shape) for shape in spec.map_shapes(side))
+    return missing * (3 * side**2 + halved)

@@ -1,0 +1,1 @@
+"""Who is champion of a category: gate, promotion, rollback, history."""

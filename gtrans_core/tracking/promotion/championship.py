@@ -1,0 +1,307 @@
+"""One category's champion in one registry: what is, what is judged, and how the rest follows.
+
+The verbs made of this are in ``promotion``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gtrans_core.errors import ModelError
+from gtrans_core.evaluation.gate import Check, Evidence, Gate, Verdict, judge
+from gtrans_core.storage import exclusive
+from gtrans_core.tracking.client import (
+    SQLITE_SCHEME,
+    database_path,
+    error_code,
+    reported,
+    set_alias,
+    set_version_tag,
+)
+from gtrans_core.tracking.promotion.ledger import (
+    Ledger,
+    Move,
+    Recorded,
+    append_move,
+    mark_settled,
+    read_ledger,
+    withdraw_move,
+)
+from gtrans_core.tracking.registry.registry import CHALLENGER, CHAMPION, MODEL_PREFIX, fetch_model
+from gtrans_core.tracking.runs import DATA_DIGEST_TAG, PREFIX
+from gtrans_core.trust.policy import TrustPolicy
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+METRIC_TAG = PREFIX + "metric."
+TEST_IMAGES_TAG = PREFIX + "test_images"
+PROMOTION_TAG = PREFIX + "promotion"
+GATE_TAG = PREFIX + "gate"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict on a version, against the champion of that moment (None: there was none)."""
+
+    version: int
+    champion: int | None
+    verdict: Verdict
+
+
+class Championship:
+    """Reads and writes one category's champion. Raises what MLflow raises: use it ``entered``.
+
+    Args:
+        client: the registry.
+        category: the category.
+        dry_run: whether nothing may be written.
+        trust: whose models may be champion; by default what the environment says.
+    """
+
+    def __init__(
+        self, client: MlflowClient, category: str, dry_run: bool, trust: TrustPolicy | None = None
+    ) -> None:
+        self.client, self.category, self.dry_run = client, category, dry_run
+        self.trust = trust
+        self.name = MODEL_PREFIX + category
+        self._notes: list[str] = []
+        self._own_moves: set[str] = set()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What else was found or set right, one sentence each."""
+        return tuple(dict.fromkeys(self._notes))
+
+    @contextlib.contextmanager
+    def entered(self, doing: str) -> Iterator[None]:
+        """MLflow's errors become one line; on an embedded registry other promoters wait outside.
+
+        Raises:
+            TrackingError: when MLflow refuses or cannot be reached.
+        """
+        uri = self.client.tracking_uri
+        with contextlib.ExitStack() as stack:
+            if uri.startswith(SQLITE_SCHEME) and not self.dry_run:
+                stack.enter_context(exclusive(database_path(uri).with_name(self.name)))
+            stack.enter_context(reported(uri, f"{doing} {self.name}"))
+            yield
+
+    def read(self) -> Ledger:
+        """The ledger as it is now."""
+        return read_ledger(self.client, self.category)
+
+    def aliases(self) -> dict[str, int]:
+        """Versions by alias.
+
+        Raises:
+            ModelError: when the category has no registered model.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            model = self.client.get_registered_model(self.name)
+        except MlflowException as error:
+            if error_code(error) != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise ModelError(
+                f"{self.name} is not in the registry; `gtrans run --category {self.category}` "
+                "registers it"
+            ) from None
+        return {alias: int(version) for alias, version in model.aliases.items()}
+
+    def challenger(self) -> int | None:
+        """The version that wants to be champion."""
+        return self.aliases().get(CHALLENGER)
+
+    def champion(self, ledger: Ledger) -> int | None:
+        """What the ledger says; before the first move, what the alias says."""
+        return ledger.head.move.champion if ledger.head else self.aliases().get(CHAMPION)
+
+    def predecessor(self, ledger: Ledger) -> ModelVersion:
+        """The last champion before the present one that is still in the registry.
+
+        Raises:
+            ModelError: when there is none.
+        """
+        for number in reversed(ledger.reigns[:-1]):
+            found = self._found(number)
+            if found is not None:
+                return found
+        raise ModelError(f"{self.name}: there is no earlier champion to go back to")
+
+    def version(self, number: int) -> ModelVersion:
+        """A version with its tags.
+
+        Raises:
+            ModelError: when there is no such version.
+        """
+        found = self._found(number)
+        if found is None:
+            raise ModelError(f"{self.name} has no version {number}")
+        return found
+
+    def verify(self, number: int) -> None:
+        """Check the files of a version against the digests of its tags and its signature.
+
+        Raises:
+            ModelError: naming the file that is missing, extra or changed, or that it is not signed.
+            ConfigError: when signatures are asked for and there is no public key.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            uri = f"models:/{self.name}/{number}"
+            fetch_model(self.client, uri, Path(folder), self.trust)
+
+    def judge(
+        self,
+        gate: Gate,
+        candidate: ModelVersion,
+        champion: int | None,
+        ledger: Ledger,
+        again: bool,
+    ) -> Judgement:
+        """Hold a version to the gate; one that was rolled back returns only when told ``again``."""
+        holder = None if champion is None else self._found(champion)
+        evidence = None if holder is None else evidence_of(holder.tags)
+        verdict = judge(gate, evidence_of(candidate.tags), evidence)
+        version = int(candidate.version)
+        undone = None if again else ledger.rolled_back(version)
+        if undone is not None:
+            text = f"it was taken back ({told(undone)}; why: {undone.why or 'not said'})"
+            check = Check(False, f"{text}: say --again to promote it all the same")
+            verdict = Verdict((*verdict.checks, check))
+        return Judgement(version, champion, verdict)
+
+    def write_verdict(self, judgement: Judgement, gate: Gate) -> None:
+        """Verdict and evidence, as tags of the version."""
+        if self.dry_run:
+            return
+        verdict = judgement.verdict
+        tags = {
+            GATE_TAG: "passed" if verdict.passed else "refused",
+            f"{GATE_TAG}.reasons": "; ".join(verdict.reasons),
+            f"{GATE_TAG}.evidence": json.dumps([check.text for check in verdict.checks]),
+            f"{GATE_TAG}.champion": str(judgement.champion or "none"),
+            f"{GATE_TAG}.thresholds": gate.to_json(),
+            f"{GATE_TAG}.judged": utc_now(),
+        }
+        for tag, value in tags.items():
+            set_version_tag(self.client, self.name, judgement.version, tag, value)
+
+    def make(self, move: Move) -> Ledger:
+        """Write a move down and have the rest follow; a move that came too late is withdrawn.
+
+        Returns:
+            The ledger afterwards; whether the move counted is what it ``has``.
+        """
+        self._own_moves.add(move.token)
+        append_move(self.client, self.category, move)
+        ledger = self.settled()
+        if not ledger.has(move.token):
+            withdraw_move(self.client, self.category, move.token)
+        return ledger
+
+    def settled(self) -> Ledger:
+        """The ledger, once aliases and tags agree with it (on a dry run: as it is).
+
+        Setting an alias may overwrite a later one. So both are read again afterwards, the alias
+        first: whoever was overtaken while writing sees it there, and sets what is right by now. The
+        mark that a move is settled is written last of all, so that a crash before is noticed.
+        """
+        while True:
+            alias, ledger = self.aliases().get(CHAMPION), self.read()
+            head = ledger.head
+            if self.dry_run or head is None:
+                return ledger
+            if alias == head.move.champion:
+                self._settle(head)
+                return ledger
+            self._note_difference(head, alias)
+            if not self._set_champion(head.move.champion):
+                return ledger
+
+    def drop_challenger(self, number: int) -> None:
+        """Take the alias ``challenger`` from a version that has it."""
+        if not self.dry_run and self.challenger() == number:
+            self.client.delete_registered_model_alias(self.name, CHALLENGER)
+
+    def _set_champion(self, number: int) -> bool:
+        """Point the alias; False where the version was deleted."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            set_alias(self.client, self.name, CHAMPION, number)
+        except MlflowException as error:
+            if error_code(error) != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            self._notes = [f"the champion, version {number}, was deleted from the registry"]
+            return False
+        return True
+
+    def _settle(self, head: Recorded) -> None:
+        if head.settled:
+            return
+        champion = head.move.champion
+        story = {"number": head.number, **head.move.model_dump(exclude={"token", "after"})}
+        set_version_tag(self.client, self.name, champion, PROMOTION_TAG, json.dumps(story))
+        self.drop_challenger(champion)
+        mark_settled(self.client, self.category, head.number)
+
+    def _note_difference(self, head: Recorded, alias: int | None) -> None:
+        if head.settled:
+            found = "nothing" if alias is None else f"version {alias}"
+            self._notes.append(
+                f"the alias {CHAMPION} pointed to {found}, which is not what the history says; "
+                f"set back to version {head.move.champion}"
+            )
+        elif head.move.token not in self._own_moves:
+            self._notes.append(f"finished what was begun: {told(head.move)}")
+
+    def _found(self, number: int) -> ModelVersion | None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self.client.get_model_version(self.name, str(number))
+        except MlflowException as error:
+            if error_code(error) != "RESOURCE_DOES_NOT_EXIST":
+                raise
+        return None
+
+
+def evidence_of(tags: Mapping[str, str]) -> Evidence:
+    """What the tags of a version say; what is missing or no number stays so."""
+    metrics = {
+        tag.removeprefix(METRIC_TAG): _number(value)
+        for tag, value in tags.items()
+        if tag.startswith(METRIC_TAG)
+    }
+    count = tags.get(TEST_IMAGES_TAG, "")
+    images = int(count) if count.isdecimal() else None
+    return Evidence(tags.get(DATA_DIGEST_TAG, ""), images, metrics)
+
+
+def told(move: Move) -> str:
+    """A move as a clause: ``ada promoted version 3 at ...``."""
+    verb = "rolled back to" if move.kind == "rollback" else "promoted"
+    return f"{move.who} {verb} version {move.champion} at {move.when}"
+
+
+def utc_now() -> str:
+    """Now, ISO 8601, in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

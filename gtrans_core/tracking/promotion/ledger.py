@@ -1,0 +1,165 @@
+"""The ledger: every move of a category's champion, in the one order that all hosts agree on.
+
+An MLflow alias is a blind overwrite, and so is a tag: with those alone, two promoters on two hosts
+cannot settle who was first. The one thing a registry hands out one at a time is the number of a new
+model version. So each move is a version, whole from the start and never changed, of a registered
+model ``gtrans.promotions.CATEGORY``; it names the last move its maker had seen, and counts only if
+no other came in between. The alias ``champion`` follows the ledger (``promotion``).
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from gtrans_core.tracking.client import error_code, set_version_tag
+from gtrans_core.tracking.registry.registry import MODEL_PREFIX, ensure_model
+from gtrans_core.tracking.runs import PREFIX, quoted
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+LEDGER_PREFIX = "gtrans.promotions."
+MOVE_TAG = PREFIX + "move"
+SETTLED_TAG = PREFIX + "settled"
+
+
+class Move(BaseModel):
+    """One move of the champion, as its maker wrote it down."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["promote", "rollback"]
+    champion: int
+    """The version that becomes champion."""
+    previous: int | None
+    """The version that was; None: there was none."""
+    after: int
+    """Number of the last move that its maker had seen; 0: none."""
+    token: str
+    """Tells this move from all others, also where MLflow's client sent it twice."""
+    who: str
+    when: str
+    """UTC, ISO 8601."""
+    why: str = ""
+    metrics: dict[str, float] = {}
+    """Of the version that becomes champion."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A move that counted.
+
+    Attributes:
+        number: its place in the ledger.
+        move: what was written down.
+        settled: whether alias and tags are known to have followed it.
+    """
+
+    number: int
+    move: Move
+    settled: bool
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The moves that counted, the oldest first."""
+
+    moves: tuple[Recorded, ...] = ()
+
+    @property
+    def head(self) -> Recorded | None:
+        """The last move."""
+        return self.moves[-1] if self.moves else None
+
+    @property
+    def number(self) -> int:
+        """The last move's number; 0 when there is none."""
+        return self.head.number if self.head else 0
+
+    @property
+    def reigns(self) -> tuple[int, ...]:
+        """Champions that a rollback can go back through; the last one is the present champion."""
+        reigns: list[int] = []
+        for recorded in self.moves:
+            move = recorded.move
+            if not reigns and move.previous is not None:
+                reigns.append(move.previous)
+            if move.kind == "rollback" and move.champion in reigns:
+                while reigns[-1] != move.champion:
+                    reigns.pop()
+            else:
+                reigns.append(move.champion)
+        return tuple(reigns)
+
+    def has(self, token: str) -> bool:
+        """Whether the move with this token counted."""
+        return any(recorded.move.token == token for recorded in self.moves)
+
+    def rolled_back(self, version: int) -> Move | None:
+        """The rollback that took the championship from a version, if that was its last move."""
+        for recorded in reversed(self.moves):
+            move = recorded.move
+            if move.champion == version:
+                return None
+            if move.kind == "rollback" and move.previous == version:
+                return move
+        return None
+
+
+def read_ledger(client: MlflowClient, category: str) -> Ledger:
+    """The moves that counted. What somebody else put into the ledger is passed over."""
+    found = client.search_model_versions(f"name = {quoted(LEDGER_PREFIX + category)}")
+    moves: list[Recorded] = []
+    last = 0
+    for version in sorted(found, key=lambda found: int(found.version)):
+        move = _parse(version.tags.get(MOVE_TAG, ""))
+        if move is not None and move.after >= last:
+            last = int(version.version)
+            moves.append(Recorded(last, move, SETTLED_TAG in version.tags))
+    return Ledger(tuple(moves))
+
+
+def append_move(client: MlflowClient, category: str, move: Move) -> None:
+    """Write a move down; whether it counted is seen by reading the ledger again."""
+    name = LEDGER_PREFIX + category
+    ensure_model(client, name)
+    client.create_model_version(
+        name,
+        source=f"models:/{MODEL_PREFIX}{category}/{move.champion}",
+        tags={MOVE_TAG: move.model_dump_json()},
+        description=f"{move.kind}: {move.previous or 'none'} -> {move.champion}, {move.who}",
+    )
+
+
+def withdraw_move(client: MlflowClient, category: str, token: str) -> None:
+    """Take a move that did not count out of sight."""
+    from mlflow.exceptions import MlflowException
+
+    name = LEDGER_PREFIX + category
+    for version in client.search_model_versions(f"name = {quoted(name)}"):
+        move = _parse(version.tags.get(MOVE_TAG, ""))
+        if move is not None and move.token == token:
+            with suppress(MlflowException):  # it does not count in any case
+                client.delete_model_version(name, version.version)
+
+
+def mark_settled(client: MlflowClient, category: str, number: int) -> None:
+    """Note that alias and tags have followed a move."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        set_version_tag(client, LEDGER_PREFIX + category, number, SETTLED_TAG, "true")
+    except MlflowException as error:
+        if error_code(error) != "RESOURCE_DOES_NOT_EXIST":  # withdrawn meanwhile
+            raise
+
+
+def _parse(text: str) -> Move | None:
+    try:
+        return Move.model_validate_json(text)
+    except ValidationError:
+        return None

@@ -1,0 +1,274 @@
+"""Who is champion: promotion through the gate, rollback, history.
+
+A move is made by writing it into the ledger, which settles who was first; everything else (the
+aliases, the tags of the version) follows from the ledger and is set again, by whoever comes next,
+after a crash at any point. On an embedded registry a file lock also keeps promoters apart, so that
+an alias is never wrong in between; over several hosts it can be, for the milliseconds that a
+promoter who was overtaken needs to look again.
+"""
+
+from __future__ import annotations
+
+import getpass
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+from uuid import uuid4
+
+from gtrans_core.errors import GateError, ModelError, SupersededError
+from gtrans_core.evaluation.gate import Gate, Verdict
+from gtrans_core.evaluation.metric_names import MetricName
+from gtrans_core.tracking.client import reported
+from gtrans_core.tracking.promotion.championship import (
+    Championship,
+    Judgement,
+    evidence_of,
+    told,
+    utc_now,
+)
+from gtrans_core.tracking.promotion.ledger import Ledger, Move, Recorded
+from gtrans_core.tracking.registry.registry import CHAMPION
+from gtrans_core.trust.policy import TrustPolicy
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+_PATIENCE = 20
+"""Times that others may come in between before a promotion is given up."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a promotion or a rollback came to.
+
+    Attributes:
+        champion: the champion now (on a dry run: as it would be).
+        previous: the champion before; None when there was none.
+        moved: whether this call moved it (on a dry run: would have).
+        notes: what else was found or set right, one sentence each.
+    """
+
+    champion: int
+    previous: int | None
+    moved: bool
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class History:
+    """What a category's ledger says, and what the registry's alias says.
+
+    Attributes:
+        moves: the oldest first.
+        alias: the version that ``champion`` points to; None when it points to nothing.
+    """
+
+    moves: tuple[Recorded, ...]
+    alias: int | None
+
+
+def promote(
+    client: MlflowClient,
+    category: str,
+    gate: Gate,
+    version: int | None = None,
+    *,
+    why: str = "",
+    again: bool = False,
+    dry_run: bool = False,
+    trust: TrustPolicy | None = None,
+    on_verdict: Callable[[Judgement], None] | None = None,
+) -> Outcome:
+    """Make a version the champion if it passes the gate. Run again, it changes nothing more.
+
+    Args:
+        client: the registry.
+        category: the category.
+        gate: the thresholds.
+        version: by default the challenger.
+        why: kept in the history.
+        again: whether a version that was rolled back may return.
+        dry_run: judge and check only; nothing is written.
+        trust: whose models may be champion; by default what the environment says.
+        on_verdict: is given each verdict as it falls.
+
+    Raises:
+        GateError: when the version does not pass, with every reason.
+        SupersededError: when somebody else moved the champion meanwhile and theirs stays.
+        ModelError: when there is no such version, or its files are not those registered and signed.
+        ConfigError: when signatures are asked for and there is no public key.
+        TrackingError: when MLflow refuses or cannot be reached; run it again.
+    """
+    office = Championship(client, category, dry_run, trust)
+    with office.entered("promote"):
+        ledger = office.settled()
+        wanted = office.challenger() if version is None else version
+        if wanted is None:
+            return _nothing_to_promote(office, ledger)
+        candidate = office.version(wanted)
+        if office.champion(ledger) != wanted:
+            office.verify(wanted)
+        for attempt in range(_PATIENCE):
+            previous = office.champion(ledger)
+            if previous == wanted:
+                office.drop_challenger(wanted)
+                return Outcome(wanted, wanted, False, office.notes)
+            judgement = office.judge(gate, candidate, previous, ledger, again)
+            if on_verdict:
+                on_verdict(judgement)
+            office.write_verdict(judgement, gate)
+            if not judgement.verdict.passed:
+                raise _refusal(office.name, judgement, overtaken=attempt > 0)
+            if dry_run:
+                return Outcome(wanted, previous, True, office.notes)
+            move = _move("promote", ledger, previous, candidate, why)
+            ledger = office.make(move)
+            if ledger.has(move.token):
+                return _outcome(office, move, ledger)
+        raise SupersededError(f"{office.name} version {wanted}: others keep moving the champion")
+
+
+def rollback(
+    client: MlflowClient,
+    category: str,
+    *,
+    why: str = "",
+    dry_run: bool = False,
+    trust: TrustPolicy | None = None,
+) -> Outcome:
+    """Make the previous champion champion again, after checking its digests and its signature.
+
+    A rollback that a crash cut short is finished, and then no further one is made.
+
+    Raises:
+        ModelError: when there is none to go back to, or its files are not those registered and
+            signed.
+        ConfigError: when signatures are asked for and there is no public key.
+        SupersededError: when somebody else moved the champion meanwhile and theirs stays.
+        TrackingError: when MLflow refuses or cannot be reached; run it again.
+    """
+    office = Championship(client, category, dry_run, trust)
+    with office.entered("roll back"):
+        before, ledger = office.read(), office.settled()
+        if ledger.number != before.number:
+            return _moved_by_others(office, before, ledger)
+        head = before.head
+        if head and head.move.kind == "rollback" and not head.settled:
+            return _outcome(office, head.move, ledger)
+        target = office.predecessor(ledger)
+        office.verify(int(target.version))
+        move = _move("rollback", ledger, office.champion(ledger), target, why)
+        if dry_run:
+            return Outcome(move.champion, move.previous, True, office.notes)
+        ledger = office.make(move)
+        if ledger.has(move.token):
+            return _outcome(office, move, ledger)
+        return _moved_by_others(office, before, ledger)
+
+
+def read_history(client: MlflowClient, category: str) -> History:
+    """All moves of a category's champion. Reads only.
+
+    Raises:
+        ModelError: when the category has no registered model.
+        TrackingError: when MLflow refuses or cannot be reached.
+    """
+    office = Championship(client, category, dry_run=True)
+    with office.entered("read the history of"):
+        return History(office.read().moves, office.aliases().get(CHAMPION))
+
+
+def judge_new_version(client: MlflowClient, category: str, version: int, gate: Gate) -> Judgement:
+    """Hold a version against the present champion and write the verdict on it. Moves nothing.
+
+    The champion itself is not judged again.
+
+    Raises:
+        TrackingError: when MLflow refuses or cannot be reached.
+    """
+    office = Championship(client, category, dry_run=False)
+    with reported(client.tracking_uri, f"judge {office.name}"):
+        ledger = office.read()
+        champion = office.champion(ledger)
+        if champion == version:
+            return Judgement(version, champion, Verdict(()))
+        judgement = office.judge(gate, office.version(version), champion, ledger, again=False)
+        office.write_verdict(judgement, gate)
+    return judgement
+
+
+def _nothing_to_promote(office: Championship, ledger: Ledger) -> Outcome:
+    champion = office.champion(ledger)
+    if champion is None:
+        raise ModelError(f"{office.name} has neither a challenger nor a champion; name a --version")
+    return Outcome(champion, champion, False, office.notes)
+
+
+def _outcome(office: Championship, move: Move, ledger: Ledger) -> Outcome:
+    if office.champion(ledger) != move.champion:
+        raise SupersededError(
+            f"{office.name} version {move.champion} was champion for a moment and is superseded: "
+            f"{_told(ledger)}"
+        )
+    return Outcome(move.champion, move.previous, ledger.has(move.token), office.notes)
+
+
+def _refusal(name: str, judgement: Judgement, overtaken: bool) -> GateError | SupersededError:
+    reasons = "; ".join(judgement.verdict.reasons)
+    subject = f"{name} version {judgement.version}"
+    if overtaken:
+        return SupersededError(
+            f"{subject} is superseded: version {judgement.champion} became champion meanwhile, "
+            f"and against it: {reasons}"
+        )
+    return GateError(f"{subject} is not promoted: {reasons}")
+
+
+def _move(
+    kind: Literal["promote", "rollback"],
+    ledger: Ledger,
+    previous: int | None,
+    target: ModelVersion,
+    why: str,
+) -> Move:
+    metrics = evidence_of(target.tags).metrics
+    shown = {name: metrics.get(name, math.nan) for name in get_args(MetricName)}
+    return Move(
+        kind=kind,
+        champion=int(target.version),
+        previous=previous,
+        after=ledger.number,
+        token=uuid4().hex,
+        who=_who(),
+        when=utc_now(),
+        why=why,
+        metrics={name: value for name, value in shown.items() if math.isfinite(value)},
+    )
+
+
+def _moved_by_others(office: Championship, before: Ledger, ledger: Ledger) -> Outcome:
+    """What to say of a champion that was moved after we looked: good if it was rolled back."""
+    head = ledger.head
+    champion = office.champion(before)
+    if head and head.move.kind == "rollback" and head.move.previous == champion:
+        return Outcome(head.move.champion, champion, False, office.notes)
+    raise SupersededError(
+        f"{office.name} is not rolled back: {_told(ledger)} meanwhile; "
+        f"see `gtrans history {office.category}`"
+    )
+
+
+def _told(ledger: Ledger) -> str:
+    return told(ledger.head.move) if ledger.head else "the ledger is empty"
+
+
+def _who() -> str:
+    """The name that this process goes by: stated, not proven."""
+    name = os.environ.get("MLFLOW_TRACKING_USERNAME")
+    try:
+        return name or getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container's user may have no name
+        return f"user {os.getuid()}"

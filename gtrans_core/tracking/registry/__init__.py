@@ -1,0 +1,1 @@
+"""The model registry: versions by content, signed, fetched only when verified."""

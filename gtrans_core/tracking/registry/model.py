@@ -1,0 +1,204 @@
+"""A detector folder as an MLflow model: models-from-code, safetensors, ONNX, JSON, no pickle."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import gtrans_core
+from gtrans_core.errors import ModelError
+from gtrans_core.storage import sha256_file
+from gtrans_core.tracking.client import reported
+from gtrans_core.trust.keys import SigningKey
+from gtrans_core.trust.signature import sign_folder
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+    from mlflow.models import Model, ModelSignature
+
+ARTIFACT = "detector"
+ARTIFACT_FOLDER = f"artifacts/{ARTIFACT}"
+"""Where the detector folder lies inside the MLflow model."""
+
+DETECTOR_TAG = "gtrans.detector_digest"
+"""Tag of logged models and of registered versions: the detector's identity."""
+
+REQUIREMENTS = (
+    "matplotlib",
+    "mlflow",
+    "model-signing",
+    "numpy",
+    "onnxruntime",
+    "pandas",
+    "pillow",
+    "pydantic",
+    "pyopenssl",  # model-signing imports it, and does not say so
+    "safetensors",
+    "scipy",
+    "tenacity",
+    "timm",
+    "torch",
+    "torchvision",
+)
+SCRIPT = "served_model.py"
+"""What MLflow runs to load the model."""
+MLSERVER_SCRIPT = "mlserver_runtime.py"
+"""What MLServer runs to serve it, since ``MLSERVER_SETTINGS`` says so."""
+MLSERVER_SETTINGS = "model-settings.json"
+
+_SUFFIXES = (".safetensors", ".json", ".onnx")
+
+
+def file_digests(folder: Path) -> dict[str, str]:
+    """sha256 (hex) of every file of a detector folder, by relative path with forward slashes.
+
+    Raises:
+        ModelError: when there is no file, or one that is neither safetensors, ONNX nor JSON.
+    """
+    files = sorted(path for path in folder.rglob("*") if not path.is_dir())
+    if not files:
+        raise ModelError(f"{folder}: no detector there (the folder is missing or empty)")
+    for path in files:
+        if path.suffix not in _SUFFIXES or path.is_symlink():
+            raise ModelError(f"{path}: a detector holds safetensors, ONNX and JSON files only")
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
+
+
+def category_of(detector_folder: Path) -> str:
+    """The category that a detector says it is of; read without torch.
+
+    Raises:
+        ModelError: when ``detector.json`` is missing or names none.
+    """
+    path = detector_folder / "detector.json"
+    try:
+        category = json.loads(path.read_bytes())["category"]
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError):
+        raise ModelError(f"{path}: names no category; no detector of ours") from None
+    return str(category)
+
+
+def log_model(
+    client: MlflowClient,
+    run_id: str,
+    detector_folder: Path,
+    input_example_png: bytes,
+    signing_key: SigningKey | None = None,
+) -> str:
+    """Log a detector as the model of a run, with code, MLflow signature and input example.
+
+    With a key, the whole model is signed: the detector, the code, what MLflow reads. A run that has
+    this very detector already is left as it is.
+
+    Returns:
+        Its URI, ``models:/m-...``.
+
+    Raises:
+        ModelError: for a folder that is no detector (see ``file_digests``).
+        ConfigError: when the key cannot be read.
+        TrackingError: when MLflow refuses or cannot be reached.
+    """
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+
+    from gtrans_core.detector.files import detector_digest
+
+    file_digests(detector_folder)
+    digest = detector_digest(detector_folder)
+    with tempfile.TemporaryDirectory() as scratch, reported(client.tracking_uri, "log the model"):
+        run = client.get_run(run_id)
+        found = _logged_before(client, run, digest)
+        if found:
+            return found
+        folder = Path(scratch) / "model"
+        model = package(detector_folder, input_example_png, folder)
+        logged = client.create_logged_model(
+            experiment_id=run.info.experiment_id,
+            name="detector",
+            source_run_id=run_id,
+            tags={DETECTOR_TAG: digest},
+            model_type="visual anomaly detector",
+        )
+        model.run_id, model.model_id = run_id, logged.model_id
+        model.save(str(folder / "MLmodel"))
+        if signing_key:
+            sign_folder(folder, signing_key)
+        client.log_model_artifacts(logged.model_id, str(folder))
+        client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    return f"models:/{logged.model_id}"
+
+
+def package(detector_folder: Path, input_example_png: bytes, destination: Path) -> Model:
+    """Write a complete MLflow model to the new folder ``destination``.
+
+    It brings the package's code along and names no path of the machine it was made on.
+    """
+    import pandas as pd
+    from mlflow.models import Model
+    from mlflow.pyfunc import save_model
+
+    # An environment made by uv has no pip to name in conda.yaml; MLflow warns, and all is well.
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
+    package_folder = Path(gtrans_core.__file__).parent
+    model = Model()
+    with tempfile.TemporaryDirectory() as scratch:
+        # MLflow names an artifact after its folder; ours may be called anything.
+        detector = shutil.copytree(detector_folder, Path(scratch) / ARTIFACT)
+        save_model(
+            path=str(destination),
+            mlflow_model=model,
+            python_model=str(Path(__file__).with_name(SCRIPT)),
+            artifacts={ARTIFACT: str(detector)},
+            code_paths=[str(package_folder)],
+            pip_requirements=_pinned_requirements(),
+            signature=signature(),
+            input_example=(pd.DataFrame({"image": [input_example_png]}), {"return_map": False}),
+        )
+    shutil.copyfile(Path(__file__).with_name(MLSERVER_SCRIPT), destination / MLSERVER_SCRIPT)
+    runtime = f"{Path(MLSERVER_SCRIPT).stem}.Runtime"
+    (destination / MLSERVER_SETTINGS).write_text(json.dumps({"implementation": runtime}))
+    for folder in list(destination.rglob("__pycache__")):
+        shutil.rmtree(folder)
+    flavor = model.flavors["python_function"]
+    flavor["model_code_path"] = SCRIPT
+    flavor["artifacts"][ARTIFACT]["uri"] = ARTIFACT_FOLDER
+    model.save(str(destination / "MLmodel"))
+    return model
+
+
+def signature() -> ModelSignature:
+    """What goes in and comes out, over Python and over JSON (where binary is base64)."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+    return ModelSignature(
+        inputs=Schema([ColSpec(DataType.binary, "image")]),
+        outputs=Schema(
+            [
+                ColSpec(DataType.double, "score"),
+                ColSpec(DataType.boolean, "is_anomalous"),
+                ColSpec(DataType.string, "heat_map_png", required=False),
+            ]
+        ),
+        params=ParamSchema([ParamSpec("return_map", DataType.boolean, default=False)]),
+    )
+
+
+def _logged_before(client: MlflowClient, run: Run, digest: str) -> str | None:
+    for output in run.outputs.model_outputs if run.outputs else []:
+        if client.get_logged_model(output.model_id).tags.get(DETECTOR_TAG) == digest:
+            return f"models:/{output.model_id}"
+    return None
+
+
+def _pinned_requirements() -> list[str]:
+    """Exact versions of what runs here; a local part such as ``+cpu`` is in no index."""
+    return [f"{name}=={version(name).partition('+')[0]}" for name in REQUIREMENTS]

@@ -1,0 +1,250 @@
+"""The model registry: versions by content, fetched with digests and signature checked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gtrans_core.errors import ModelError
+from gtrans_core.tracking.client import error_code, reported, set_alias, set_version_tag
+from gtrans_core.tracking.registry.model import (
+    ARTIFACT_FOLDER,
+    DETECTOR_TAG,
+    category_of,
+    file_digests,
+)
+from gtrans_core.tracking.registry.model_files import FILES_TAG, verify_model
+from gtrans_core.tracking.runs import CATEGORY_TAG, prefixed, quoted
+from gtrans_core.trust.policy import TrustPolicy
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+MODEL_PREFIX = "gtrans-"
+CHALLENGER = "challenger"
+CHAMPION = "champion"
+
+
+@dataclass(frozen=True)
+class RegisteredVersion:
+    """A version of a registered model.
+
+    Attributes:
+        name: ``gtrans-CATEGORY``.
+        version: counted from 1 by the registry.
+        created: whether this call made it; false where the same detector was registered before.
+    """
+
+    name: str
+    version: int
+    created: bool
+
+    @property
+    def uri(self) -> str:
+        """``models:/NAME/VERSION``."""
+        return f"models:/{self.name}/{self.version}"
+
+
+def register(
+    client: MlflowClient,
+    run_id: str,
+    model_uri: str,
+    category: str,
+    detector_folder: Path,
+    tags: Mapping[str, str],
+) -> RegisteredVersion:
+    """Make a logged model a version of ``gtrans-CATEGORY`` and the category's challenger.
+
+    The same detector never makes a second version: the existing one is returned, with the tags that
+    it lacks.
+
+    Args:
+        client: the registry.
+        run_id: the run that made the model.
+        model_uri: what ``log_model`` returned.
+        category: the category.
+        detector_folder: the folder that was logged: its digests go into the version's tags.
+        tags: further facts: data digest, AGN weights' sha256, git sha, metrics.
+
+    Raises:
+        ModelError: for a folder that is no detector, or one of another category.
+        TrackingError: when MLflow refuses or cannot be reached.
+    """
+    from gtrans_core.detector.files import detector_digest
+
+    name = MODEL_PREFIX + category
+    files = file_digests(detector_folder)
+    if category_of(detector_folder) != category:
+        raise ModelError(f"{detector_folder}: not a detector of {category}")
+    digest = detector_digest(detector_folder)
+    all_tags = {
+        **prefixed(tags),
+        CATEGORY_TAG: category,
+        DETECTOR_TAG: digest,
+        FILES_TAG: json.dumps(files),
+    }
+    with reported(client.tracking_uri, f"register {name}"):
+        ensure_model(client, name)
+        version = _version_of(client, name, digest)
+        created = version is None
+        if version is None:
+            version, created = _create_version(client, name, run_id, model_uri, all_tags)
+        else:
+            _add_missing_tags(client, name, version, all_tags)
+        set_alias(client, name, CHALLENGER, version)
+    return RegisteredVersion(name, version, created)
+
+
+def fetch_model(
+    client: MlflowClient, uri: str, destination: Path, trust: TrustPolicy | None = None
+) -> Path:
+    """Download a registered detector, if its files are those registered, and signed.
+
+    Args:
+        client: the registry.
+        uri: ``models:/gtrans-NAME@ALIAS`` or ``models:/gtrans-NAME/VERSION``.
+        destination: a folder; ``destination/detector`` is written, or replaced.
+        trust: whose models are loaded; by default what the environment says, which is nobody's.
+
+    Returns:
+        The detector folder. What fails a check is not left there.
+
+    Raises:
+        ModelError: for a URI that names no version (with what there is), and for a file that is
+            missing, extra, changed, or of another category (with its name).
+        ConfigError: when signatures are asked for and there is no public key to check them.
+        TrackingError: when MLflow cannot be reached.
+    """
+    trust = trust or TrustPolicy.from_environment()
+    version = find_version(client, uri)
+    target = destination / "detector"
+    destination.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=destination) as scratch:
+        model = download_model(client, version, Path(scratch))
+        verify_model(uri, model, version.tags, version.name.removeprefix(MODEL_PREFIX))
+        trust.verify(model, uri)
+        shutil.rmtree(target, ignore_errors=True)
+        (model / ARTIFACT_FOLDER).replace(target)
+    return target
+
+
+def download_model(client: MlflowClient, version: ModelVersion, scratch: Path) -> Path:
+    """The whole MLflow model of a version, unverified, below the folder ``scratch``.
+
+    Raises:
+        TrackingError: when MLflow refuses or cannot be reached.
+    """
+    from mlflow.artifacts import download_artifacts
+
+    with reported(client.tracking_uri, f"download {version.name} version {version.version}"):
+        source = client.get_model_version_download_uri(version.name, version.version)
+        downloaded = download_artifacts(
+            artifact_uri=source,
+            dst_path=str(scratch),
+            tracking_uri=client.tracking_uri,
+            registry_uri=client.tracking_uri,
+        )
+    return Path(downloaded)
+
+
+def ensure_model(client: MlflowClient, name: str) -> None:
+    """Make a registered model unless it is there."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error_code(error) != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _create_version(
+    client: MlflowClient, name: str, run_id: str, model_uri: str, tags: dict[str, str]
+) -> tuple[int, bool]:
+    """Create a version, and withdraw it where somebody registered the same detector before."""
+    model = client.get_logged_model(model_uri.removeprefix("models:/"))
+    made = client.create_model_version(
+        name=name,
+        # Not the models:/ URI: the client would look that up at MLflow's global address.
+        source=model.artifact_location,
+        run_id=run_id,
+        tags=tags,
+        model_id=model.model_id,
+    )
+    first = _version_of(client, name, tags[DETECTOR_TAG])
+    if first is not None and first < int(made.version):
+        client.delete_model_version(name, made.version)
+        return first, False
+    return int(made.version), True
+
+
+def _add_missing_tags(client: MlflowClient, name: str, version: int, tags: dict[str, str]) -> None:
+    """What an earlier release did not write on a version; what is there stays."""
+    present = client.get_model_version(name, str(version)).tags
+    for tag in tags.keys() - present.keys():
+        set_version_tag(client, name, version, tag, tags[tag])
+
+
+def _version_of(client: MlflowClient, name: str, digest: str) -> int | None:
+    """The first version of a detector; two registrations at once agree on it."""
+    found = client.search_model_versions(
+        f"name = {quoted(name)} and tags.`{DETECTOR_TAG}` = {quoted(digest)}"
+    )
+    return min((int(version.version) for version in found), default=None)
+
+
+def find_version(client: MlflowClient, uri: str) -> ModelVersion:
+    """The version that ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` stands for.
+
+    Raises:
+        ModelError: where there is none, with what there is.
+        TrackingError: when MLflow cannot be reached.
+    """
+    from mlflow.exceptions import MlflowException
+
+    name, version, alias = _parse(uri)
+    with reported(client.tracking_uri, f"find {uri}"):
+        try:
+            if alias:
+                return client.get_model_version_by_alias(name, alias)
+            return client.get_model_version(name, version)
+        except MlflowException as error:
+            if error_code(error) not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise
+        raise ModelError(f"{uri}: not in the registry; {_what_there_is(client, name)}")
+
+
+def _parse(uri: str) -> tuple[str, str, str]:
+    """Name, version, alias; one of the last two is empty."""
+    path = uri.removeprefix("models:/")
+    name, _, alias = path.partition("@")
+    name, _, version = name.partition("/")
+    if path == uri or not name or bool(version) == bool(alias) or not (alias or version.isdigit()):
+        raise ModelError(f"{uri}: expected models:/NAME@ALIAS or models:/NAME/VERSION")
+    return name, version, alias
+
+
+def _what_there_is(client: MlflowClient, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        model = client.get_registered_model(name)
+    except MlflowException as error:
+        if error_code(error) != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        names = sorted(model.name for model in client.search_registered_models())
+        models = [name for name in names if name.startswith(MODEL_PREFIX)]
+        return f"there is {', '.join(models) or 'no model yet'}"
+    versions = [int(found.version) for found in client.search_model_versions(f"name = '{name}'")]
+    aliases = [f"@{alias} (version {number})" for alias, number in sorted(model.aliases.items())]
+    numbers = [str(number) for number in sorted(versions)]
+    return (
+        f"{name} has the versions {', '.join(numbers) or 'none'} "
+        f"and the aliases {', '.join(aliases) or 'none'}"
+    )

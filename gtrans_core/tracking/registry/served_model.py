@@ -1,0 +1,132 @@
+"""The script that an MLflow model of ours consists of (models-from-code: nothing is pickled).
+
+MLflow copies this file into the model and runs it there; import it from nowhere else. The same
+contract serves ``mlflow.pyfunc.load_model``, ``mlflow models serve`` and MLServer (KServe).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+
+from gtrans_core.data.images import encode_png
+from gtrans_core.detector.files import detector_digest
+from gtrans_core.errors import GTransError, ModelError
+from gtrans_core.trust.policy import TrustPolicy
+
+if TYPE_CHECKING:
+    from gtrans_core.detector.detector import Prediction
+
+MAX_IMAGES = 128
+"""A request's limit: memory stays bounded, and others get their turn."""
+
+EXPECTED_DIGEST = "GTRANS_MODEL_DIGEST"
+"""Environment variable: the digest that the loaded detector must have, where one is given."""
+
+
+class ServedDetector(PythonModel):
+    """Scores encoded images."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load the detector, which is an artifact of the model, once its signature is verified.
+
+        Python and MLflow leave files of their own in the model's folder by now, so others than the
+        signed ones are passed over; inside the detector's folder ``Detector.load`` refuses them.
+
+        Raises:
+            ConfigError: when signatures are asked for and there is no public key to check them; the
+                policy is the environment's.
+            ModelError: when it is damaged, not as it was signed, or not the one that the
+                environment asks for.
+        """
+        # MLflow also runs this script where it only packs a model: no reason to wait for torch.
+        from gtrans_core.detector.detector import Detector
+
+        folder = Path(context.artifacts["detector"])
+        TrustPolicy.from_environment().verify(folder.parents[1], "the model", whole=False)
+        expected = os.environ.get(EXPECTED_DIGEST)
+        if expected and detector_digest(folder) != expected:
+            raise ModelError(f"{folder}: its digest is not {EXPECTED_DIGEST}={expected}; refused")
+        self._detector = Detector.load(folder)
+
+    def predict(
+        self,
+        context: PythonModelContext,  # noqa: ARG002  (MLflow's signature)
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,
+    ) -> pd.DataFrame:
+        """Score each row's image.
+
+        Args:
+            context: unused.
+            model_input: column ``image``: a whole PNG, JPEG, ... file (bytes, or base64 text).
+            params: ``return_map``: whether to draw heat maps.
+
+        Returns:
+            ``score`` (raw, no unit), ``is_anomalous`` (score above the detector's threshold) and,
+            where asked for, ``heat_map_png``: a PNG (base64 text) of the image under its heat map,
+            in the size of the network's input.
+
+        Raises:
+            MlflowException: INVALID_PARAMETER_VALUE, naming the image by its position.
+        """
+        images = _images(model_input)
+        try:
+            predictions = self._detector.predict_bytes(images)
+        except GTransError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from None
+        table = pd.DataFrame(
+            {
+                "score": [float(prediction.score) for prediction in predictions],
+                "is_anomalous": [bool(prediction.is_anomalous) for prediction in predictions],
+            }
+        )
+        if params and params.get("return_map"):
+            pairs = zip(images, predictions, strict=True)
+            drawings = [self._draw(*pair) for pair in pairs]
+            # As objects: MLServer does not know pandas' own kind of text.
+            table["heat_map_png"] = pd.Series(drawings, dtype=object)
+        return table
+
+    def _draw(self, data: bytes, prediction: Prediction) -> str:
+        # matplotlib is slow to import, and only this needs it.
+        from gtrans_core.drawing.heat_maps import overlay
+
+        view = np.moveaxis(self._detector.view(data, "image"), 0, -1)
+        drawing = encode_png(overlay(view, prediction.heat_map, self._detector.map_range))
+        # As text, since MLServer cannot answer with bytes that are no text.
+        return base64.b64encode(drawing).decode("ascii")
+
+
+def _images(table: pd.DataFrame) -> list[bytes]:
+    if "image" not in table.columns:
+        raise MlflowException.invalid_parameter_value("column 'image' is missing")
+    if not 1 <= len(table) <= MAX_IMAGES:
+        raise MlflowException.invalid_parameter_value(
+            f"{len(table)} images in one request: expected 1 to {MAX_IMAGES}"
+        )
+    return [_bytes(value, row) for row, value in enumerate(table["image"], start=1)]
+
+
+def _bytes(value: Any, row: int) -> bytes:
+    if isinstance(value, bytes | bytearray):
+        return bytes(value)
+    try:
+        # Text with line breaks is base64 all the same; any other foreign character is not.
+        return base64.b64decode("".join(value.split()), validate=True)
+    except (AttributeError, ValueError, binascii.Error):
+        raise MlflowException.invalid_parameter_value(
+            f"image {row}: expected the bytes of an image file, or their base64 text"
+        ) from None
+
+
+set_model(ServedDetector())

@@ -1,0 +1,45 @@
+"""Signing a version that is registered already."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gtrans_core.errors import ModelError
+from gtrans_core.tracking.client import reported
+from gtrans_core.tracking.registry.model_files import verify_model
+from gtrans_core.tracking.registry.registry import MODEL_PREFIX, download_model, find_version
+from gtrans_core.trust.keys import SigningKey
+from gtrans_core.trust.signature import sign_folder
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_MODEL_ID = re.compile(r"\bm-[0-9a-f]{32}\b")
+
+
+def sign_version(client: MlflowClient, category: str, version: int, key: SigningKey) -> None:
+    """Sign a version's model as it is stored; a signature that is there is replaced.
+
+    The detector is compared with the digests of its registration; for the code and the settings
+    beside it there are none, so this vouches for them as they are now.
+
+    Raises:
+        ModelError: when there is no such version, or it does not pass ``verify_model``.
+        ConfigError: when the key cannot be read.
+        TrackingError: when MLflow refuses or cannot be reached.
+    """
+    uri = f"models:/{MODEL_PREFIX}{category}/{version}"
+    found = find_version(client, uri)
+    # MLflow keeps no other link from a version to the logged model whose files it has.
+    model_id = _MODEL_ID.search(found.source or "")
+    if model_id is None:
+        raise ModelError(f"{uri}: was not registered by gtrans; register it again to sign it")
+    with tempfile.TemporaryDirectory() as scratch:
+        model = download_model(client, found, Path(scratch))
+        verify_model(uri, model, found.tags, category)
+        signature = sign_folder(model, key)
+        with reported(client.tracking_uri, f"store the signature of {uri}"):
+            client.log_model_artifact(model_id[0], str(signature))

@@ -1,0 +1,1 @@
+"""Training Trans from a feature cache, so that a kill loses nothing."""

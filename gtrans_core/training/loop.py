@@ -1,0 +1,389 @@
+"""The training loop: from a feature cache to a Trans that predicts the AGN's maps.
+
+Resumable at any step and bit-equal when resumed (CPU, same threads): the order of images is a
+function of seed and epoch, the learning rate of the step; all else is in the checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gtrans_core import __version__
+from gtrans_core.config import GTransConfig, TrainingConfig, digest_of
+from gtrans_core.errors import PreemptedError, TrainingError
+from gtrans_core.features.cache import CachedFeatures
+from gtrans_core.features.reading import Features, Request
+from gtrans_core.network.agn import BackboneSpec
+from gtrans_core.network.build import build_trans
+from gtrans_core.network.loss import guidance_loss
+from gtrans_core.network.scene import SceneModel, fit_scene
+from gtrans_core.network.trans import Trans
+from gtrans_core.storage import require_free_space
+from gtrans_core.training.checkpoint import (
+    Checkpoint,
+    newest_checkpoint,
+    room_for_checkpoints,
+    save_checkpoint,
+)
+from gtrans_core.training.device import (
+    choose_device,
+    choose_precision,
+    keep_freed_memory,
+    thread_count,
+)
+from gtrans_core.training.journal import History
+from gtrans_core.training.learning_rate import learning_rate
+from gtrans_core.training.processes import Crew
+
+BETAS = (0.9, 0.99)
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training ended with. ``resumed_at`` is None for a fresh start."""
+
+    trans: Trans
+    history: list[dict[str, Any]]
+    steps: int
+    resumed_at: int | None
+
+    @property
+    def reused(self) -> bool:
+        """Whether nothing was left to do."""
+        return self.resumed_at == self.steps
+
+
+def training_key(cache_key: str, config: GTransConfig) -> str:
+    """sha256 (hex) of all that decides the trained weights; equal keys may share them."""
+    device = choose_device(config.training)
+    return digest_of(
+        {
+            "cache": cache_key,
+            "seed": config.seed,
+            "trans": config.trans.model_dump(mode="json"),
+            "training": config.training.model_dump(
+                mode="json", exclude={"checkpoint_every", "device", "threads", "resident_mb"}
+            ),
+            "device": device.type,
+            "precision": str(choose_precision(config.training, device)),
+            "threads": thread_count(config.training) if device.type == "cpu" else None,
+            "code": __version__,
+            "torch": torch.__version__,
+        }
+    )
+
+
+def hold_out(digests: Sequence[str], fraction: float, seed: int) -> tuple[list[int], list[int]]:
+    """Positions to train on and positions held out, a pseudo-random choice by content and seed.
+
+    Raises:
+        TrainingError: when no image would be left on one side.
+    """
+    held_out_count = round(fraction * len(digests))
+    if not 0 < held_out_count < len(digests):
+        raise TrainingError(
+            f"{len(digests)} good training images cannot be split: holding out a share of "
+            f"{fraction} leaves one side empty; add images or change training.held_out_fraction"
+        )
+    ranked = sorted(
+        range(len(digests)),
+        key=lambda i: hashlib.sha256(f"{seed}:{digests[i]}".encode()).digest(),
+    )
+    return sorted(ranked[held_out_count:]), sorted(ranked[:held_out_count])
+
+
+def fit_training_scene(features: Features, config: GTransConfig) -> SceneModel:
+    """The scene model of the images that Trans is trained on; the held-out ones stay unseen.
+
+    Raises:
+        TrainingError: as ``hold_out``.
+        DataError: when a shard of the cache was damaged meanwhile.
+    """
+    training, _ = hold_out(features.digests, config.training.held_out_fraction, config.seed)
+    # Content order is as good as random: the first ones are a fair sample.
+    sample = features.subset(training[: config.scene.images])
+    return fit_scene(sample.maps, config.scene.rank)
+
+
+def epoch_order(count: int, seed: int, epoch: int) -> Tensor:
+    """The order of the images in an epoch (from 0): a permutation by seed and epoch alone."""
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    return torch.randperm(count, generator=generator)
+
+
+def train_trans(
+    features: Features,
+    spec: BackboneSpec,
+    config: GTransConfig,
+    folder: Path,
+    *,
+    on_progress: Callable[[int, int, str], None],
+    say: Callable[[str], None],
+    stop_requested: Callable[[], bool],
+) -> TrainingResult:
+    """Train, or go on where the newest intact checkpoint in ``folder`` ends.
+
+    Args:
+        features: the whole cache, in memory or streamed; a share of it is held out by ``config``.
+        folder: checkpoints and ``history.jsonl``; belongs to one ``training_key``.
+        on_progress: called with (steps done, steps in all, note) after each step.
+        say: called with lines a person should read.
+        stop_requested: asked after each step; when true, a checkpoint is written.
+
+    Raises:
+        TrainingError: when the loss is no longer finite, or the split leaves a side empty.
+        DataError: when features are streamed and a shard was damaged meanwhile.
+        PreemptedError: after ``stop_requested`` said so; the same call goes on later.
+        StorageError: when a checkpoint cannot be written; before the first step, when there is no
+            room for as many as are kept.
+    """
+    torch.set_num_threads(thread_count(config.training))
+    keep_freed_memory()
+    loop = _Loop(features, spec, config, choose_device(config.training))
+    history = History(folder / "history.jsonl")
+    checkpoint = newest_checkpoint(folder, say)
+    if checkpoint is not None:
+        loop.restore(checkpoint)
+        say(f"going on from the checkpoint at step {checkpoint.step} of {loop.steps}")
+    if loop.step < loop.steps:
+        require_free_space(folder, room_for_checkpoints(folder, loop.state_bytes), "training")
+    while loop.step < loop.steps:
+        note = loop.advance()
+        on_progress(loop.step, loop.steps, note)
+        stopping = loop.crew.any(stop_requested(), loop.device)
+        if loop.crew.leads and (stopping or loop.checkpoint_is_due()):
+            loop.journal(history)
+            save_checkpoint(folder, loop.checkpoint())
+        if stopping and loop.step < loop.steps:
+            raise PreemptedError(f"stopped at step {loop.step} of {loop.steps}; state is saved")
+    return TrainingResult(
+        trans=loop.selected(),
+        history=history.records(),
+        steps=loop.steps,
+        resumed_at=checkpoint.step if checkpoint else None,
+    )
+
+
+class _Loop:
+    """The state of a training between two steps."""
+
+    def __init__(
+        self,
+        features: Features,
+        spec: BackboneSpec,
+        config: GTransConfig,
+        device: torch.device,
+    ) -> None:
+        training, held_out = hold_out(
+            features.digests, config.training.held_out_fraction, config.seed
+        )
+        self.config = config.training
+        self.seed = config.seed
+        self.device = device
+        self.crew = Crew.of_this_process()
+        self.precision = choose_precision(self.config, device)
+        self.images = _Images(features, training, spec, device)
+        self.held_out = _Images(features, held_out, spec, device)
+        self.trans = build_trans(spec, config).to(device)
+        self.model = self.crew.synchronised(self.trans, device)
+        if self.config.compile:
+            self.model.compile()
+        self.optimizer = make_optimizer(self.trans, self.config)
+        self.batch_size = min(self.config.batch_size, len(training))
+        # A short last batch is left out: each epoch shuffles, so no image is left out for good.
+        self.steps_per_epoch = len(training) // self.batch_size
+        self.steps = self.steps_per_epoch * self.config.epochs
+        self.step = 0
+        self.pending: list[tuple[int, dict[str, Tensor | float]]] = []
+        self.best_loss = math.inf
+        self.best_state: dict[str, Tensor] = {}
+
+    def advance(self) -> str:
+        """One optimiser step; at the end of an epoch also the loss on held-out good images."""
+        epoch = self.step // self.steps_per_epoch
+        inputs, agn_maps = self.images.batch(self._order(self.step))
+        if self.step + 1 < self.steps:
+            self.images.read_ahead(self._order(self.step + 1))
+        rate = learning_rate(self.step, self.steps, self.steps_per_epoch, self.config)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        # The released code never returns from the eval mode of its first validation.
+        self.model.train(epoch == 0 or not self.config.author_compat)
+        loss = self._loss(inputs, agn_maps)
+        # It also sums over the batch: Adam hardly minds, but weight decay weighs less.
+        objective = loss * self.batch_size if self.config.author_compat else loss
+        self.optimizer.zero_grad(set_to_none=True)
+        objective.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        self.optimizer.step()
+        self.step += 1
+        values: dict[str, Tensor | float] = {"train_loss": loss.detach(), "learning_rate": rate}
+        if self.crew.leads and self.step % self.steps_per_epoch == 0:
+            values["held_out_loss"] = self._held_out_loss()
+        if self.crew.leads:
+            self.pending.append((self.step, values))
+        return f"epoch {epoch + 1} of {self.config.epochs}"
+
+    def checkpoint_is_due(self) -> bool:
+        """At the end of every few epochs, and at the end of all."""
+        every = self.steps_per_epoch * self.config.checkpoint_every
+        return self.step % every == 0 or self.step == self.steps
+
+    def journal(self, history: History) -> None:
+        """Write pending records; reading losses here, not each step, keeps a GPU busy.
+
+        Raises:
+            TrainingError: when a loss is not finite.
+        """
+        for step, values in self.pending:
+            numbers = {name: float(value) for name, value in values.items()}
+            if not all(math.isfinite(number) for number in numbers.values()):
+                raise TrainingError(
+                    f"the loss is not finite at step {step}; lower training.learning_rate"
+                )
+            history.append(step, numbers)
+        self.pending.clear()
+        history.sync()
+
+    def checkpoint(self) -> Checkpoint:
+        """All that a later process needs to go on."""
+        tensors = {f"trans.{name}": tensor for name, tensor in self.trans.state_dict().items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in self.best_state.items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
+        best = self.best_loss if self.best_state else None
+        return Checkpoint(self.step, tensors, {"best_loss": best})
+
+    @property
+    def state_bytes(self) -> int:
+        """About the size of a checkpoint: weights, two moments each, and the best weights."""
+        weights: int = sum(tensor.nbytes for tensor in self.trans.state_dict().values())
+        return weights * (4 if self.config.selection == "best_held_out" else 3)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint of the same training."""
+        self.step = checkpoint.step
+        self.trans.load_state_dict(_with_prefix(checkpoint.tensors, "trans."))
+        self.best_state = _with_prefix(checkpoint.tensors, "best.")
+        if self.best_state:
+            self.best_loss = checkpoint.values["best_loss"]
+        weights = list(self.trans.parameters())
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in _with_prefix(checkpoint.tensors, "optimizer.").items():
+            index, name = key.split(".")
+            state.setdefault(int(index), {})[name] = _laid_out_as(weights[int(index)], tensor)
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+    def selected(self) -> Trans:
+        """The Trans to keep: the last state, or the best on held-out good images; in eval mode."""
+        if self.best_state:
+            self.trans.load_state_dict(self.best_state)
+        return self.trans.eval()
+
+    def _order(self, step: int) -> Tensor:
+        """This process's images of a step's batch, which is a slice of the epoch's permutation."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        permutation = epoch_order(len(self.images), self.seed, epoch)
+        batch = permutation[position * self.batch_size : (position + 1) * self.batch_size]
+        return self.crew.share(batch)
+
+    def _loss(self, inputs: Tensor, agn_maps: list[Tensor]) -> Tensor:
+        # Of the crew, one alone looks at held-out images: its gradients are nobody's business.
+        model = self.model if torch.is_grad_enabled() else self.trans
+        with torch.autocast(
+            self.device.type, self.precision, enabled=self.precision != torch.float32
+        ):
+            predicted = model(inputs, agn_maps)
+        return guidance_loss(agn_maps, [map_BCHW.float() for map_BCHW in predicted])
+
+    @torch.no_grad()
+    def _held_out_loss(self) -> float:
+        self.trans.eval()
+        total = 0.0
+        for batch in _batches(len(self.held_out), self.batch_size):
+            total += float(self._loss(*self.held_out.batch(batch))) * len(batch)
+        mean = total / len(self.held_out)
+        if self.config.selection == "best_held_out" and mean < self.best_loss:
+            self.best_loss = mean
+            self.best_state = {k: v.clone() for k, v in self.trans.state_dict().items()}
+        return mean
+
+
+class _Images:
+    """One side of the split, handed out as normalised batches on the training device.
+
+    What is in memory goes to a GPU's memory once, what is streamed batch by batch.
+    """
+
+    def __init__(
+        self, features: Features, positions: Sequence[int], spec: BackboneSpec, device: torch.device
+    ) -> None:
+        if isinstance(features, CachedFeatures) and device.type != "cpu":
+            features, positions = features.subset(positions).to(device), range(len(positions))
+        self.features = features
+        self.positions = positions
+        self.spec = spec
+        self.device = device
+        self.requests: dict[tuple[int, ...], Request] = {}
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def read_ahead(self, order: Tensor) -> None:
+        """Begin to read the batch that will be asked for next."""
+        wanted = self._wanted(order)
+        self.requests[wanted] = self.features.request(wanted)
+
+    def batch(self, order: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Inputs [B, 3, H, W] and the AGN's three maps, in fp32, of images of this side.
+
+        Raises:
+            DataError: when features are streamed and a shard was damaged meanwhile.
+        """
+        wanted = self._wanted(order)
+        request = self.requests.pop(wanted, None) or self.features.request(wanted)
+        images = request()
+        inputs = self.spec.normalise(images.views.to(self.device))
+        return inputs, [m.to(self.device).float() for m in images.maps]
+
+    def _wanted(self, order: Tensor) -> tuple[int, ...]:
+        return tuple(self.positions[i] for i in order.tolist())
+
+
+def make_optimizer(trans: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    """The optimiser that a config names."""
+    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+    return kind(
+        trans.parameters(),
+        lr=config.learning_rate,
+        betas=BETAS,
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
+
+
+def _laid_out_as(weight: Tensor, moment: Tensor) -> Tensor:
+    """A moment in its weight's memory format: the fused optimiser walks raw memory.
+
+    A file has no memory format; a moment read back would meet the wrong elements of its weight.
+    """
+    if moment.shape != weight.shape:  # the step counter
+        return moment
+    return torch.empty_like(weight, requires_grad=False).copy_(moment)
+
+
+def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _batches(count: int, size: int) -> Iterator[Tensor]:
+    for start in range(0, count, size):
+        yield torch.arange(start, min(start + size, count))

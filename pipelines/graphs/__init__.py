@@ -1,0 +1,1 @@
+"""The pipelines as graphs of components, compiled for each profile."""

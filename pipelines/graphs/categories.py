@@ -1,0 +1,90 @@
+"""The pipeline of many categories: each one's own pipeline, so many at once, then a summary.
+
+A category that fails leaves the others as they are; ``summarize`` runs in any case, names the
+failed ones and ends the run as failed. It is the exit task of a dsl.ExitHandler, and not a task
+after the loop, since Kubeflow's server drops the exit tasks of a loop.
+"""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from kfp import dsl
+
+from gtrans.components.summarize.component import summarize
+from gtrans.pipelines.cluster_profile import Cluster
+from gtrans.pipelines.graphs.category import category_pipeline
+from gtrans.pipelines.graphs.resources import Placement, equip
+from gtrans_core.config import GTransConfig
+
+
+def categories_pipeline(at_once: int, cluster: Cluster | None = None) -> Callable[..., Any]:
+    """The pipeline, for at most ``at_once`` categories at a time."""
+    one = category_pipeline(cluster)
+
+    @dsl.pipeline(
+        name="gtrans-categories",
+        description="Many categories, each trained, evaluated and registered; one summary that "
+        "ranks them.",
+    )
+    def pipeline(
+        categories: list[dict[str, str]],
+        source: str,
+        store: str,
+        tracking_uri: str,
+        config: str = GTransConfig().to_json(),
+        experiment: str = "gtrans",
+        cache_store: str = "",
+        unsigned_models: str = "refuse",
+        node_selector: dict[str, str] = {},  # noqa: B006 - a default that is compiled into the YAML
+        tolerations: list[dict[str, Any]] = [],  # noqa: B006
+        accelerator_node_selector: dict[str, str] = {},  # noqa: B006
+        accelerator_tolerations: list[dict[str, Any]] = [],  # noqa: B006
+    ) -> None:
+        """Train, evaluate and register a detector for each category.
+
+        Args:
+            categories: of each one, its name (category) and its gate (gate, as JSON).
+            source: where all of them are: a folder, an s3:// prefix, or a known source.
+            store: as in gtrans-category.
+            tracking_uri: as in gtrans-category.
+            config: every knob, as JSON; absent keys take the product's defaults.
+            experiment: the MLflow experiment of the runs.
+            cache_store: as in gtrans-category.
+            unsigned_models: refuse or allow, as in gtrans-category.
+            node_selector: labels that the nodes of steps without an accelerator must have.
+            tolerations: taints that steps without an accelerator tolerate.
+            accelerator_node_selector: labels that the nodes of steps with an accelerator must have.
+            accelerator_tolerations: taints that steps with an accelerator tolerate.
+        """
+        summary = summarize(
+            run_key=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+            categories=categories,
+            store=store,
+            tracking_uri=tracking_uri,
+            experiment=experiment,
+        )
+        placement = Placement(
+            node_selector, tolerations, accelerator_node_selector, accelerator_tolerations
+        )
+        equip(summary, "summarize", cluster, placement)
+        with (
+            dsl.ExitHandler(summary, name="categories"),
+            dsl.ParallelFor(categories, name="category", parallelism=at_once) as item,
+        ):
+            one(
+                category=item.category,
+                source=source,
+                store=store,
+                tracking_uri=tracking_uri,
+                config=config,
+                experiment=experiment,
+                gate=item.gate,
+                cache_store=cache_store,
+                unsigned_models=unsigned_models,
+                node_selector=node_selector,
+                tolerations=tolerations,
+                accelerator_node_selector=accelerator_node_selector,
+                accelerator_tolerations=accelerator_tolerations,
+            )
+
+    return cast(Callable[..., Any], pipeline)

@@ -1,0 +1,105 @@
+"""The pipeline of one category: ingest, cache_features, train, evaluate, register.
+
+The test split goes from ingest to evaluate and nowhere else, so nothing that is learned or chosen
+can have seen it.
+"""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from kfp import dsl
+
+from gtrans.components.cache_features.component import cache_features
+from gtrans.components.evaluate.component import evaluate
+from gtrans.components.ingest.component import ingest
+from gtrans.components.register.component import register
+from gtrans.components.train.component import train
+from gtrans.pipelines.cluster_profile import Cluster
+from gtrans.pipelines.gates import load_gate
+from gtrans.pipelines.graphs.resources import Placement, equip
+from gtrans_core.config import GTransConfig
+
+
+def category_pipeline(cluster: Cluster | None = None) -> Callable[..., Any]:
+    """The pipeline, its steps equipped for a cluster; None: for the embedded runner."""
+
+    @dsl.pipeline(
+        name="gtrans-category",
+        description="Source images of one category in; a registered anomaly detector and a "
+        "report out.",
+    )
+    def pipeline(
+        category: str,
+        source: str,
+        store: str,
+        tracking_uri: str,
+        config: str = GTransConfig().to_json(),
+        experiment: str = "gtrans",
+        gate: str = load_gate().to_json(),
+        cache_store: str = "",
+        unsigned_models: str = "refuse",
+        node_selector: dict[str, str] = {},  # noqa: B006 - a default that is compiled into the YAML
+        tolerations: list[dict[str, Any]] = [],  # noqa: B006
+        accelerator_node_selector: dict[str, str] = {},  # noqa: B006
+        accelerator_tolerations: list[dict[str, Any]] = [],  # noqa: B006
+    ) -> None:
+        """Train, evaluate and register a detector for one category.
+
+        Args:
+            category: name of the category; the registered model is gtrans-<category>.
+            source: a folder, an s3:// prefix, or mvtec, visa, btad, mpdd, elpv, demo.
+            store: folder of data sets, caches and trainings; on a cluster one shared volume at the
+                same path in every pod.
+            tracking_uri: the MLflow server or database that holds the record.
+            config: every knob, as JSON; absent keys take the product's defaults.
+            experiment: the MLflow experiment of the run.
+            gate: thresholds for becoming champion, as JSON (pipelines/categories).
+            cache_store: where feature caches are shared between machines (s3://bucket/prefix or a
+                folder that all see); empty: nowhere.
+            unsigned_models: refuse or allow: whether a model may be registered unsigned where
+                register finds no key (GTRANS_SIGNING_KEY).
+            node_selector: labels that the nodes of steps without an accelerator must have.
+            tolerations: taints that steps without an accelerator tolerate.
+            accelerator_node_selector: labels that the nodes of steps with an accelerator must have.
+            accelerator_tolerations: taints that steps with an accelerator tolerate.
+        """
+        run = {
+            "run_key": dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+            "category": category,
+            "store": store,
+            "tracking_uri": tracking_uri,
+            "experiment": experiment,
+        }
+        data = ingest(**run, source=source, config=config)
+        train_data = data.outputs["train_data"]
+        features = cache_features(
+            **run, config=config, cache_store=cache_store, train_data=train_data
+        )
+        model = train(**run, config=config, features=features.outputs["features"])
+        verdict = evaluate(
+            **run,
+            config=config,
+            gate=gate,
+            data_digest=data.outputs["Output"],
+            model=model.outputs["model"],
+            features=features.outputs["features"],
+            train_data=train_data,
+            test_data=data.outputs["test_data"],
+        )
+        version = register(
+            **run,
+            gate=gate,
+            unsigned_models=unsigned_models,
+            detector=verdict.outputs["detector"],
+            evaluation=verdict.outputs["evaluation"],
+        )
+        placement = Placement(
+            node_selector, tolerations, accelerator_node_selector, accelerator_tolerations
+        )
+        equip(data, "ingest", cluster, placement)
+        equip(features, "cache_features", cluster, placement)
+        equip(model, "train", cluster, placement)
+        equip(verdict, "evaluate", cluster, placement)
+        equip(version, "register", cluster, placement)
+
+    return cast(Callable[..., Any], pipeline)

@@ -1,0 +1,68 @@
+"""The pipeline that watches one category: check_drift alone, made to be run on a schedule."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from kfp import dsl
+
+from gtrans.components.check_drift.component import check_drift
+from gtrans.pipelines.cluster_profile import Cluster
+from gtrans.pipelines.graphs.resources import Placement, equip
+from gtrans_core.watch.drift import DEFAULT_ALPHA, DEFAULT_DEFECT_SHARE
+
+
+def drift_pipeline(cluster: Cluster | None = None) -> Callable[..., Any]:
+    """The pipeline, its step equipped for a cluster; None: for the embedded runner."""
+
+    @dsl.pipeline(
+        name="gtrans-drift",
+        description="Scores in use beside those of held-out good images: fine, recalibrate, "
+        "retrain.",
+    )
+    def pipeline(
+        category: str,
+        store: str,
+        tracking_uri: str,
+        since: str = "7d",
+        alpha: float = DEFAULT_ALPHA,
+        defect_share: float = DEFAULT_DEFECT_SHARE,
+        fail_on_drift: bool = True,
+        experiment: str = "gtrans",
+        node_selector: dict[str, str] = {},  # noqa: B006 - a default that is compiled into the YAML
+        tolerations: list[dict[str, Any]] = [],  # noqa: B006
+        accelerator_node_selector: dict[str, str] = {},  # noqa: B006
+        accelerator_tolerations: list[dict[str, Any]] = [],  # noqa: B006
+    ) -> None:
+        """Judge the champion of a category.
+
+        Args:
+            category: name of the category; the registered model is gtrans-<category>.
+            store: folder where scores are kept, the one that predict and serve use.
+            tracking_uri: the MLflow server or database where the model is registered.
+            since: first day, such as 2026-01-31, or 7d for the last seven; empty: all.
+            alpha: how often a model that did not drift may be reported.
+            defect_share: largest share of defective images in use that is no drift.
+            fail_on_drift: end the run as failed, which is what a scheduler notices.
+            experiment: the MLflow experiment of the category's runs.
+            node_selector: labels that the node must have.
+            tolerations: taints that the step tolerates.
+            accelerator_node_selector: the same, where the profile gives the step an accelerator.
+            accelerator_tolerations: the same, where the profile gives the step an accelerator.
+        """
+        task = check_drift(
+            run_key=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+            category=category,
+            store=store,
+            tracking_uri=tracking_uri,
+            experiment=experiment,
+            since=since,
+            alpha=alpha,
+            defect_share=defect_share,
+            fail_on_drift=fail_on_drift,
+        )
+        placement = Placement(
+            node_selector, tolerations, accelerator_node_selector, accelerator_tolerations
+        )
+        equip(task, "check_drift", cluster, placement)
+
+    return cast(Callable[..., Any], pipeline)

@@ -1,0 +1,90 @@
+"""What is packaged: int8 where held-out good images score and are judged as in fp32."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.unit.detector.test_onnx import make_scorer, views_of
+
+from gtrans_core.config import GTransConfig
+from gtrans_core.detector import packaging
+from gtrans_core.detector.packaging import INT8_PARITY, Calibration, _chosen, calibrate
+from gtrans_core.detector.thresholds import conformal_threshold
+
+SCORES = np.array([1.0, 1.1, 1.2, 1.3])
+
+
+def calibrated(config: GTransConfig, said: list[str]) -> Calibration:
+    return calibrate(make_scorer(config), config, lambda: iter(views_of(64)), said.append)
+
+
+@pytest.fixture
+def config(tiny_config) -> GTransConfig:
+    return tiny_config("evaluation.false_alarm_rate=0.4")
+
+
+def test_int8_is_packaged_with_its_own_scores(
+    config: GTransConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packaging, "INT8_PARITY", 0.1)  # the tiny network is no real one
+    said: list[str] = []
+    found = calibrated(config, said)
+    assert said == []
+    assert found.note.startswith("Scene model packaged in int8: scores of 4 held-out good images")
+    assert found.graph is not None
+    assert b"MatMulNBits" in found.graph.graph
+    own = np.array([found.graph.score_view(view)[1] for view in views_of(64)])
+    assert np.array_equal(found.scores, own)
+    assert found.threshold == conformal_threshold(own, 0.4)
+
+
+def test_fp32_stays_where_int8_scores_otherwise(
+    config: GTransConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packaging, "INT8_PARITY", 1e-12)
+    said: list[str] = []
+    found = calibrated(config, said)
+    [line] = said
+    assert line.startswith("scene model packaged in fp32: scores of 4 held-out good images")
+    assert found.graph is not None
+    assert b"MatMulNBits" not in found.graph.graph
+    own = [found.graph.score_view(view)[1] for view in views_of(64)]
+    assert found.scores.tolist() == own
+
+
+@pytest.mark.parametrize(
+    ("light", "threshold", "precision"),
+    [
+        (SCORES * (1 + 0.9 * INT8_PARITY), 1.202, "int8"),
+        (SCORES * (1 + 1.1 * INT8_PARITY), 1.202, "fp32"),
+        (SCORES, 1.2 - 1e-9, "fp32"),
+        (SCORES * [1, 1, 1, np.nan], 1.2, "fp32"),
+    ],
+    ids=["within", "beyond", "a decision flips", "not a number"],
+)
+def test_the_gate(light: np.ndarray, threshold: float, precision: str) -> None:
+    said: list[str] = []
+    full = Calibration(None, SCORES, 1.2)
+    found = _chosen(full, Calibration(None, light, threshold), said.append)
+    assert f"packaged in {precision}" in found.note
+    assert found.scores is (light if precision == "int8" else SCORES)
+    assert len(said) == (precision == "fp32")
+
+
+def test_a_graph_that_int8_does_not_fit_stays(
+    config: GTransConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packaging, "quantise_scene", lambda graph: b"no graph")
+    said: list[str] = []
+    assert calibrated(config, said).graph is not None
+    assert said[0].startswith("scene model packaged in fp32: ")
+
+
+@pytest.mark.parametrize(
+    "override", ["scoring.scene_precision=fp32", "scoring.engine=torch", "scoring.scene_share=0"]
+)
+def test_nothing_to_choose(tiny_config, override: str) -> None:
+    config = tiny_config("evaluation.false_alarm_rate=0.4", override)
+    found = calibrated(config, [])
+    assert found.note == ""
+    assert (found.graph is None) == (override == "scoring.engine=torch")

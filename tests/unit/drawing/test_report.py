@@ -1,0 +1,333 @@
+"""The report, read as a browser reads it: parsed, not searched for fragments of markup."""
+
+import base64
+import re
+from html.parser import HTMLParser
+
+import pytest
+from pydantic import ValidationError
+
+from gtrans_core.drawing.report import (
+    DefectRow,
+    Picture,
+    ReportData,
+    Training,
+    headline,
+    render_report,
+)
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+METRICS = {
+    "image_auroc": 0.9911,
+    "image_ap": 0.9822,
+    "image_f1_max": 0.9733,
+    "pixel_auroc": 0.9644,
+    "pixel_ap": 0.5555,
+    "pixel_f1_max": 0.5466,
+    "au_pro_30": 0.9377,
+    "au_pro_05": 0.7288,
+}
+NO_MASKS = METRICS | dict.fromkeys([k for k in METRICS if not k.startswith("image")])
+HOSTILE = '<script>alert(\'1\')</script>" onload="x" {{ 7 * 7 }} &amp;'
+VOID = {"meta", "img", "br"}
+
+
+def report_data(**changes):
+    values = {
+        "category": "bottle",
+        "created": "2026-02-11T09:41:07Z",
+        "metrics": METRICS,
+        "per_defect": [
+            DefectRow(defect="broken", images=40, caught=40, image_auroc=1.0, au_pro=0.951),
+            DefectRow(defect="dirt", images=23, caught=21, image_auroc=0.9757, au_pro=0.902),
+        ],
+        "good_images": 20,
+        "good_flagged": 1,
+        "threshold": 8.98014e-10,
+        "false_alarm_rate": 0.05,
+        "held_out": 42,
+        "training": Training(epochs=24, images=167, seconds=200.4),
+        "figures": {
+            "loss": ("The loss.", PNG),
+            "heat_maps_broken": ("Heat maps of broken.", PNG),
+            "score_histogram": ("The scores.", PNG),
+            "heat_maps_dirt": ("Heat maps of dirt.", PNG),
+        },
+        "lineage": {"git sha": "0123abcd"},
+        "config": {"training.epochs": 24, "image.crop": None},
+        "commands": {"Score an image": "gtrans predict IMAGE"},
+        "notes": ["No test image was used to select anything."],
+    } | changes
+    return ReportData(**values)
+
+
+class Page(HTMLParser):
+    """Every element with its attributes, the words inside it, and the elements around it."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.elements = []
+        self._open = []
+        self.feed(html)
+        self.close()
+        assert not self._open, "elements left open"
+
+    def handle_starttag(self, tag, attributes):
+        element = {"tag": tag, "attributes": dict(attributes), "words": "", "in": list(self._open)}
+        self.elements.append(element)
+        if tag not in VOID:
+            self._open.append(element)
+
+    def handle_endtag(self, tag):
+        assert self._open.pop()["tag"] == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data):
+        for element in self._open:
+            element["words"] += data
+
+    def all(self, tag):
+        return [element for element in self.elements if element["tag"] == tag]
+
+    def words(self, tag):
+        return [" ".join(element["words"].split()) for element in self.all(tag)]
+
+    def tiles(self):
+        """Metric name -> value as written."""
+        values = [e for e in self.all("dd") if "value" in e["attributes"]["class"].split()]
+        names = self.words("dt")
+        return dict(zip(names, [e["words"].strip() for e in values], strict=True))
+
+    def rows(self):
+        """The table of kinds, row by row, without its head."""
+        rows = [e for e in self.all("tr") if any(a["tag"] == "tbody" for a in e["in"])]
+        return [[e["words"] for e in self.elements if e["in"][-1:] == [row]] for row in rows]
+
+
+def page(**changes):
+    return Page(render_report(report_data(**changes)))
+
+
+class TestSelfContained:
+    def test_fetches_nothing_and_runs_nothing(self):
+        html = render_report(report_data())
+        shown = Page(html)
+        references = [
+            value
+            for element in shown.elements
+            for name, value in element["attributes"].items()
+            if name in {"src", "href", "srcset", "data", "action"}
+        ]
+        assert references
+        assert all(reference.startswith("data:image/png;base64,") for reference in references)
+        assert not shown.all("script")
+        assert not shown.all("link")
+        assert not re.search(r"https?:|url\(|@import", html)
+        policy = [e["attributes"].get("content") for e in shown.all("meta")]
+        assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in policy
+
+    def test_carries_the_images_unchanged(self):
+        images = page().all("img")
+        assert len(images) == 4
+        for image in images:
+            assert base64.b64decode(image["attributes"]["src"].partition(",")[2]) == PNG
+
+    def test_suits_phones_dark_screens_and_paper(self):
+        html = render_report(report_data())
+        assert 'name="viewport"' in html
+        assert "prefers-color-scheme: dark" in html
+        assert "@media print" in html
+
+
+def test_hostile_text_is_shown_and_never_obeyed():
+    shown = page(
+        category=HOSTILE,
+        created=HOSTILE,
+        per_defect=[DefectRow(defect=HOSTILE, images=1, caught=1)],
+        figures=dict.fromkeys(("heat_maps", "score_histogram", HOSTILE), (HOSTILE, PNG)),
+        lineage={HOSTILE: HOSTILE},
+        config={HOSTILE: HOSTILE},
+        commands={HOSTILE: HOSTILE},
+        notes=[HOSTILE],
+    )
+    assert not shown.all("script")
+    assert not any("onload" in element["attributes"] for element in shown.elements)
+    as_shown = " ".join(HOSTILE.split())
+    for tag, times in {"h1": 1, "figcaption": 3, "code": 1, "li": 1, "td": 2}.items():
+        assert sum(as_shown in words for words in shown.words(tag)) == times, tag
+    assert [image["attributes"]["alt"] for image in shown.all("img")] == [HOSTILE] * 3
+
+
+class TestNumbers:
+    def test_each_metric_is_under_its_name(self):
+        assert page().tiles() == {
+            "Image AUROC": "0.991",
+            "Image average precision": "0.982",
+            "Image F1-max": "0.973",
+            "AU-PRO@0.3": "0.938",
+            "Pixel AUROC": "0.964",
+            "Pixel average precision": "0.555",
+            "Pixel F1-max": "0.547",
+            "AU-PRO@0.05": "0.729",
+        }
+
+    def test_what_there_is_no_number_for_is_not_available(self):
+        shown = page(metrics=NO_MASKS, per_defect=[DefectRow(defect="broken", images=3, caught=3)])
+        values = list(shown.tiles().values())
+        assert values.count("not available") == 5
+        assert "0.000" not in values
+        assert shown.rows()[0] == ["broken", "3", "3", "none", "not available", "not available"]
+        assert sum("lacks masks" in words for words in shown.words("dd")) == 5
+
+    def test_zero_is_a_number(self):
+        assert (
+            page(metrics=METRICS | {"pixel_ap": 0.0}).tiles()["Pixel average precision"] == "0.000"
+        )
+
+    def test_kinds_are_counted_row_by_row(self):
+        assert page().rows() == [
+            ["broken", "40", "40", "none", "1.000", "0.951"],
+            ["dirt", "23", "21", "2 missed", "0.976", "0.902"],
+            ["good (no defect)", "20", "1", "1 falsely flagged", "", ""],
+        ]
+        assert "2 of 63 defective images pass as good at the threshold in use." in page().words("p")
+
+    def test_the_threshold_is_explained_with_its_numbers(self):
+        words = " ".join(page().words("p"))
+        assert "its score is above 8.98e-10" in words
+        assert "42 good images that were kept out of training" in words
+        assert "at most 5 %" in words
+        assert "1 of 20 flagged (5 %)" in words
+        assert "above the promise" not in words
+        assert "above the promise" in " ".join(page(good_flagged=2).words("p"))
+
+    def test_training_and_notes_are_told(self):
+        assert page().words("li") == [
+            "Trained for 24 epochs on 167 good images in 3 min 20 s.",
+            "No test image was used to select anything.",
+        ]
+        unknown = page(training=Training(epochs=24, images=167), notes=[])
+        assert unknown.words("li") == ["Trained for 24 epochs on 167 good images."]
+
+    @pytest.mark.parametrize(
+        ("seconds", "words"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (3725, "1 h 2 min")]
+    )
+    def test_durations_read_well(self, seconds, words):
+        training = Training(epochs=1, images=2, seconds=seconds)
+        assert page(training=training).words("li")[0].endswith(f"images in {words}.")
+
+
+class TestHeadline:
+    @pytest.mark.parametrize(
+        ("changes", "sentence"),
+        [
+            (
+                {},
+                "Of 63 defective test images 61 are flagged; of 20 good ones 1 is "
+                "(false alarms promised: at most 5 %).",
+            ),
+            (
+                {"good_flagged": 0, "false_alarm_rate": 0.025},
+                "Of 63 defective test images 61 are flagged; of 20 good ones 0 are "
+                "(false alarms promised: at most 2.5 %).",
+            ),
+            (
+                {"good_images": 0, "good_flagged": 0},
+                "Of 63 defective test images 61 are flagged.",
+            ),
+            (
+                {"per_defect": []},
+                "Of 20 good test images 1 is flagged (false alarms promised: at most 5 %).",
+            ),
+            (
+                {
+                    "per_defect": [DefectRow(defect="dirt", images=1, caught=1)],
+                    "good_images": 1,
+                    "good_flagged": 0,
+                },
+                "Of 1 defective test image 1 is flagged; of 1 good one 0 are "
+                "(false alarms promised: at most 5 %).",
+            ),
+            (
+                {"per_defect": [], "good_images": 0, "good_flagged": 0},
+                "There are no test images.",
+            ),
+        ],
+    )
+    def test_is_one_plain_sentence(self, changes, sentence):
+        assert headline(report_data(**changes)).replace("\u00a0", " ") == sentence
+
+    def test_is_on_top(self):
+        shown = page()
+        assert shown.words("h1") == ["bottle"]
+        lead = next(e for e in shown.all("p") if e["attributes"].get("class") == "headline")
+        assert " ".join(lead["words"].split()).startswith("Of 63 defective test images 61")
+
+
+class TestOrder:
+    def test_is_from_outcome_to_detail(self):
+        assert page().words("h2") == [
+            "What the detector sees",
+            "What is missed",
+            "The threshold",
+            "Curves",
+            "What to do next",
+            "How this came about",
+        ]
+        assert page().words("figcaption") == [
+            "Heat maps of broken.",
+            "Heat maps of dirt.",
+            "The scores.",
+            "The loss.",
+        ]
+
+    def test_folds_lineage_and_configuration(self):
+        shown = page()
+        assert shown.words("summary") == ["Lineage", "Configuration"]
+        folded = [
+            e["words"] for e in shown.all("td") if any(a["tag"] == "details" for a in e["in"])
+        ]
+        assert folded == ["0123abcd", "24", "none"]
+
+    def test_leaves_out_what_there_is_not(self):
+        bare = page(figures={}, lineage={}, config={}, commands={}, per_defect=[])
+        assert bare.words("h2") == ["What is missed", "The threshold", "How this came about"]
+        assert not bare.all("details")
+        assert not bare.all("figure")
+        assert any("hold no defects" in words for words in bare.words("p"))
+
+    def test_says_when_nothing_is_missed(self):
+        rows = [DefectRow(defect="broken", images=40, caught=40)]
+        assert any(
+            words.startswith("None of the 40 defective test images is missed")
+            for words in page(per_defect=rows).words("p")
+        )
+
+
+class TestReportData:
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"metrics": {"image_auroc": 1.0}}, "missing: au_pro_05"),
+            ({"metrics": METRICS | {"image_auroc": 1.2}}, "less than or equal to 1"),
+            ({"metrics": METRICS | {"image_auroc": float("nan")}}, "image_auroc"),
+            ({"metrics": METRICS | {"accuracy": 1.0}}, "accuracy"),
+            ({"threshold": float("inf")}, "finite"),
+            ({"good_flagged": 21}, "21 of 20 good images flagged"),
+            ({"figures": {"loss": ("caption", b"GIF89a")}}, "loss is not a PNG"),
+            ({"colour": "red"}, "Extra inputs"),
+        ],
+    )
+    def test_refuses_what_cannot_be(self, changes, message):
+        with pytest.raises(ValidationError, match=message):
+            report_data(**changes)
+
+    def test_refuses_more_caught_than_there_are(self):
+        with pytest.raises(ValidationError, match="3 caught of 2 images"):
+            DefectRow(defect="dirt", images=2, caught=3)
+
+    def test_counts_over_all_kinds(self):
+        data = report_data()
+        assert (data.defective_images, data.caught, data.missed) == (63, 61, 2)
+        assert data.figures["loss"] == Picture("The loss.", PNG)
