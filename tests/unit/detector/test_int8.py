@@ -7,7 +7,6 @@ import onnx
 import pytest
 import torch
 from onnx import numpy_helper
-from tests.unit.detector.test_onnx import views_of
 
 from benchmarks.speed.subject import random_scene
 from gtrans_core.detector.int8 import quantise_scene
@@ -16,6 +15,7 @@ from gtrans_core.features.weights import load_guide
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.scene import fit_scene
 from gtrans_core.network.scorer import Scorer
+from tests.unit.detector.test_onnx import views_of
 
 SIZE = 64
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.unit.features.test_cache import with_maps_of
 
 from gtrans_core.errors import DataError
 from gtrans_core.features.cache import CachedFeatures, load_cache
 from gtrans_core.features.reading import StreamedFeatures, open_features
+from tests.unit.features.test_cache import with_maps_of
 
 
 def assert_equal(some: CachedFeatures, others: CachedFeatures) -> None:
