@@ -11,9 +11,9 @@ import pytest
 
 from gtrans_core.tracking.client import TrackingSettings, connect
 from gtrans_core.tracking.runs import open_run
-from tests.faults.proxy import FaultProxy
-from tests.faults.tiny_run import runs_at, write_part
+from tests.support.fault_proxy import FaultProxy
 from tests.support.processes import Processes
+from tests.support.runs import runs_at, write_part
 from tests.support.shelf import Shelf
 
 

@@ -10,7 +10,8 @@ from PIL import Image
 
 from gtrans_core.data.layout import MIN_TRAIN_IMAGES, scan_category
 from gtrans_core.errors import DataError
-from tests.support.categories import encoded, mask, png, put, sound_category
+from tests.support.categories import put, sound_category
+from tests.support.images import encoded, mask, png
 
 
 @pytest.fixture

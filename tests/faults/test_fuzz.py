@@ -26,7 +26,7 @@ from gtrans_core.data.fetching.archive import extract_archive
 from gtrans_core.data.images import decode_class_mask, decode_image, decode_mask
 from gtrans_core.detector.detector import Detector
 from gtrans_core.errors import GTransError
-from tests.faults.fuzzing import IMAGES, damaged, fuzz, spoiled
+from tests.support.fuzzing import IMAGES, damaged, fuzz, spoiled
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 

@@ -30,7 +30,7 @@ from gtrans_core.training.trained_model import (
     load_trained,
     save_trained,
 )
-from tests.faults.fuzzing import check_one_line, damaged, fuzz, spoiled
+from tests.support.fuzzing import check_one_line, damaged, fuzz, spoiled
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 

@@ -20,8 +20,8 @@ from gtrans_core.steps import train as step
 from gtrans_core.tracking import step_run
 from gtrans_core.tracking.client import connect
 from gtrans_core.tracking.journal import JournalFlusher
-from tests.faults.proxy import Fault, FaultProxy
-from tests.faults.tiny_run import TinyRun, category_runs_at, runs_at
+from tests.support.fault_proxy import Fault, FaultProxy
+from tests.support.runs import TinyRun, category_runs_at, runs_at
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ import pytest
 from gtrans_core.errors import GateError
 from gtrans_core.tracking.client import connect
 from gtrans_core.tracking.promotion.promotion import promote, rollback
-from tests.faults.promoters import (  # noqa: F401  (a fixture among them)
+from tests.support.promoters import (  # noqa: F401  (a fixture among them)
     BETTER,
     GATE,
     MODEL,

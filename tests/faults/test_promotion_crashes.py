@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gtrans_core.errors import GateError
 from gtrans_core.tracking.promotion.promotion import Outcome, promote
-from tests.faults.promoters import (  # noqa: F401  (a fixture among them)
+from tests.support.promoters import (  # noqa: F401  (a fixture among them)
     BETTER,
     CALLS,
     GATE,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gtrans_core.errors import SupersededError
 from gtrans_core.tracking.promotion.promotion import Outcome, promote, rollback
-from tests.faults.promoters import (  # noqa: F401  (a fixture among them)
+from tests.support.promoters import (  # noqa: F401  (a fixture among them)
     BETTER,
     CALLS,
     GATE,

@@ -14,8 +14,8 @@ from gtrans.cli.main import app, main
 from gtrans_core.detector.files import require_intact
 from gtrans_core.errors import ModelError, TrackingError
 from gtrans_core.tracking.client import connect
-from tests.faults.proxy import Fault, FaultProxy
-from tests.faults.tiny_run import TinyRun, category_runs_at, write_part
+from tests.support.fault_proxy import Fault, FaultProxy
+from tests.support.runs import TinyRun, category_runs_at, write_part
 
 pytestmark = pytest.mark.slow
 

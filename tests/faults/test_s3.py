@@ -13,7 +13,7 @@ from gtrans_core.data.fetching.download import download
 from gtrans_core.errors import StorageError
 from gtrans_core.storage import RetryPolicy, s3_parts
 from gtrans_core.storage.s3 import S3Store
-from tests.faults.proxy import Fault, FaultProxy
+from tests.support.fault_proxy import Fault, FaultProxy
 
 BODY = os.urandom(500_000)
 LARGE = os.urandom(12_000_000)

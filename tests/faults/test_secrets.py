@@ -32,7 +32,7 @@ from dataclasses import replace
 from pathlib import Path
 from gtrans.pipelines.graphs.compile import compile_all
 from gtrans_core.steps import evaluate
-from tests.faults.tiny_run import TinyRun, write_part
+from tests.support.runs import TinyRun, write_part
 
 root, canary = Path(sys.argv[1]), sys.argv[2]
 write_part(root)

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 def test_twenty_faulty_runs_end_as_twenty_clean_ones(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.soak", str(tmp_path)],
+        [sys.executable, "-m", "tests.support.soak", str(tmp_path)],
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

@@ -16,7 +16,7 @@ from gtrans_core.network.agn import state_sha256
 from gtrans_core.training.checkpoint import newest_checkpoint
 from gtrans_core.training.loop import TrainingResult, train_trans
 from gtrans_core.training.trained_model import load_trained
-from tests.faults.tiny_run import TinyRun
+from tests.support.runs import TinyRun
 
 Damage = Callable[[Path], object]
 

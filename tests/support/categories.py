@@ -1,29 +1,8 @@
 """A small sound category on disk, for tests to read or to spoil."""
 
-import io
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
-SIDE = 16
-
-
-def png(seed, size=(SIDE, SIDE)):
-    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    return encoded(Image.fromarray(pixels))
-
-
-def mask(value=255, size=(SIDE, SIDE)):
-    image = Image.new("L", size)
-    image.paste(value, (2, 2, 6, 6))
-    return encoded(image)
-
-
-def encoded(image, file_format="PNG"):
-    buffer = io.BytesIO()
-    image.save(buffer, file_format)
-    return buffer.getvalue()
+from tests.support.images import mask, png
 
 
 def put(root, name, data):

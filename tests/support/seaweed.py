@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pytest
 
 from infra.stack.ports import free_port
 from infra.stack.seaweedfs import SeaweedFS
@@ -46,3 +47,12 @@ def seaweed(folder: Path) -> Iterator[Seaweed]:
         yield Seaweed(server.url, server.client)
     finally:
         stop(service.pid_file, signal.SIGKILL)
+
+
+def use_s3(patch: pytest.MonkeyPatch, url: str) -> None:
+    """Have the environment point boto3 to a server (any: it need not be a SeaweedFS)."""
+    for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL_S3"):
+        patch.delenv(name, raising=False)
+    settings = SeaweedFS(Path(), 0, ACCESS_KEY, SECRET_KEY).client | {"AWS_ENDPOINT_URL": url}
+    for name, value in settings.items():
+        patch.setenv(name, value)

@@ -16,7 +16,7 @@ from gtrans.pipelines.cluster import submit as verbs
 from gtrans.pipelines.gates import load_gate
 from gtrans_core.config import GTransConfig
 from gtrans_core.errors import ConfigError, KubeflowError
-from tests.kfp_api import API, KfpApi, Refused, kfp_api
+from tests.support.kfp_api import API, KfpApi, Refused, kfp_api
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from PIL import Image
 from gtrans_core.data.layout import scan_category
 from gtrans_core.data.manifest import data_digest
 from gtrans_core.errors import DataError
-from tests.support.categories import SIDE, mask, png, put, sound_category
+from tests.support.categories import put, sound_category
+from tests.support.images import SIDE, mask, png
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from gtrans_core.features.weights import load_guide
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.scene import fit_scene
 from gtrans_core.network.scorer import Scorer
-from tests.unit.detector.test_onnx import views_of
+from tests.support.images import views_of
 
 SIZE = 64
 

@@ -9,7 +9,6 @@ import onnx
 import pytest
 import torch
 
-from gtrans_core.config import GTransConfig
 from gtrans_core.detector.detector import Detector
 from gtrans_core.detector.files import GRAPH_NAME, DetectorInfo
 from gtrans_core.detector.onnx import (
@@ -20,23 +19,11 @@ from gtrans_core.detector.onnx import (
     package_graph,
 )
 from gtrans_core.errors import ModelError
-from gtrans_core.features.weights import load_guide
 from gtrans_core.network.agn import state_sha256
-from gtrans_core.network.build import build_trans
-from gtrans_core.network.scene import fit_scene
 from gtrans_core.network.scorer import Scorer
-
-
-def make_scorer(config: GTransConfig) -> Scorer:
-    torch.manual_seed(0)
-    guide = load_guide(config.agn, Path())
-    shapes = guide.agn.spec.map_shapes(config.image.input_size)
-    scene = fit_scene([torch.rand(6, *shape) for shape in shapes], rank=2)
-    return Scorer(guide.agn, build_trans(guide.agn.spec, config), scene, config.scoring)
-
-
-def views_of(size: int, count: int = 4) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (count, 3, size, size), np.uint8)
+from tests.support.detectors import make_scorer
+from tests.support.images import views_of
+from tests.support.records import detector_info
 
 
 @pytest.fixture(scope="module")
@@ -143,16 +130,7 @@ def test_what_is_no_graph_is_refused(data: bytes) -> None:
 
 @pytest.fixture
 def folder(scorer: Scorer, graph: OnnxEngine, tiny_config, tmp_path: Path) -> Path:
-    info = DetectorInfo(
-        category="part",
-        config=tiny_config(),
-        threshold=0.25,
-        held_out_scores=(0.1, 0.2),
-        data_digest="d" * 64,
-        training_key="e" * 64,
-        weights_sha256="f" * 64,
-    )
-    Detector(scorer, info, graph).save(tmp_path / "detector")
+    Detector(scorer, detector_info(tiny_config()), graph).save(tmp_path / "detector")
     return tmp_path / "detector"
 
 

@@ -9,7 +9,8 @@ from gtrans_core.config import GTransConfig
 from gtrans_core.detector import packaging
 from gtrans_core.detector.packaging import INT8_PARITY, Calibration, _chosen, calibrate
 from gtrans_core.detector.thresholds import conformal_threshold
-from tests.unit.detector.test_onnx import make_scorer, views_of
+from tests.support.detectors import make_scorer
+from tests.support.images import views_of
 
 SCORES = np.array([1.0, 1.1, 1.2, 1.3])
 

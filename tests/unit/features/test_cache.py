@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
 
 from gtrans_core.data.images import decode_view
 from gtrans_core.errors import DataError, StorageError
 from gtrans_core.features.cache import load_cache
-from gtrans_core.network.agn import Agn
 
 
 def test_holds_the_views_and_the_maps_of_every_image(built) -> None:
@@ -54,26 +51,8 @@ def test_subset_takes_positions_in_order(built) -> None:
         assert torch.equal(chosen, every[[4, 1]])
 
 
-class Constant(nn.Module):
-    """A backbone whose maps have one value, another for each batch."""
-
-    def __init__(self, spec, values: Iterable[float]) -> None:
-        super().__init__()
-        self.spec, self.values = spec, iter(values)
-
-    def forward(self, inputs: Tensor) -> list[Tensor]:
-        value, shapes = next(self.values), zip(self.spec.channels, self.spec.strides, strict=True)
-        return [torch.full((len(inputs), c, 64 // s, 64 // s), value) for c, s in shapes]
-
-
-def with_maps_of(builder, *values: float):
-    """The builder with a guide whose maps have these values, one for each shard."""
-    builder.agn = Agn(Constant(builder.agn.spec, values), builder.agn.spec)
-    return builder
-
-
 def test_features_beyond_fp16_are_kept_in_bf16(builder) -> None:
-    with_maps_of(builder, 1e5, 1e5, 1e5).build()
+    builder.use_maps_of(1e5, 1e5, 1e5).build()
     for feature_map in load_cache(builder.folder).maps:
         assert feature_map.dtype == torch.bfloat16
         assert feature_map.float().unique().tolist() == pytest.approx([1e5], rel=2**-8)
@@ -83,7 +62,7 @@ def test_features_beyond_fp16_are_kept_in_bf16(builder) -> None:
 def test_shards_of_both_half_formats_are_joined_exactly(builder) -> None:
     """Where one shard needed bf16 and another did not, nothing is lost in joining them."""
     small = 1 + 2**-10  # has more bits than bf16 keeps
-    with_maps_of(builder, small, 1e5, small).build()
+    builder.use_maps_of(small, 1e5, small).build()
     for feature_map in load_cache(builder.folder).maps:
         assert feature_map.dtype == torch.float32
         per_image = feature_map.flatten(1).amax(dim=1).tolist()
@@ -94,7 +73,7 @@ def test_shards_of_both_half_formats_are_joined_exactly(builder) -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_features_that_are_not_finite_are_refused(builder, value: float) -> None:
     with pytest.raises(DataError, match="features are not finite"):
-        with_maps_of(builder, value).build()
+        builder.use_maps_of(value).build()
     assert not builder.folder.exists() or not builder.files()
 
 

@@ -10,7 +10,6 @@ import torch
 from gtrans_core.errors import DataError
 from gtrans_core.features.cache import CachedFeatures, load_cache
 from gtrans_core.features.reading import StreamedFeatures, open_features
-from tests.unit.features.test_cache import with_maps_of
 
 
 def assert_equal(some: CachedFeatures, others: CachedFeatures) -> None:
@@ -29,7 +28,7 @@ def test_streamed_images_are_those_in_memory(built, positions: list[int]) -> Non
 
 
 def test_streamed_images_of_shards_in_both_half_formats(builder) -> None:
-    with_maps_of(builder, 1 + 2**-10, 1e5, 0.5).build()
+    builder.use_maps_of(1 + 2**-10, 1e5, 0.5).build()
     resident, streamed = load_cache(builder.folder), StreamedFeatures(builder.folder)
     for positions in ([0, 3, 6], [3, 4], [6]):
         assert_equal(streamed.subset(positions), resident.subset(positions))

@@ -1,4 +1,4 @@
-"""Twenty runs, and twenty more with a fault in each: ``python -m tests.faults.soak FOLDER``.
+"""Twenty runs, and twenty more with a fault in each: ``python -m tests.support.soak FOLDER``.
 
 Everything is imported once and each run is a fork, so that it takes little more than it computes.
 Prints, as JSON, what the two registries hold in the end and what each faulty run went through.
@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.faults.tiny_run import CATEGORY, TinyRun, runs_at, story_of, write_part
+from tests.support.runs import CATEGORY, TinyRun, runs_at, story_of, write_part
 
 RUNS = 20
 DETECTORS = 4

@@ -10,29 +10,19 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gtrans_core.config import load_config
 from gtrans_core.evaluation.gate import Gate
 from gtrans_core.steps.settings import RunSettings
 from gtrans_core.storage import write_atomic
+from tests.support.tiny import tiny_config
 
 CATEGORY = "part"
-TINY = (
-    "image.size=64",
-    "agn.backbone=test_efficientnet",
-    "agn.taps=[4, 8, 16]",
-    "agn.weights=random:0",
-    "trans.backbone=test_resnet",
-    "trans.token_width=16",
-    "trans.tokens_per_map=4",
+FAST = (
     "training.epochs=2",
-    "training.batch_size=4",
-    "training.checkpoint_every=1",
-    "training.device=cpu",
-    "training.threads=1",
     "scoring.engine=torch",
     "evaluation.false_alarm_rate=0.4",
     "evaluation.examples_per_defect=1",
 )
+"""What a whole run needs beside the tiny config."""
 STEPS = ("ingest", "cache_features", "train", "evaluate", "register")
 OPEN_GATE = Gate(
     floors={},
@@ -73,7 +63,7 @@ class TinyRun:
 
     @property
     def config(self) -> str:
-        return load_config(overrides=[*TINY, *self.overrides]).to_json()
+        return tiny_config(*FAST, *self.overrides).to_json()
 
     def go(self, *steps: str) -> None:
         """Do these steps (all, by default), each as its component does."""

@@ -1,0 +1,35 @@
+"""Real detectors of a tiny, untrained network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gtrans_core.config import GTransConfig
+from gtrans_core.detector.detector import Detector
+from gtrans_core.features.weights import load_guide
+from gtrans_core.network.build import build_trans
+from gtrans_core.network.scene import fit_scene
+from gtrans_core.network.scorer import Scorer
+from tests.support.records import detector_info
+
+
+def make_scorer(config: GTransConfig, seed: int = 0) -> Scorer:
+    """An untrained scorer: scores mean nothing, but each image has its own.
+
+    It has a scene model, of noise, where the config gives that a share.
+    """
+    torch.manual_seed(seed)
+    guide = load_guide(config.agn, Path())
+    trans = build_trans(guide.agn.spec, config)
+    shapes = guide.agn.spec.map_shapes(config.image.input_size)
+    with_scene = config.scoring.scene_share > 0
+    scene = fit_scene([torch.rand(6, *shape) for shape in shapes], rank=2) if with_scene else None
+    return Scorer(guide.agn, trans, scene, config.scoring)
+
+
+def make_detector(config: GTransConfig, seed: int = 0, **facts: Any) -> Detector:
+    """A detector around ``make_scorer``; ``facts`` change its ``detector_info``."""
+    return Detector(make_scorer(config, seed), detector_info(config, **facts))
