@@ -110,7 +110,7 @@ class TrainingConfig(Section):
     optimizer: Literal["adamw", "adam"] = "adamw"
     """Optimiser; betas are (0.9, 0.99) for both."""
     schedule: Literal["one_cycle", "power"] = "one_cycle"
-    """``one_cycle``, or the released code's ``power``: lr x 0.9^(epoch / epochs)."""
+    """``one_cycle``, or the authors' ``power``: lr x 0.9^(epoch / epochs)."""
     held_out_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of the good training images that is never trained on: thresholds come from it."""
     selection: Literal["last", "best_held_out"] = "last"
@@ -130,7 +130,7 @@ class TrainingConfig(Section):
     resident_mb: Annotated[int, Field(ge=0, le=10_000_000)] = 2000
     """MB of features that a process may hold in memory; a larger cache is read as needed."""
     author_compat: bool = False
-    """Train as the paper's released code does, flaws included; only to compare with the paper."""
+    """Train as the authors' code does, flaws included; only to compare with the paper."""
 
 
 class ScoringConfig(Section):

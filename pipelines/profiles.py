@@ -1,4 +1,4 @@
-"""A profile says where a run takes place, keeps its files and its record.
+"""A profile says where a run runs, and where it keeps its files and its record.
 
 The config says what it computes.
 """
@@ -30,7 +30,7 @@ _FOLDER = Path(__file__).parent / "profiles"
 
 
 class Profile(BaseModel):
-    """One place to run at."""
+    """Where runs run, on this machine or on a cluster, and what they use there."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -74,7 +74,7 @@ class Profile(BaseModel):
 
     @field_validator("store")
     @classmethod
-    def _place_of_the_store(cls, store: str, info: ValidationInfo) -> str:
+    def _reachable_store(cls, store: str, info: ValidationInfo) -> str:
         if info.data.get("cluster") is None:
             if "://" in store:
                 raise ValueError("must be a folder of this machine")

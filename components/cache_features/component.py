@@ -21,11 +21,11 @@ def cache_features(
     from pathlib import Path
 
     from gtrans_core.steps.cache_features import cache_features as step
+    from gtrans_core.steps.context import RunContext
     from gtrans_core.steps.reporting import run_step
-    from gtrans_core.steps.settings import RunSettings
 
-    settings = RunSettings(run_key, category, store, tracking_uri, experiment)
-    with run_step("cache_features", settings):
+    context = RunContext(run_key, category, store, tracking_uri, experiment)
+    with run_step("cache_features", context):
         return step(
-            settings, config, Path(train_data.path), Path(features.path), cache_store=cache_store
+            context, config, Path(train_data.path), Path(features.path), cache_store=cache_store
         )

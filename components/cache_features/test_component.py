@@ -9,7 +9,7 @@ from kfp import dsl
 
 from gtrans.components.cache_features.component import cache_features
 from gtrans_core.errors import WeightsError
-from gtrans_core.steps.settings import RunSettings
+from gtrans_core.steps.context import RunContext
 
 STEP = "gtrans_core.steps.cache_features.cache_features"
 RUN = {
@@ -35,7 +35,7 @@ def test_it_calls_the_step_and_returns_the_key() -> None:
     with patch(STEP, autospec=True, return_value="key") as step:
         assert call() == "key"
     step.assert_called_once_with(
-        RunSettings(**RUN),
+        RunContext(**RUN),
         "{}",
         Path("/in/train"),
         Path("/out/features"),

@@ -19,13 +19,13 @@ def check_drift(
 ) -> str:
     """Compare what the store keeps of the version in use; returns the verdict."""
     from gtrans_core.steps.check_drift import check_drift as step
+    from gtrans_core.steps.context import RunContext
     from gtrans_core.steps.reporting import run_step
-    from gtrans_core.steps.settings import RunSettings
 
-    settings = RunSettings(run_key, category, store, tracking_uri, experiment)
-    with run_step("check_drift", settings):
+    context = RunContext(run_key, category, store, tracking_uri, experiment)
+    with run_step("check_drift", context):
         return step(
-            settings,
+            context,
             since=since,
             alpha=alpha,
             defect_share=defect_share,

@@ -7,7 +7,7 @@ import pytest
 
 from gtrans.components.check_drift.component import check_drift
 from gtrans_core.errors import DriftError
-from gtrans_core.steps.settings import RunSettings
+from gtrans_core.steps.context import RunContext
 
 STEP = "gtrans_core.steps.check_drift.check_drift"
 RUN = {
@@ -27,7 +27,7 @@ def call() -> Any:
 def test_it_calls_the_step_and_returns_the_verdict() -> None:
     with patch(STEP, autospec=True, return_value="fine") as step:
         assert call() == "fine"
-    step.assert_called_once_with(RunSettings(**RUN), **HOW)
+    step.assert_called_once_with(RunContext(**RUN), **HOW)
 
 
 def test_drift_becomes_its_exit_code() -> None:

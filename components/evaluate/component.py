@@ -27,14 +27,14 @@ def evaluate(
     """Score, report and package the detector; returns the metrics that could be computed."""
     from pathlib import Path
 
+    from gtrans_core.steps.context import RunContext
     from gtrans_core.steps.evaluate import evaluate as step
     from gtrans_core.steps.reporting import run_step
-    from gtrans_core.steps.settings import RunSettings
 
-    settings = RunSettings(run_key, category, store, tracking_uri, experiment)
+    context = RunContext(run_key, category, store, tracking_uri, experiment)
     artifacts = (model, features, train_data, test_data, detector, report, evaluation)
-    with run_step("evaluate", settings):
-        values = step(settings, config, gate, data_digest, *(Path(a.path) for a in artifacts))
+    with run_step("evaluate", context):
+        values = step(context, config, gate, data_digest, *(Path(a.path) for a in artifacts))
     for name, value in values.items():
         metrics.log_metric(name, value)
     return values

@@ -9,7 +9,7 @@ from kfp import dsl
 
 from gtrans.components.evaluate.component import evaluate
 from gtrans_core.errors import ModelError
-from gtrans_core.steps.settings import RunSettings
+from gtrans_core.steps.context import RunContext
 
 STEP = "gtrans_core.steps.evaluate.evaluate"
 RUN = {
@@ -53,7 +53,7 @@ def test_it_calls_the_step_logs_and_returns_the_metrics() -> None:
         "/out/report",
         "/out/evaluation",
     ]
-    step.assert_called_once_with(RunSettings(**RUN), "{}", "{}", "d1", *map(Path, paths))
+    step.assert_called_once_with(RunContext(**RUN), "{}", "{}", "d1", *map(Path, paths))
 
 
 def test_a_known_error_becomes_its_exit_code() -> None:

@@ -20,10 +20,10 @@ def ingest(
     """Validate every image of the category; returns the data digest."""
     from pathlib import Path
 
+    from gtrans_core.steps.context import RunContext
     from gtrans_core.steps.ingest import ingest as step
     from gtrans_core.steps.reporting import run_step
-    from gtrans_core.steps.settings import RunSettings
 
-    settings = RunSettings(run_key, category, store, tracking_uri, experiment)
-    with run_step("ingest", settings):
-        return step(settings, source, config, Path(train_data.path), Path(test_data.path))
+    context = RunContext(run_key, category, store, tracking_uri, experiment)
+    with run_step("ingest", context):
+        return step(context, source, config, Path(train_data.path), Path(test_data.path))

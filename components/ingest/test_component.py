@@ -9,7 +9,7 @@ from kfp import dsl
 
 from gtrans.components.ingest.component import ingest
 from gtrans_core.errors import DataError
-from gtrans_core.steps.settings import RunSettings
+from gtrans_core.steps.context import RunContext
 
 STEP = "gtrans_core.steps.ingest.ingest"
 RUN = {
@@ -35,7 +35,7 @@ def test_it_calls_the_step_and_returns_the_digest() -> None:
     with patch(STEP, autospec=True, return_value="digest") as step:
         assert call() == "digest"
     step.assert_called_once_with(
-        RunSettings(**RUN), "demo", "{}", Path("/out/train"), Path("/out/test")
+        RunContext(**RUN), "demo", "{}", Path("/out/train"), Path("/out/test")
     )
 
 

@@ -20,11 +20,11 @@ def register(
     """Register the detector as challenger, judged by the gate; returns the version."""
     from pathlib import Path
 
+    from gtrans_core.steps.context import RunContext
     from gtrans_core.steps.register import register as step
     from gtrans_core.steps.reporting import run_step
-    from gtrans_core.steps.settings import RunSettings
 
-    settings = RunSettings(run_key, category, store, tracking_uri, experiment)
-    with run_step("register", settings):
+    context = RunContext(run_key, category, store, tracking_uri, experiment)
+    with run_step("register", context):
         paths = (Path(detector.path), Path(evaluation.path))
-        return step(settings, gate, unsigned_models, *paths)
+        return step(context, gate, unsigned_models, *paths)

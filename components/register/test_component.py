@@ -9,7 +9,7 @@ from kfp import dsl
 
 from gtrans.components.register.component import register
 from gtrans_core.errors import TrackingError
-from gtrans_core.steps.settings import RunSettings
+from gtrans_core.steps.context import RunContext
 
 STEP = "gtrans_core.steps.register.register"
 RUN = {
@@ -35,7 +35,7 @@ def test_it_calls_the_step_and_returns_the_version() -> None:
     with patch(STEP, autospec=True, return_value="3") as step:
         assert call() == "3"
     step.assert_called_once_with(
-        RunSettings(**RUN), "{}", "allow", Path("/in/detector"), Path("/in/evaluation")
+        RunContext(**RUN), "{}", "allow", Path("/in/detector"), Path("/in/evaluation")
     )
 
 

@@ -18,11 +18,11 @@ def summarize(
     """Rank what the record holds of this run; returns the one line that says how it went."""
     from pathlib import Path
 
+    from gtrans_core.steps.context import RunContext
     from gtrans_core.steps.reporting import run_step
-    from gtrans_core.steps.settings import RunSettings
     from gtrans_core.steps.summarize import summarize as step
 
-    settings = RunSettings(run_key, "", store, tracking_uri, experiment)
+    context = RunContext(run_key, "", store, tracking_uri, experiment)
     names = [item["category"] for item in categories]
-    with run_step("summarize", settings):
-        return step(settings, names, Path(ranking.path), Path(summary.path))
+    with run_step("summarize", context):
+        return step(context, names, Path(ranking.path), Path(summary.path))

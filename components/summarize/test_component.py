@@ -9,7 +9,7 @@ from kfp import dsl
 
 from gtrans.components.summarize.component import summarize
 from gtrans_core.errors import CategoriesError
-from gtrans_core.steps.settings import RunSettings
+from gtrans_core.steps.context import RunContext
 
 STEP = "gtrans_core.steps.summarize.summarize"
 RUN = {"run_key": "r1", "store": "/store", "tracking_uri": "sqlite:///m.db", "experiment": "lab"}
@@ -28,7 +28,7 @@ def test_it_calls_the_step_and_returns_how_it_went() -> None:
     with patch(STEP, autospec=True, return_value="2 of 2") as step:
         assert call() == "2 of 2"
     step.assert_called_once_with(
-        RunSettings(**RUN, category=""),
+        RunContext(**RUN, category=""),
         ["nut", "bolt"],
         Path("/out/ranking"),
         Path("/out/summary"),

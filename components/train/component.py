@@ -19,10 +19,10 @@ def train(
     """Train on good images only; returns the train key."""
     from pathlib import Path
 
+    from gtrans_core.steps.context import RunContext
     from gtrans_core.steps.reporting import run_step
-    from gtrans_core.steps.settings import RunSettings
     from gtrans_core.steps.train import train as step
 
-    settings = RunSettings(run_key, category, store, tracking_uri, experiment)
-    with run_step("train", settings):
-        return step(settings, config, Path(features.path), Path(model.path))
+    context = RunContext(run_key, category, store, tracking_uri, experiment)
+    with run_step("train", context):
+        return step(context, config, Path(features.path), Path(model.path))

@@ -9,7 +9,7 @@ from kfp import dsl
 
 from gtrans.components.train.component import train
 from gtrans_core.errors import TrainingError
-from gtrans_core.steps.settings import RunSettings
+from gtrans_core.steps.context import RunContext
 
 STEP = "gtrans_core.steps.train.train"
 RUN = {
@@ -33,7 +33,7 @@ def call() -> Any:
 def test_it_calls_the_step_and_returns_the_key() -> None:
     with patch(STEP, autospec=True, return_value="key") as step:
         assert call() == "key"
-    step.assert_called_once_with(RunSettings(**RUN), "{}", Path("/in/features"), Path("/out/model"))
+    step.assert_called_once_with(RunContext(**RUN), "{}", Path("/in/features"), Path("/out/model"))
 
 
 def test_a_known_error_becomes_its_exit_code() -> None:

@@ -62,7 +62,7 @@ def bench(
         Path | None,
         typer.Option("--output", metavar="DIR", help="For the tables; default: in the store."),
     ] = None,
-    profile: ProfileName = "local",
+    profile_name: ProfileName = "local",
     store: Store = None,
     experiment: Experiment = None,
     verbose: Verbose = False,
@@ -79,12 +79,12 @@ def bench(
     from gtrans_core.data.sources.sources import categories_of
     from gtrans_core.storage import require_writable
 
-    place = load_profile(profile, store=store, experiment=experiment)
+    profile = load_profile(profile_name, store=store, experiment=experiment)
     configs = _configs(config, overrides or (), seeds)
     source = source_of(data)
     there = categories_of(source)
     chosen = _chosen(categories, there, data)
-    folder = output or Path(place.store) / "bench" / new_run_key()
+    folder = output or Path(profile.store) / "bench" / new_run_key()
     require_writable(folder)
     console = Console()
     done = _planned(data, there, configs)
@@ -92,9 +92,9 @@ def bench(
     for number, (category, seed) in enumerate(jobs, start=1):
         _say(console, f"\n{category}, seed {seed} ({number} of {len(jobs)})")
         run = run_category(
-            place, category, source, configs[seed], load_gate(category), verbose=verbose
+            profile, category, source, configs[seed], load_gate(category), verbose=verbose
         )
-        done = _with_run(done, category, seed, run, profile)
+        done = _with_run(done, category, seed, run, profile_name)
         _write(done, folder)  # each time: a benchmark takes hours, and may be stopped
     _show(console, done, folder)
     if done.failures:
@@ -154,10 +154,10 @@ def _planned(data: str, there: Sequence[str], configs: Mapping[int, GTransConfig
 
 
 def _with_run(
-    done: Benchmark, category: str, seed: int, run: CategoryRun, profile: str
+    done: Benchmark, category: str, seed: int, run: CategoryRun, profile_name: str
 ) -> Benchmark:
     if run.outcome.exit_code:
-        explain_failure(run, profile)
+        explain_failure(run, profile_name)
         return replace(done, failures=(*done.failures, _failure(category, seed, run)))
     return replace(done, runs=(*done.runs, _finished(category, seed, run)))
 

@@ -40,7 +40,7 @@ def compare(
     experiment: Annotated[
         str | None, typer.Option("--experiment", help="MLflow experiment; default: the profile's.")
     ] = None,
-    profile: ProfileName = "local",
+    profile_name: ProfileName = "local",
     store: Store = None,
 ) -> None:
     """Rank the runs of a category, with what differs between them.
@@ -54,9 +54,9 @@ def compare(
     from gtrans_core.tracking.client import connect_existing
     from gtrans_core.tracking.comparison import compare as compared
 
-    place = load_profile(profile, store=store, experiment=experiment)
-    client = connect_existing(place.tracking_uri)
-    found = compared(client, place.experiment, category, by, last, runs or ())
+    profile = load_profile(profile_name, store=store, experiment=experiment)
+    client = connect_existing(profile.tracking_uri)
+    found = compared(client, profile.experiment, category, by, last, runs or ())
     console = Console()
     same_config = "All have the same config, but for the seed"
     _print_title(console, f"{category}: test split, ranked by {by}")
@@ -64,7 +64,7 @@ def compare(
     _print_title(console, "\nWhat differs" if found.differing else f"\n{same_config}")
     console.print(_differences_table(found))
     lines = ["", _data_line(found), "", "Compare in MLflow:"]
-    lines += record_lines(place.tracking_uri, found.page)
+    lines += record_lines(profile.tracking_uri, found.page)
     # Not wrapped: an address is copied whole.
     console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
 

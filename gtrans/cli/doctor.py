@@ -40,7 +40,7 @@ class Finding:
 
 
 def doctor(
-    profile: Annotated[
+    profile_name: Annotated[
         str, typer.Option("--profile", metavar="NAME|FILE", help="Where runs would be kept.")
     ] = "local",
     store: Annotated[
@@ -61,7 +61,7 @@ def doctor(
 
     console = Console()
     problems = 0
-    for finding in findings(profile, store):
+    for finding in findings(profile_name, store):
         mark = "[red]problem[/]" if finding.advice else "[green]ok[/]     "
         console.print(mark, finding.subject.ljust(12), end=" ")
         console.print(finding.text, markup=False, highlight=False, soft_wrap=True)
@@ -72,14 +72,14 @@ def doctor(
         raise typer.Exit(PROBLEM)
 
 
-def findings(profile: str, store: str | None) -> Iterator[Finding]:
+def findings(profile_name: str, store: str | None) -> Iterator[Finding]:
     """Run every check, one after the other; a check that fails stops none of the others."""
     checks: list[tuple[str, Callable[[], Finding]]] = [
         ("python", _python),
         *((name, partial(_import, name)) for name in _REQUIRED),
         ("versions", _versions),
         ("weights", _weights),
-        ("store", partial(_store, profile, store)),
+        ("store", partial(_store, profile_name, store)),
         ("machine", _machine),
         *((name, partial(_extra, name, text)) for name, text in _EXTRAS.items()),
     ]
@@ -152,11 +152,11 @@ def _weights() -> Finding:
     return Finding("weights", f"{origin}, sha256 {guide.weights_sha256}")
 
 
-def _store(profile: str, store: str | None) -> Finding:
+def _store(profile_name: str, store: str | None) -> Finding:
     from gtrans.pipelines.profiles import load_profile
     from gtrans_core.storage import require_writable
 
-    folder = Path(load_profile(profile, store=store).store)
+    folder = Path(load_profile(profile_name, store=store).store)
     require_writable(folder)
     _try_sqlite(folder)
     free = shutil.disk_usage(folder).free / _GIBIBYTE

@@ -12,7 +12,7 @@ from gtrans.cli.shared.options import Category, ProfileName, Store
 from gtrans_core.errors import DriftError
 
 if TYPE_CHECKING:
-    from gtrans_core.tracking.registry.registry import RegisteredVersion
+    from gtrans_core.tracking.registry.versions import ModelVersion
     from gtrans_core.watch.drift import Drift
 
 # Those of gtrans_core.watch.drift, which is not imported here: scipy takes half a second.
@@ -38,7 +38,7 @@ def drift(
         float, typer.Option("--defects", help="Largest share of defective images that is no drift.")
     ] = _DEFECT_SHARE,
     as_json: Annotated[bool, typer.Option("--json", help="Print the evidence as JSON.")] = False,
-    profile: ProfileName = "local",
+    profile_name: ProfileName = "local",
     store: Store = None,
 ) -> None:
     """Compare scores in use with those of the held-out good images.
@@ -49,16 +49,16 @@ def drift(
     from gtrans.pipelines.profiles import load_profile
     from gtrans_core.steps.check_drift import judge_version, summary
 
-    place = load_profile(profile, store=store)
+    profile = load_profile(profile_name, store=store)
     model, found = judge_version(
-        Path(place.store),
-        place.tracking_uri,
+        Path(profile.store),
+        profile.tracking_uri,
         category,
         version=version,
         since=since,
         alpha=alpha,
         defect_share=defects,
-        trust=place.trust,
+        trust=profile.trust,
     )
     if as_json:
         typer.echo(json.dumps({"model": model.name, "version": model.version, **vars(found)}))
@@ -68,7 +68,7 @@ def drift(
         raise DriftError(summary(model, found))
 
 
-def _show(model: RegisteredVersion, found: Drift) -> None:
+def _show(model: ModelVersion, found: Drift) -> None:
     from rich.console import Console
 
     console = Console()

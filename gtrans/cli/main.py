@@ -13,19 +13,22 @@ from gtrans.cli.compile import compile_pipelines
 from gtrans.cli.config import show_config
 from gtrans.cli.doctor import doctor
 from gtrans.cli.drift import drift
+from gtrans.cli.history import history
+from gtrans.cli.keys import keys
 from gtrans.cli.predict import predict
-from gtrans.cli.promote import history, promote, rollback
+from gtrans.cli.promote import promote
 from gtrans.cli.register import register
 from gtrans.cli.release import release
 from gtrans.cli.resolve import resolve
+from gtrans.cli.rollback import rollback
 from gtrans.cli.run import run
 from gtrans.cli.runs import runs
 from gtrans.cli.schedule import schedule
 from gtrans.cli.serve import serve
 from gtrans.cli.shared.light_help import LightGroup
+from gtrans.cli.sign import sign
 from gtrans.cli.stop import stop
 from gtrans.cli.submit import submit
-from gtrans.cli.trust import keys, sign
 from gtrans_core import __version__
 from gtrans_core.errors import GTransError
 

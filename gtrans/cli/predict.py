@@ -50,7 +50,7 @@ def predict(
     watch: Annotated[
         bool, typer.Option("--watch/--no-watch", help="Keep the scores for gtrans drift.")
     ] = True,
-    profile: ProfileName = "local",
+    profile_name: ProfileName = "local",
     store: Store = None,
 ) -> None:
     """Score images; one whose score is above the detector's threshold is flagged.
@@ -70,9 +70,9 @@ def predict(
     found = find_images(images)
     if heat_maps is not None:
         _refuse_drawing_among(images, heat_maps)
-    place = load_profile(profile, store=store)
-    detector, facts = _load(model, place)
-    watched = Path(place.store) / WATCH_FOLDER if watch else None
+    profile = load_profile(profile_name, store=store)
+    detector, facts = _load(model, profile)
+    watched = Path(profile.store) / WATCH_FOLDER if watch else None
     if out is None:
         print_scores(detector, facts, found, heat_maps, watched)
     else:
@@ -93,7 +93,7 @@ def _refuse_drawing_among(images: Sequence[str], heat_maps: Path) -> None:
             raise ConfigError(f"--heat-maps {heat_maps}: lies in {folder}, among the images")
 
 
-def _load(model: str, place: Profile) -> tuple[Detector, ScoringModel]:
+def _load(model: str, profile: Profile) -> tuple[Detector, ScoringModel]:
     """The detector, and which one it is."""
     if not model.startswith(_REGISTRY_SCHEME):
         return _read(Path(model), None)
@@ -101,13 +101,13 @@ def _load(model: str, place: Profile) -> tuple[Detector, ScoringModel]:
     from gtrans_core.tracking.registry.registry import fetch_model
     from gtrans_core.tracking.registry.versions import version_now
 
-    uri = place.tracking_uri
+    uri = profile.tracking_uri
     if not has_record(uri):
         raise ModelError(f"{model}: no registry at {uri}; name the run's folder with --store")
     client = connect(uri)
     version = version_now(client, model)
     with tempfile.TemporaryDirectory() as folder:
-        detector = fetch_model(client, version.uri, Path(folder), place.trust)
+        detector = fetch_model(client, version.uri, Path(folder), profile.trust)
         return _read(detector, version.version)
 
 

@@ -20,7 +20,7 @@ def register(
         ),
     ],
     gate: GateFile = None,
-    profile: ProfileName = "local",
+    profile_name: ProfileName = "local",
     store: Store = None,
     experiment: Experiment = None,
 ) -> None:
@@ -32,16 +32,16 @@ def register(
     from gtrans.pipelines.gates import load_gate
     from gtrans.pipelines.profiles import load_profile
     from gtrans_core.evaluation.record import EvaluationRecord
+    from gtrans_core.steps.context import RunContext
     from gtrans_core.steps.register import register as step
-    from gtrans_core.steps.settings import RunSettings
     from gtrans_core.trust.keys import SigningKey
 
-    place = load_profile(profile, store=store, experiment=experiment)
-    place.trust.require_key(SigningKey.from_environment())
+    profile = load_profile(profile_name, store=store, experiment=experiment)
+    profile.trust.require_key(SigningKey.from_environment())
     detector, evaluation = source / "detector", source / "evaluation"
     record = EvaluationRecord.read(evaluation)
-    settings = RunSettings(
-        record.run_key, record.category, place.store, place.tracking_uri, place.experiment
+    context = RunContext(
+        record.run_key, record.category, profile.store, profile.tracking_uri, profile.experiment
     )
     thresholds = load_gate(record.category, gate)
-    step(settings, thresholds.to_json(), place.trust.unsigned_now, detector, evaluation)
+    step(context, thresholds.to_json(), profile.trust.unsigned_now, detector, evaluation)

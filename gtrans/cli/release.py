@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gtrans.cli.shared.options import Category, ProfileName, Store
+from gtrans_core.detector.model_name import model_name
 
 
 def release(
@@ -18,7 +19,7 @@ def release(
     version: Annotated[
         int | None, typer.Option("--version", min=1, help="Which one; default: the champion.")
     ] = None,
-    profile: ProfileName = "local",
+    profile_name: ProfileName = "local",
     store: Store = None,
 ) -> None:
     """Fetch the release folder of a promotion: model card, lineage, SBOM, approval, report."""
@@ -27,13 +28,13 @@ def release(
     from gtrans_core.tracking.promotion.releases import fetch_release
     from gtrans_core.trust.signature import SIGNATURE_NAME
 
-    place = load_profile(profile, store=store)
-    client = connect_existing(place.tracking_uri)
-    found = fetch_release(client, category, version, out, place.trust)
+    profile = load_profile(profile_name, store=store)
+    client = connect_existing(profile.tracking_uri)
+    found = fetch_release(client, category, version, out, profile.trust)
     if not (out / SIGNATURE_NAME).is_file():
         state = "its digests are those of the ledger; it is not signed"
-    elif place.trust.public_key is None:
+    elif profile.trust.public_key is None:
         state = "its digests are those of the ledger; signed, but no public key is named to verify"
     else:
         state = "digests and signature verified"
-    typer.echo(f"gtrans-{category} version {found.version}: {out} ({state})")
+    typer.echo(f"{model_name(category)} version {found.version}: {out} ({state})")

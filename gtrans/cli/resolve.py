@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gtrans.cli.shared.options import ProfileName, Store
+from gtrans_core.detector.model_name import CHAMPION, alias_uri
 from gtrans_core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from gtrans_core.tracking.registry.resolved import ResolvedModel
-
-_CHAMPION = "champion"
+    from gtrans_core.tracking.registry.versions import ModelVersion
 
 
 def resolve(
@@ -38,7 +37,7 @@ def resolve(
             help="Where the MLflow server keeps artifacts that it hands out itself (for KServe).",
         ),
     ] = "",
-    profile: ProfileName = "local",
+    profile_name: ProfileName = "local",
     store: Store = None,
 ) -> None:
     """Say which version, digest and files a category's champion (or another alias) is."""
@@ -47,28 +46,25 @@ def resolve(
     if (kserve or deployment) and not image:
         raise ConfigError("--image is missing: name the image that the pods run")
     named = [_named(text) for text in models]
-    if deployment and any(alias != _CHAMPION for _, alias in named):
+    if deployment and any(alias != CHAMPION for _, alias in named):
         raise ConfigError("gtrans serve serves champions only; leave the alias out")
     from gtrans.pipelines.profiles import load_profile
     from gtrans_core.tracking.client import connect_existing
-    from gtrans_core.tracking.registry.resolved import resolve_model
+    from gtrans_core.tracking.registry.versions import version_now
 
-    place = load_profile(profile, store=store)
-    client = connect_existing(place.tracking_uri)
-    found = {
-        category: resolve_model(client, f"models:/gtrans-{category}@{alias}")
-        for category, alias in named
-    }
+    profile = load_profile(profile_name, store=store)
+    client = connect_existing(profile.tracking_uri)
+    found = {category: version_now(client, alias_uri(category, alias)) for category, alias in named}
     if deployment:
         from gtrans.serving.manifests import ServiceAsked
         from gtrans.serving.manifests import deployment as rendered
 
-        text = rendered(ServiceAsked(tuple(found), image, place.tracking_uri, place.trust))
+        text = rendered(ServiceAsked(tuple(found), image, profile.tracking_uri, profile.trust))
     elif kserve:
         from gtrans.serving.manifests import inference_service
 
         services = [
-            inference_service(category, model, image, place.trust, artifact_root)
+            inference_service(category, model, image, profile.trust, artifact_root)
             for category, model in found.items()
         ]
         text = "---\n".join(services)
@@ -82,17 +78,17 @@ def _named(text: str) -> tuple[str, str]:
     category, separator, alias = text.partition("@")
     if not category or (separator and not alias):
         raise ConfigError(f"'{text}': expected CATEGORY or CATEGORY@ALIAS, such as bottle@champion")
-    return category, alias or _CHAMPION
+    return category, alias or CHAMPION
 
 
-def _as_json(models: Sequence[ResolvedModel]) -> str:
+def _as_json(models: Sequence[ModelVersion]) -> str:
     import json
     from dataclasses import asdict
 
     return json.dumps([{"uri": model.uri, **asdict(model)} for model in models], indent=1)
 
 
-def _as_text(models: Sequence[ResolvedModel]) -> str:
+def _as_text(models: Sequence[ModelVersion]) -> str:
     blocks = [
         f"model    {model.name}\n"
         f"version  {model.version}\n"

@@ -15,7 +15,6 @@ from gtrans.cli.shared.options import (
     ProfileName,
     Store,
     Verbose,
-    place_options,
 )
 
 
@@ -23,10 +22,10 @@ def run(
     category: Categories,
     more: MoreCategories = None,
     data: Data = "",
-    config: ConfigFile = None,
+    config_file: ConfigFile = None,
     overrides: Overrides = None,
     gate: GateFile = None,
-    profile: ProfileName = "local",
+    profile_name: ProfileName = "local",
     store: Store = None,
     experiment: Experiment = None,
     verbose: Verbose = False,
@@ -38,24 +37,25 @@ def run(
     """
     from gtrans.cli.shared.category_list import chosen_categories
     from gtrans.cli.shared.category_run import explain_failure, run_categories, run_category
+    from gtrans.cli.shared.next_command import profile_options
     from gtrans.cli.shared.summary import show_ranking, show_summary
     from gtrans.pipelines.gates import load_gate
     from gtrans.pipelines.profiles import load_profile
     from gtrans_core.config import load_config
 
-    place = load_profile(profile, store=store, experiment=experiment)
+    profile = load_profile(profile_name, store=store, experiment=experiment)
     names, source = chosen_categories([*category, *(more or ())], data)
-    settings = load_config(config, overrides or ())
+    config = load_config(config_file, overrides or ())
     gates = {name: load_gate(name, gate) for name in names}
-    same_place = place_options(profile, place.store if store else None)
+    same_profile = profile_options(profile_name, profile.store if store else None)
     if len(names) > 1:
-        several = run_categories(place, gates, source, settings, verbose=verbose)
-        show_ranking(several, place, same_place)
+        several = run_categories(profile, gates, source, config, verbose=verbose)
+        show_ranking(several, profile, same_profile)
         if several.summary.exit_code:
             raise typer.Exit(several.summary.exit_code)
         return
-    finished = run_category(place, names[0], source, settings, gates[names[0]], verbose=verbose)
+    finished = run_category(profile, names[0], source, config, gates[names[0]], verbose=verbose)
     if finished.outcome.exit_code:
-        explain_failure(finished, profile)
+        explain_failure(finished, profile_name)
         raise typer.Exit(finished.outcome.exit_code)
-    show_summary(finished.outcome.results, names[0], finished.report, place, same_place)
+    show_summary(finished.outcome.results, names[0], finished.report, profile, same_profile)

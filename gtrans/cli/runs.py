@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def runs(
     host: Host = "",
     namespace: Namespace = "",
-    profile: ProfileName = "cluster-cpu",
+    profile_name: ProfileName = "cluster-cpu",
     last: Annotated[int, typer.Option("--last", min=1, max=200, help="How many.")] = 20,
     schedules: Annotated[
         bool, typer.Option("--schedules", help="What is scheduled, instead of runs.")
@@ -25,7 +25,7 @@ def runs(
     from gtrans.cli.shared.cluster import connected
     from gtrans.pipelines.cluster.submit import list_runs, list_schedules
 
-    _, server = connected(profile, host, namespace)
+    _, server = connected(profile_name, host, namespace)
     if schedules:
         rows = [
             (one.schedule_id, one.name, one.cron, "on" if one.enabled else "off")

@@ -43,9 +43,9 @@ def schedule(
     data: Data = "",
     host: Host = "",
     namespace: Namespace = "",
-    profile: ProfileName = "cluster-cpu",
+    profile_name: ProfileName = "cluster-cpu",
     image: Image = "",
-    config: ConfigFile = None,
+    config_file: ConfigFile = None,
     overrides: Overrides = None,
     gate: GateFile = None,
     store: Store = None,
@@ -62,18 +62,18 @@ def schedule(
 
     named = [*category, *(more or ())]
     names, source = (named_categories(named), "") if drift else chosen_categories(named, data)
-    settings = load_config(config, overrides or ())
-    place, server = connected(profile, host, namespace, image, store, experiment)
+    config = load_config(config_file, overrides or ())
+    profile, server = connected(profile_name, host, namespace, image, store, experiment)
 
     def runs() -> Iterator[tuple[str, dict[str, Any]]]:
         for name in names:
             if drift:
-                yield f"drift {name}", parameters.of_drift(place, name, since)
+                yield f"drift {name}", parameters.of_drift(profile, name, since)
             else:
                 gate_ = load_gate(name, gate)
-                yield name, parameters.of_category(place, name, source, settings, gate_)
+                yield name, parameters.of_category(profile, name, source, config, gate_)
 
-    pipeline = upload(server, "drift" if drift else "category", place, place.experiment)
+    pipeline = upload(server, "drift" if drift else "category", profile, profile.experiment)
     for name, given in runs():
         made = repeat(server, pipeline, name, cron, given)
         typer.echo(f"{name}: schedule {made.schedule_id}, {made.cron}")

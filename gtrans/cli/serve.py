@@ -43,7 +43,7 @@ def serve(
     watch: Annotated[
         bool, typer.Option("--watch/--no-watch", help="Keep the scores for gtrans drift.")
     ] = True,
-    profile: ProfileName = "local",
+    profile_name: ProfileName = "local",
     store: Store = None,
 ) -> None:
     """Serve detectors over HTTP, with a web page to drop an image on.
@@ -67,15 +67,15 @@ def serve(
     from gtrans_core.watch.record import WATCH_FOLDER, ScoreRecorder
 
     listener = bind(settings)
-    place = load_profile(profile, store=store)
-    models = Models(_sources(categories or (), model or (), place))
+    profile = load_profile(profile_name, store=store)
+    models = Models(_sources(categories or (), model or (), profile))
     if not is_loopback(host):
         _say(f"warning: {host} can be reached from other machines, and there is no authentication")
     for served in models.all():
         version = f"version {served.version}" if served.version else "not registered"
         _say(f"{served.category}: {version}, digest {served.digest[:12]}")
     _say(f"Open http://{f'[{host}]' if ':' in host else host}:{port}/  (Ctrl-C ends it)")
-    with ScoreRecorder(Path(place.store) / WATCH_FOLDER) as recorder:
+    with ScoreRecorder(Path(profile.store) / WATCH_FOLDER) as recorder:
         record = recorder.record if watch else lambda *_: None
         run_server(create_app(models, settings, record), listener, settings)
 
@@ -95,11 +95,11 @@ def _settings(**values: Any) -> ServeSettings:
         raise ConfigError(describe_validation(error)) from None
 
 
-def _sources(categories: Sequence[str], folders: Sequence[Path], place: Profile) -> list[Source]:
+def _sources(categories: Sequence[str], folders: Sequence[Path], profile: Profile) -> list[Source]:
     from gtrans.serving.models import Champion, Folder
 
     folder_sources: list[Source] = [Folder(folder) for folder in folders]
-    champions = [Champion(place.tracking_uri, c, place.trust) for c in categories]
+    champions = [Champion(profile.tracking_uri, c, profile.trust) for c in categories]
     return [*folder_sources, *champions]
 
 

@@ -13,7 +13,7 @@ def stop(
     which: Annotated[str, typer.Argument(metavar="ID", help="As gtrans runs shows it.")],
     host: Host = "",
     namespace: Namespace = "",
-    profile: ProfileName = "cluster-cpu",
+    profile_name: ProfileName = "cluster-cpu",
     schedule: Annotated[
         bool, typer.Option("--schedule", help="ID is a schedule: delete it.")
     ] = False,
@@ -23,7 +23,7 @@ def stop(
     from gtrans.pipelines.cluster.submit import stop as stop_run
     from gtrans.pipelines.cluster.submit import unschedule
 
-    _, server = connected(profile, host, namespace)
+    _, server = connected(profile_name, host, namespace)
     if schedule:
         unschedule(server, which)
         typer.echo(f"schedule {which} deleted")

@@ -35,7 +35,7 @@ def submit(
     data: Data = "",
     host: Host = "",
     namespace: Namespace = "",
-    profile: ProfileName = "cluster-cpu",
+    profile_name: ProfileName = "cluster-cpu",
     image: Image = "",
     wait: Annotated[
         bool, typer.Option("--wait", help="Follow the runs; end as they end (15: one failed).")
@@ -46,7 +46,7 @@ def submit(
             "--separate", help="A run for each category instead of one run over all of them."
         ),
     ] = False,
-    config: ConfigFile = None,
+    config_file: ConfigFile = None,
     overrides: Overrides = None,
     gate: GateFile = None,
     store: Store = None,
@@ -64,21 +64,21 @@ def submit(
     from gtrans_core.config import load_config
 
     names, source = chosen_categories([*category, *(more or ())], data)
-    settings = load_config(config, overrides or ())
+    config = load_config(config_file, overrides or ())
     gates = {name: load_gate(name, gate) for name in names}
-    place, server = connected(profile, host, namespace, image, store, experiment)
+    profile, server = connected(profile_name, host, namespace, image, store, experiment)
     if len(names) > 1 and not separate:
-        pipeline = upload(server, "categories", place, place.experiment)
-        given = parameters.of_categories(place, gates, source, settings)
+        pipeline = upload(server, "categories", profile, profile.experiment)
+        given = parameters.of_categories(profile, gates, source, config)
         runs = [start(server, pipeline, f"{len(names)} categories", given)]
     else:
-        pipeline = upload(server, "category", place, place.experiment)
+        pipeline = upload(server, "category", profile, profile.experiment)
         runs = [
             start(
                 server,
                 pipeline,
                 name,
-                parameters.of_category(place, name, source, settings, gates[name]),
+                parameters.of_category(profile, name, source, config, gates[name]),
             )
             for name in names
         ]

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import jinja2
 
+from gtrans_core.detector.model_name import model_name
 from gtrans_core.errors import ConfigError
-from gtrans_core.tracking.registry.registry import MODEL_PREFIX
-from gtrans_core.tracking.registry.resolved import ResolvedModel
+from gtrans_core.tracking.registry.versions import ModelVersion
 from gtrans_core.trust.keys import read_public_key
 from gtrans_core.trust.policy import PUBLIC_KEY, TrustPolicy
 
@@ -78,7 +78,7 @@ def deployment(asked: ServiceAsked) -> str:
 
 def inference_service(
     category: str,
-    model: ResolvedModel,
+    model: ModelVersion,
     image: str,
     trust: TrustPolicy,
     artifact_root: str = "",
@@ -99,7 +99,7 @@ def inference_service(
         ConfigError: for an image without a fixed tag, files that KServe cannot fetch, or a trust
             that lets no model pass.
     """
-    name = kubernetes_name(MODEL_PREFIX + category)
+    name = kubernetes_name(model_name(category))
     return _render(
         "inferenceservice.yaml.j2",
         name=name,

@@ -14,9 +14,10 @@ import numpy as np
 
 from gtrans_core.detector.detector import Detector
 from gtrans_core.detector.files import detector_digest, read_info
+from gtrans_core.detector.model_name import CHAMPION, alias_uri
 from gtrans_core.errors import ConfigError, GTransError
 from gtrans_core.tracking.client import connect_existing
-from gtrans_core.tracking.registry.registry import CHAMPION, MODEL_PREFIX, fetch_model
+from gtrans_core.tracking.registry.registry import fetch_model
 from gtrans_core.tracking.registry.versions import version_now
 from gtrans_core.trust.policy import TrustPolicy
 
@@ -70,7 +71,7 @@ class Champion:
         self.category = category
         self._trust = trust
         self._client = connect_existing(tracking_uri)
-        self._alias = f"models:/{MODEL_PREFIX}{category}@{CHAMPION}"
+        self._alias = alias_uri(category, CHAMPION)
 
     def changed(self, served: ServedModel) -> bool:
         """Whether the alias points to another version.

@@ -26,7 +26,7 @@ from gtrans_core.detector.files import (
     WEIGHT_NAMES,
     DetectorInfo,
     read_info,
-    read_verified,
+    read_listed,
     refuse_strangers,
     weight_names,
 )
@@ -192,7 +192,7 @@ def _load_scene(
 
 def _load_graph(path: Path, info: DetectorInfo) -> OnnxEngine:
     try:
-        return OnnxEngine(read_verified(path, info))
+        return OnnxEngine(read_listed(path, info))
     except ValueError as error:
         raise ModelError(f"{path}: not a graph of a detector ({error})") from None
 
@@ -208,7 +208,7 @@ def _does_not_fit(path: Path, error: Exception) -> ModelError:
 
 
 def _read_weights(path: Path, info: DetectorInfo) -> dict[str, Tensor]:
-    data = read_verified(path, info)
+    data = read_listed(path, info)
     try:
         return load(data)
     except SafetensorError as error:

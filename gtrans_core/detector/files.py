@@ -84,7 +84,7 @@ def require_intact(folder: Path) -> DetectorInfo:
     info = read_info(folder)
     refuse_strangers(folder, tuple(info.files))
     for name in info.files:
-        read_verified(folder / name, info)
+        read_listed(folder / name, info)
     return info
 
 
@@ -100,7 +100,7 @@ def refuse_strangers(folder: Path, names: Sequence[str]) -> None:
             raise ModelError(f"{path}: does not belong to a detector; refused")
 
 
-def read_verified(path: Path, info: DetectorInfo) -> bytes:
+def read_listed(path: Path, info: DetectorInfo) -> bytes:
     """The bytes of a file that the facts name.
 
     Raises:

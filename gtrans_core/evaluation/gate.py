@@ -133,7 +133,7 @@ class Verdict:
         return tuple(check.text for check in self.checks if not check.passed)
 
 
-def judge(gate: Gate, candidate: Evidence, champion: Evidence | None) -> Verdict:
+def check_gate(gate: Gate, candidate: Evidence, champion: Evidence | None) -> Verdict:
     """Hold a version to the thresholds, and against the champion's evidence where there is one."""
     checks = [*_own_checks(gate, candidate)]
     if champion is not None:

@@ -71,10 +71,10 @@ class Agn(nn.Module):
 
 
 @torch.no_grad()
-def let_drift(agn: Agn, batches: Iterable[Tensor]) -> None:
+def move_statistics(agn: Agn, batches: Iterable[Tensor]) -> None:
     """Move the BatchNorm statistics of an AGN as one epoch of forwards in train mode does.
 
-    The released code does so by oversight (method.md, trap 2). Weights stay, and so does what
+    The authors' code does so by oversight. Weights stay, and so does what
     ``Agn.train`` promises: afterwards it is in eval mode again.
 
     Args:

@@ -130,7 +130,7 @@ def image_weight(a_BCHW: Tensor, f_BCHW: Tensor) -> Tensor:
     """w = 2 r c / (r + c) per image [B]: harmonic mean of distance r and direction c.
 
     r = 100 · mean of (n(f) − n(a))²; c = 10 · mean over channels of 1 − cos(a[ch], f[ch]) on raw
-    maps. The released code takes them over the batch; here each image has its own.
+    maps. The authors' code takes them over the batch; here each image has its own.
     """
     r_B = 100.0 * (unit(f_BCHW) - unit(a_BCHW)).square().mean(dim=(1, 2, 3))
     cosine_BC = cosine_similarity(a_BCHW.flatten(2), f_BCHW.flatten(2), dim=2, eps=EPSILON)

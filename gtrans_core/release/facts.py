@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from gtrans_core.detector.model_name import model_name
 from gtrans_core.evaluation.record import EvaluationRecord
 
 
@@ -75,4 +76,4 @@ class ReleaseFacts:
     @property
     def name(self) -> str:
         """The registered model's name."""
-        return f"gtrans-{self.record.category}"
+        return model_name(self.record.category)

@@ -17,9 +17,9 @@ from gtrans_core.features.weights import load_guide
 from gtrans_core.network.agn import check_input_size
 from gtrans_core.network.build import check_student
 from gtrans_core.progress import Progress
-from gtrans_core.steps.settings import RunSettings
+from gtrans_core.steps.context import RunContext
 from gtrans_core.storage import write_atomic
-from gtrans_core.training.author_compat import as_released, drift_identity
+from gtrans_core.training.author_compat import apply_author_compat, author_compat_identity
 
 
 class FeatureCacheRef(BaseModel):
@@ -66,7 +66,7 @@ class FeatureCacheRef(BaseModel):
 
 
 def cache_features(
-    settings: RunSettings,
+    context: RunContext,
     config_json: str,
     train_manifest: Path,
     feature_cache: Path,
@@ -75,7 +75,7 @@ def cache_features(
     """Build the feature cache of the training split, or verify the one that is there.
 
     Args:
-        settings: the run.
+        context: the run.
         config_json: the config.
         train_manifest: the training split.
         feature_cache: file to write the reference to.
@@ -90,20 +90,20 @@ def cache_features(
         DataError: when an image is gone or changed since ingest.
         StorageError: when there is no room, or the shared store refuses or does not answer.
     """
-    progress = Progress("cache_features", settings.category)
+    progress = Progress("cache_features", context.category)
     progress.started()
     config = GTransConfig.from_json(config_json)
     manifest = Manifest.read(train_manifest)
-    guide = load_guide(config.agn, settings.weights_folder)
+    guide = load_guide(config.agn, context.weights_folder)
     check_input_size(guide.agn.spec, config.image.input_size)
     check_student(guide.agn.spec, config)  # not of the cache, but training would fail after it
     identity = cache_identity(
-        manifest, guide.agn.spec, guide.weights_sha256, config.image, drift_identity(config)
+        manifest, guide.agn.spec, guide.weights_sha256, config.image, author_compat_identity(config)
     )
-    as_released(guide.agn, config, manifest)
+    apply_author_compat(guide.agn, config, manifest)
     build = partial(build_shared_cache, cache_store) if cache_store else build_cache
     report = build(
-        settings.root / "cache",
+        context.root / "cache",
         identity,
         manifest,
         guide.agn,

@@ -8,21 +8,22 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from gtrans_core.detector.files import detector_digest, read_info
+from gtrans_core.detector.model_name import version_uri
 from gtrans_core.errors import ConfigError, DriftError
 from gtrans_core.progress import Progress
-from gtrans_core.steps.settings import RunSettings
+from gtrans_core.steps.context import RunContext
 from gtrans_core.tracking.client import connect_existing
-from gtrans_core.tracking.registry.registry import MODEL_PREFIX, RegisteredVersion, fetch_model
-from gtrans_core.tracking.registry.versions import version_in_use, version_now
+from gtrans_core.tracking.registry.registry import fetch_model
+from gtrans_core.tracking.registry.versions import ModelVersion, version_in_use, version_now
 from gtrans_core.trust.policy import TrustPolicy
-from gtrans_core.watch.drift import Drift, judge
+from gtrans_core.watch.drift import Drift, find_drift
 from gtrans_core.watch.record import WATCH_FOLDER, read_counts
 
 _DAYS = re.compile(r"(\d{1,4})d")
 
 
 def check_drift(
-    settings: RunSettings, *, since: str, alpha: float, defect_share: float, fail_on_drift: bool
+    context: RunContext, *, since: str, alpha: float, defect_share: float, fail_on_drift: bool
 ) -> str:
     """Judge the version in use; returns the verdict.
 
@@ -33,12 +34,12 @@ def check_drift(
         TrackingError: when MLflow cannot be reached.
         ConfigError: for a value out of its range.
     """
-    progress = Progress("check_drift", settings.category)
+    progress = Progress("check_drift", context.category)
     progress.started()
     model, drift = judge_version(
-        settings.root,
-        settings.tracking_uri,
-        settings.category,
+        context.root,
+        context.tracking_uri,
+        context.category,
         since=since,
         alpha=alpha,
         defect_share=defect_share,
@@ -60,7 +61,7 @@ def judge_version(
     version: int | None = None,
     since: str = "",
     trust: TrustPolicy | None = None,
-) -> tuple[RegisteredVersion, Drift]:
+) -> tuple[ModelVersion, Drift]:
     """Compare the scores that a store keeps of a version with the version's held-out good ones.
 
     Args:
@@ -81,18 +82,18 @@ def judge_version(
     if version is None:
         model = version_in_use(client, category)
     else:
-        model = version_now(client, f"models:/{MODEL_PREFIX}{category}/{version}")
+        model = version_now(client, version_uri(category, version))
     with tempfile.TemporaryDirectory() as scratch:
         folder = fetch_model(client, model.uri, Path(scratch), trust)
         info, digest = read_info(folder), detector_digest(folder)
     in_use = read_counts(store / WATCH_FOLDER, category, digest, first)
-    drift = judge(
+    drift = find_drift(
         info.held_out_scores, info.threshold, in_use, alpha=alpha, defect_share=defect_share
     )
     return model, drift
 
 
-def summary(model: RegisteredVersion, drift: Drift) -> str:
+def summary(model: ModelVersion, drift: Drift) -> str:
     """One line: which model, the verdict, why."""
     return f"{model.name} version {model.version}: {drift.verdict}: {drift.reason}"
 

@@ -15,6 +15,7 @@ from gtrans_core.config import GTransConfig, digest_of, flatten
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.detector.detector import Detector
 from gtrans_core.detector.files import DetectorInfo
+from gtrans_core.detector.model_name import CHALLENGER, alias_uri
 from gtrans_core.detector.packaging import calibrate
 from gtrans_core.drawing.gallery import draw_gallery
 from gtrans_core.drawing.report import DefectRow, Picture, ReportData, Training, render_report
@@ -26,21 +27,21 @@ from gtrans_core.evaluation.evaluation import (
     score_split,
     split_metrics,
 )
-from gtrans_core.evaluation.gate import Gate, judge
+from gtrans_core.evaluation.gate import Gate, check_gate
 from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.features.weights import load_guide
 from gtrans_core.lineage import collect_lineage
 from gtrans_core.network.scorer import Scorer
 from gtrans_core.progress import Progress
 from gtrans_core.steps.cache_features import FeatureCacheRef
-from gtrans_core.steps.settings import RunSettings
+from gtrans_core.steps.context import RunContext
 from gtrans_core.storage import write_atomic
-from gtrans_core.training.author_compat import as_released
+from gtrans_core.training.author_compat import apply_author_compat
 from gtrans_core.training.trained_model import TrainingInfo, load_trained
 
 
 def evaluate(
-    settings: RunSettings,
+    context: RunContext,
     config_json: str,
     gate_json: str,
     data_digest: str,
@@ -55,7 +56,7 @@ def evaluate(
     """Calibrate, package the detector, and judge it on the test split.
 
     Args:
-        settings: the run.
+        context: the run.
         config_json: the config.
         gate_json: the thresholds for becoming champion; the report tells how it stands.
         data_digest: identity of both splits.
@@ -74,17 +75,17 @@ def evaluate(
         ConfigError: when config or gate is not one.
         ModelError, DataError, WeightsError, StorageError: when something handed over is damaged.
     """
-    progress = Progress("evaluate", settings.category)
+    progress = Progress("evaluate", context.category)
     progress.started()
     config, gate = GTransConfig.from_json(config_json), Gate.from_json(gate_json)
-    scorer, info = _load_scorer(settings, config, model, Manifest.read(train_manifest))
+    scorer, info = _load_scorer(context, config, model, Manifest.read(train_manifest))
     held_out = _held_out_views(FeatureCacheRef.read(feature_cache), config, info)
     calibration = calibrate(scorer, config, held_out, progress.said)
     held_out_scores = calibration.scores.tolist()
     package = Detector(
         scorer,
         DetectorInfo(
-            category=settings.category,
+            category=context.category,
             config=config,
             threshold=calibration.threshold,
             held_out_scores=tuple(held_out_scores),
@@ -102,7 +103,7 @@ def evaluate(
         lambda done, total: progress.advanced("images scored", done, total),
     )
     progress.said("computing exact metrics and drawing figures")
-    outcome = _record(settings, config, package.info, info, scored)
+    outcome = _record(context, config, package.info, info, scored)
     pictures = draw_gallery(
         scored,
         outcome.metrics,
@@ -112,7 +113,7 @@ def evaluate(
         config.evaluation.examples_per_defect,
     )
     html = render_report(
-        _report_data(settings, outcome, info, gate, pictures, calibration.note)
+        _report_data(context, outcome, info, gate, pictures, calibration.note)
     ).encode()
     write_atomic(report, html)
     write_atomic(evaluation / files.REPORT, html)
@@ -128,16 +129,16 @@ def evaluate(
 
 
 def _load_scorer(
-    settings: RunSettings, config: GTransConfig, model: Path, train: Manifest
+    context: RunContext, config: GTransConfig, model: Path, train: Manifest
 ) -> tuple[Scorer, TrainingInfo]:
     trained, info = load_trained(model)
-    guide = load_guide(config.agn, settings.weights_folder)
+    guide = load_guide(config.agn, context.weights_folder)
     if guide.weights_sha256 != info.weights_sha256:
         raise WeightsError(
             f"agn.weights {config.agn.weights}: sha256 {guide.weights_sha256} now, but "
             f"{info.weights_sha256} when the features were cached; run the pipeline again"
         )
-    as_released(guide.agn, config, train)
+    apply_author_compat(guide.agn, config, train)
     return Scorer(guide.agn, trained.trans, trained.scene, config.scoring), info
 
 
@@ -162,7 +163,7 @@ def _held_out_views(
 
 
 def _record(
-    settings: RunSettings,
+    context: RunContext,
     config: GTransConfig,
     detector: DetectorInfo,
     training: TrainingInfo,
@@ -170,7 +171,7 @@ def _record(
 ) -> EvaluationRecord:
     good = scored.scores[~scored.labels]
     return EvaluationRecord(
-        category=settings.category,
+        category=context.category,
         data_digest=detector.data_digest,
         metrics=split_metrics(scored),
         per_defect=tuple(defect_results(scored, detector.threshold)),
@@ -182,7 +183,7 @@ def _record(
         training_seconds=None if training.resumed_at is not None else training.seconds,
         config=flatten(config),
         lineage={
-            "run_key": settings.run_key,
+            "run_key": context.run_key,
             "seed": str(config.seed),
             "data_digest": detector.data_digest,
             "agn_weights_sha256": detector.weights_sha256,
@@ -195,7 +196,7 @@ def _record(
 
 
 def _report_data(
-    settings: RunSettings,
+    context: RunContext,
     outcome: EvaluationRecord,
     training: TrainingInfo,
     gate: Gate,
@@ -231,11 +232,11 @@ def _report_data(
         config=outcome.config,
         commands={
             "Score an image with the registered model": (
-                f"gtrans predict IMAGE --model models:/gtrans-{outcome.category}@challenger "
-                f"--store {shlex.quote(settings.store)}"
+                f"gtrans predict IMAGE --model {alias_uri(outcome.category, CHALLENGER)} "
+                f"--store {shlex.quote(context.store)}"
             ),
             "Open the MLflow UI": shlex.join(
-                ["mlflow", "ui", "--backend-store-uri", settings.public_tracking_uri]
+                ["mlflow", "ui", "--backend-store-uri", context.public_tracking_uri]
             ),
         },
         notes=(
@@ -253,19 +254,19 @@ def _notes(outcome: EvaluationRecord, training: TrainingInfo) -> tuple[str, ...]
         else "The epoch with the lowest loss on held-out good images was kept; since the threshold "
         "comes from the same images, more good ones may be flagged than its rate says."
     )
-    released = (
-        "Trained with author_compat, which repeats flaws of the paper's released code: only for "
+    compat = (
+        "Trained with author_compat, which repeats flaws of the authors' code: only for "
         "comparing with the paper."
     )
     return (
         f"The threshold comes from {outcome.held_out} good images that were held out of training.",
         f"{kept} No test image was used to train, to select or to calibrate.",
-        *([released] if training.config.training.author_compat else []),
+        *([compat] if training.config.training.author_compat else []),
     )
 
 
 def _gate_note(outcome: EvaluationRecord, gate: Gate) -> str:
     # The champion is known only to the registry, which this step does without.
-    verdict = judge(gate, outcome.evidence(), None)
+    verdict = check_gate(gate, outcome.evidence(), None)
     said = "passed" if verdict.passed else f"refused: {'; '.join(verdict.reasons)}"
     return f"Gate for promotion, floors only (the champion is looked at when registering): {said}."

@@ -11,11 +11,11 @@ from gtrans_core.data.sources.sources import fetch_category
 from gtrans_core.detector.thresholds import needed_images
 from gtrans_core.errors import DataError
 from gtrans_core.progress import Progress
-from gtrans_core.steps.settings import RunSettings
+from gtrans_core.steps.context import RunContext
 
 
 def ingest(
-    settings: RunSettings,
+    context: RunContext,
     source: str,
     config_json: str,
     train_manifest: Path,
@@ -30,15 +30,15 @@ def ingest(
         DataError: with every bad file, or when the category cannot serve this config.
         ConfigError, StorageError: for a bad config or an unreachable source.
     """
-    progress = Progress("ingest", settings.category)
+    progress = Progress("ingest", context.category)
     progress.started()
     config = GTransConfig.from_json(config_json)
     folder = fetch_category(
-        source, settings.category, settings.root, say=progress.said, on_progress=progress.advanced
+        source, context.category, context.root, say=progress.said, on_progress=progress.advanced
     )
     train, test = scan_category(
         folder,
-        settings.category,
+        context.category,
         source,
         lambda done, total: progress.advanced("images checked", done, total),
     )

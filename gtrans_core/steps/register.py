@@ -13,17 +13,17 @@ from gtrans_core.data.images import decode_image, encode_png
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.data.reading import read_image
 from gtrans_core.detector.files import require_intact
+from gtrans_core.detector.model_name import CHALLENGER, alias_uri
 from gtrans_core.errors import DataError, ModelError, TrackingError
 from gtrans_core.evaluation import record as files
 from gtrans_core.evaluation.gate import Gate
 from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.progress import Progress
-from gtrans_core.steps.settings import RunSettings
+from gtrans_core.steps.context import RunContext
 from gtrans_core.tracking.journal import replay
 from gtrans_core.tracking.promotion.championship import Judgement
 from gtrans_core.tracking.promotion.promotion import judge_new_version
 from gtrans_core.tracking.registry.model import log_model
-from gtrans_core.tracking.registry.registry import CHALLENGER
 from gtrans_core.tracking.registry.registry import register as register_version
 from gtrans_core.tracking.runs import RunLogger, open_run
 from gtrans_core.tracking.step_run import end_left_open
@@ -32,7 +32,7 @@ from gtrans_core.trust.policy import read_unsigned, require_signing
 
 
 def register(
-    settings: RunSettings, gate_json: str, unsigned_models: str, detector: Path, evaluation: Path
+    context: RunContext, gate_json: str, unsigned_models: str, detector: Path, evaluation: Path
 ) -> str:
     """Log the run, register its detector, and write on the version what the gate says of it.
 
@@ -40,7 +40,7 @@ def register(
     makes a second version.
 
     Args:
-        settings: the run.
+        context: the run.
         gate_json: the thresholds for becoming champion; nothing is promoted here.
         unsigned_models: ``refuse`` or ``allow``: what happens where there is no key.
         detector: folder that ``evaluate`` packaged.
@@ -54,7 +54,7 @@ def register(
         TrackingError: when MLflow refuses or stays unreachable, with where the model is kept.
         ModelError: when the folders are damaged or do not belong together.
     """
-    progress = Progress("register", settings.category)
+    progress = Progress("register", context.category)
     progress.started()
     gate = Gate.from_json(gate_json)
     key = SigningKey.from_environment()
@@ -62,28 +62,28 @@ def register(
     record = EvaluationRecord.read(evaluation)
     _require_match(detector, record)
     with _kept_in(evaluation.parent):
-        run = open_run(settings.tracking, settings.run_key, settings.category)
+        run = open_run(context.tracking, context.run_key, context.category)
         _log_evaluation(run, record, evaluation, progress)
         test = Manifest.read(evaluation / files.TEST_MANIFEST)
         model_uri = log_model(run.client, run.run_id, detector, _input_example(test), key)
-        version = register_version(
-            run.client, run.run_id, model_uri, settings.category, detector, _version_tags(record)
+        version, created = register_version(
+            run.client, run.run_id, model_uri, context.category, detector, _version_tags(record)
         )
-        judgement = judge_new_version(run.client, settings.category, version.version, gate)
+        judgement = judge_new_version(run.client, context.category, version.version, gate)
         run.log_lineage({"registered_version": str(version.version)})
         end_left_open(run)
         run.finish()
         run_page = run.page()
-    if not version.created:
+    if not created:
         progress.said(f"this very detector is {version.name} version {version.version} already")
     progress.said(f"{version.name} version {version.version} is the {CHALLENGER}")
     if key is None:
         progress.said("the model is not signed: no key, and the profile allows it")
     progress.said(_in_words(judgement))
     progress.finished(
-        reused=not version.created,
+        reused=not created,
         version=version.version,
-        model_uri=f"models:/{version.name}@{CHALLENGER}",
+        model_uri=alias_uri(context.category, CHALLENGER),
         run_id=run.run_id,
         run_page=run_page,
         gate=_in_words(judgement),

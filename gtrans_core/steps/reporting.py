@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from gtrans_core.errors import GTransError, PreemptedError
 from gtrans_core.progress import Progress
-from gtrans_core.steps.settings import RunSettings
+from gtrans_core.steps.context import RunContext
 from gtrans_core.tracking.runs import fail_run
 from gtrans_core.tracking.step_run import StepRun
 
@@ -17,7 +17,7 @@ _OF_A_CATEGORY = ("ingest", "cache_features", "train", "evaluate", "register")
 
 
 @contextmanager
-def run_step(name: str, settings: RunSettings) -> Iterator[None]:
+def run_step(name: str, context: RunContext) -> Iterator[None]:
     """Run a step's function within; an error that a user can mend becomes an exit code.
 
     On an MLflow server the step has a run of its own (``StepRun``). The category's run, if there is
@@ -28,21 +28,21 @@ def run_step(name: str, settings: RunSettings) -> Iterator[None]:
         SystemExit: with the error's exit code, after the one line was told.
     """
     _collect_garbage()
-    step_run = _step_run(name, settings)
+    step_run = _step_run(name, context)
     try:
         yield
     except GTransError as error:
         reason = f"{name}: {error}"
-        Progress(name, settings.category).failed(str(error), error.exit_code)
+        Progress(name, context.category).failed(str(error), error.exit_code)
         # First the step's run: by then the category has one, which is opened in the background.
         _finish(step_run, reason)
         if not isinstance(error, PreemptedError):
-            fail_run(settings.tracking, settings.run_key, settings.category, reason)
+            fail_run(context.tracking, context.run_key, context.category, reason)
         raise SystemExit(error.exit_code) from None
     except Exception as error:
         reason = f"{name}: crashed ({type(error).__name__})"
         _finish(step_run, reason)
-        fail_run(settings.tracking, settings.run_key, settings.category, reason)
+        fail_run(context.tracking, context.run_key, context.category, reason)
         raise
     _finish(step_run, "")
 
@@ -54,11 +54,11 @@ def _collect_garbage() -> None:
         gc.enable()
 
 
-def _step_run(name: str, settings: RunSettings) -> StepRun | None:
-    on_a_server = settings.tracking.server_uri.startswith(("http://", "https://"))
+def _step_run(name: str, context: RunContext) -> StepRun | None:
+    on_a_server = context.tracking.server_uri.startswith(("http://", "https://"))
     if name not in _OF_A_CATEGORY or not on_a_server:
         return None
-    return StepRun(settings.tracking, settings.run_key, settings.category, name)
+    return StepRun(context.tracking, context.run_key, context.category, name)
 
 
 def _finish(step_run: StepRun | None, failure: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from gtrans_core.errors import CategoriesError
 from gtrans_core.progress import Progress
-from gtrans_core.steps.settings import RunSettings
+from gtrans_core.steps.context import RunContext
 from gtrans_core.storage import write_atomic
 from gtrans_core.tracking.client import has_record
 from gtrans_core.tracking.sweep import CategoryResult, record_sweep, sweep_results
@@ -19,13 +19,11 @@ _SHOWN = (RANKED_BY, "pixel_auroc", "au_pro_30")
 RANKING_FILE, SUMMARY_FILE = "ranking.json", "summary.md"
 
 
-def summarize(
-    settings: RunSettings, categories: Sequence[str], ranking: Path, summary: Path
-) -> str:
+def summarize(context: RunContext, categories: Sequence[str], ranking: Path, summary: Path) -> str:
     """Rank what is registered, name what failed; both as files and on a run in MLflow.
 
     Args:
-        settings: the run; its category is empty.
+        context: the run; its category is empty.
         categories: those that the run was to train.
         ranking: JSON file to write: place, category, version, metrics; and what failed, why.
         summary: the same as a Markdown page.
@@ -39,11 +37,11 @@ def summarize(
     """
     progress = Progress("summarize")
     progress.started()
-    results = sweep_results(settings.tracking, settings.run_key, categories)
+    results = sweep_results(context.tracking, context.run_key, categories)
     registered = sorted((r for r in results if not r.failure), key=_place)
     failed = [result for result in results if result.failure]
     content = {
-        "run_key": settings.run_key,
+        "run_key": context.run_key,
         "ranked_by": RANKED_BY,
         "ranking": [_row(place, result) for place, result in enumerate(registered, start=1)],
         "failed": [{"category": r.category, "reason": r.failure} for r in failed],
@@ -54,8 +52,8 @@ def summarize(
     }
     write_atomic(ranking, files[RANKING_FILE])
     write_atomic(summary, files[SUMMARY_FILE])
-    if has_record(settings.tracking.server_uri):
-        record_sweep(settings.tracking, settings.run_key, results, files)
+    if has_record(context.tracking.server_uri):
+        record_sweep(context.tracking, context.run_key, results, files)
     verdict = f"{len(registered)} of {len(results)} categories are registered"
     if failed:
         named = "; ".join(f"{result.category} ({result.failure})" for result in failed)

@@ -13,7 +13,7 @@ from gtrans_core.features.reading import Features, StreamedFeatures
 from gtrans_core.network.agn import backbone_spec
 from gtrans_core.progress import Progress
 from gtrans_core.steps.cache_features import FeatureCacheRef
-from gtrans_core.steps.settings import RunSettings
+from gtrans_core.steps.context import RunContext
 from gtrans_core.storage import exclusive
 from gtrans_core.tracking.journal import JournalFlusher
 from gtrans_core.tracking.runs import open_run
@@ -33,7 +33,7 @@ FLUSH_SECONDS = 5.0
 """How long a finished training waits for MLflow; what is not sent by then, register sends."""
 
 
-def train(settings: RunSettings, config_json: str, feature_cache: Path, model: Path) -> str:
+def train(context: RunContext, config_json: str, feature_cache: Path, model: Path) -> str:
     """Train, go on with, or reuse the training that this cache and config decide.
 
     Returns:
@@ -45,7 +45,7 @@ def train(settings: RunSettings, config_json: str, feature_cache: Path, model: P
         TrainingError: when the loss is no longer finite or the device is not there.
         PreemptedError: after SIGTERM; the same step goes on later.
     """
-    progress = Progress("train", settings.category)
+    progress = Progress("train", context.category)
     progress.started()
     termination = TerminationSignal()
     config = GTransConfig.from_json(config_json)
@@ -57,14 +57,14 @@ def train(settings: RunSettings, config_json: str, feature_cache: Path, model: P
             f"training.resident_mb ({config.training.resident_mb:,} MB): read as needed"
         )
     key = training_key(reference.key, config)
-    folder = settings.root / "training" / key
+    folder = context.root / "training" / key
     device = choose_device(config.training)
     if device.type == "cpu" and config.training.device == "auto":
         progress.said("no GPU is visible: training on the CPU")
     started = time.monotonic()
     flusher = JournalFlusher(
         folder / "history.jsonl",
-        lambda: open_run(settings.tracking, settings.run_key, settings.category, step="train"),
+        lambda: open_run(context.tracking, context.run_key, context.category, step="train"),
     )
     try:
         with exclusive(folder):  # of two runs of one training, the second waits and reuses

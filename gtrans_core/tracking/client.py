@@ -41,7 +41,7 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
 
 
 @dataclass(frozen=True)
-class TrackingSettings:
+class TrackingAddress:
     """Where runs are recorded.
 
     Attributes:
@@ -81,7 +81,7 @@ def connect(uri: str) -> MlflowClient:
     with _uncollected():
         from mlflow import MlflowClient
 
-        with reported(uri, "connect"):
+        with translate_mlflow_errors(uri, "connect"):
             if uri.startswith(SQLITE_SCHEME):
                 _set_up_database(database_path(uri))
             return MlflowClient(tracking_uri=uri, registry_uri=uri)
@@ -109,7 +109,7 @@ def connect_existing(uri: str) -> MlflowClient:
 
 
 @contextlib.contextmanager
-def reported(uri: str, doing: str) -> Iterator[None]:
+def translate_mlflow_errors(uri: str, doing: str) -> Iterator[None]:
     """Turn whatever MLflow raises within into one clear line.
 
     Raises:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gtrans_core.errors import TrackingError
-from gtrans_core.tracking.client import reported
+from gtrans_core.tracking.client import translate_mlflow_errors
 from gtrans_core.tracking.runs import CATEGORY_TAG, DATA_DIGEST_TAG, quoted
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def compare(
     Raises:
         TrackingError: when there is no such experiment or run, or MLflow cannot be reached.
     """
-    with reported(client.tracking_uri, f"read the runs of {category}"):
+    with translate_mlflow_errors(client.tracking_uri, f"read the runs of {category}"):
         found = client.get_experiment_by_name(experiment)
         if found is None:
             raise TrackingError(f"MLflow has no experiment '{experiment}'; name it: --experiment")

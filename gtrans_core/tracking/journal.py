@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gtrans_core.config import describe_validation
 from gtrans_core.errors import GTransError, TrackingError
-from gtrans_core.tracking.client import reported
+from gtrans_core.tracking.client import translate_mlflow_errors
 from gtrans_core.tracking.runs import RunLogger
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class _Sender:
         """Send the complete lines that are new; returns the number of values."""
         data = self._new_lines()
         metrics = [metric for line in data.splitlines() for metric in self._metrics(line)]
-        with reported(run.client.tracking_uri, f"send {self._path.name}"):
+        with translate_mlflow_errors(run.client.tracking_uri, f"send {self._path.name}"):
             for start in range(0, len(metrics), _METRICS_PER_REQUEST):
                 batch = metrics[start : start + _METRICS_PER_REQUEST]
                 run.client.log_batch(run.run_id, metrics=batch)

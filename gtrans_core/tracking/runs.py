@@ -21,13 +21,13 @@ from gtrans_core.data.manifest import Manifest, data_digest
 from gtrans_core.errors import TrackingError
 from gtrans_core.tracking.client import (
     SQLITE_SCHEME,
-    TrackingSettings,
+    TrackingAddress,
     connect,
     database_path,
     error_code,
     has_record,
     injected_run_id,
-    reported,
+    translate_mlflow_errors,
 )
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ _DATASET_DIGEST_LENGTH = 36
 
 
 def find_or_create_run(
-    settings: TrackingSettings, run_key: str, category: str, name: str = "", step: str = ""
+    address: TrackingAddress, run_key: str, category: str, name: str = "", step: str = ""
 ) -> str:
     """The run of this pipeline run and category: adopted, found by its tags, or made.
 
@@ -62,7 +62,7 @@ def find_or_create_run(
     that of a step that is named here only gets the tag ``gtrans.step``.
 
     Args:
-        settings: where.
+        address: where.
         run_key: identifies the pipeline run (the KFP job id).
         category: what is trained; runs of several categories may share one key.
         name: shown in lists; by default ``CATEGORY-KEY``.
@@ -74,13 +74,13 @@ def find_or_create_run(
     Raises:
         TrackingError: when MLflow cannot be reached, or has no such injected run.
     """
-    client = connect(settings.server_uri)
+    client = connect(address.server_uri)
     tags = {CATEGORY_TAG: category, RUN_KEY_TAG: run_key}
     injected = injected_run_id()
-    with reported(client.tracking_uri, f"open the run of {category}"):
+    with translate_mlflow_errors(client.tracking_uri, f"open the run of {category}"):
         if injected:
             return _adopt(client, injected, {STEP_TAG: step} if step else tags)
-        experiment = experiment_of(client, settings)
+        experiment = experiment_of(client, address)
         found = _earliest(client, experiment, tags)
         if found:
             return found
@@ -88,24 +88,24 @@ def find_or_create_run(
 
 
 def open_run(
-    settings: TrackingSettings, run_key: str, category: str, name: str = "", step: str = ""
+    address: TrackingAddress, run_key: str, category: str, name: str = "", step: str = ""
 ) -> RunLogger:
     """``find_or_create_run``, ready to be written to."""
-    run_id = find_or_create_run(settings, run_key, category, name, step)
-    return RunLogger(connect(settings.server_uri), run_id)
+    run_id = find_or_create_run(address, run_key, category, name, step)
+    return RunLogger(connect(address.server_uri), run_id)
 
 
-def fail_run(settings: TrackingSettings, run_key: str, category: str, reason: str) -> None:
+def fail_run(address: TrackingAddress, run_key: str, category: str, reason: str) -> None:
     """Mark the run FAILED if there is one, and say why in the tag ``gtrans.failure``.
 
     Where MLflow does not answer, the run stays as it is.
     """
-    if not has_record(settings.server_uri):
+    if not has_record(address.server_uri):
         return
     with suppress(TrackingError):
-        client = connect(settings.server_uri)
-        with reported(client.tracking_uri, f"end the run of {category}"):
-            experiment = client.get_experiment_by_name(settings.experiment)
+        client = connect(address.server_uri)
+        with translate_mlflow_errors(client.tracking_uri, f"end the run of {category}"):
+            experiment = client.get_experiment_by_name(address.experiment)
             tags = {CATEGORY_TAG: category, RUN_KEY_TAG: run_key}
             found = experiment and _earliest(client, experiment.experiment_id, tags)
         if found:
@@ -129,13 +129,13 @@ class RunLogger:
         from mlflow.entities import Param
 
         entities = [Param(name, str(value)[:_VALUE_LENGTH]) for name, value in params.items()]
-        with self._reported("log parameters"):
+        with self._translating("log parameters"):
             for start in range(0, len(entities), _BATCH):
                 self.client.log_batch(self.run_id, params=entities[start : start + _BATCH])
 
     def log_metrics(self, metrics: Mapping[str, float]) -> None:
         """Log final metrics: one value each; one that is there already is not logged again."""
-        with self._reported("log metrics"):
+        with self._translating("log metrics"):
             logged = self._run().data.metrics
             for name, value in metrics.items():
                 if logged.get(name) != value:
@@ -146,21 +146,21 @@ class RunLogger:
         from mlflow.entities import RunTag
 
         tags = [RunTag(tag, value) for tag, value in prefixed(facts).items()]
-        with self._reported("log lineage"):
+        with self._translating("log lineage"):
             for start in range(0, len(tags), _BATCH):
                 self.client.log_batch(self.run_id, tags=tags[start : start + _BATCH])
 
     def log_artifact_bytes(self, name: str, data: bytes) -> None:
         """Store a file, e.g. ``figures/roc.png``, among the run's artifacts."""
         folder, _, leaf = name.rpartition("/")
-        with tempfile.TemporaryDirectory() as scratch, self._reported(f"store {name}"):
+        with tempfile.TemporaryDirectory() as scratch, self._translating(f"store {name}"):
             file = Path(scratch) / leaf
             file.write_bytes(data)
             self.client.log_artifact(self.run_id, str(file), folder or None)
 
     def log_dataset(self, train: Manifest, test: Manifest) -> None:
         """Log both splits as the run's data sets, and the category's data digest as a tag."""
-        with self._reported("log the data sets"):
+        with self._translating("log the data sets"):
             inputs = [_dataset_input(train, "training"), _dataset_input(test, "testing")]
             self.client.log_inputs(self.run_id, datasets=inputs)
             self.client.set_tag(self.run_id, DATA_DIGEST_TAG, data_digest(train, test))
@@ -172,21 +172,21 @@ class RunLogger:
         """
         if self.run_id == injected_run_id():
             return
-        with self._reported(f"set the run {status}"):
+        with self._translating(f"set the run {status}"):
             if status == "FINISHED" and FAILURE_TAG in self._run().data.tags:
                 self.client.delete_tag(self.run_id, FAILURE_TAG)
             self.client.set_terminated(self.run_id, status)
 
     def page(self) -> str:
         """The run's page, relative to the MLflow UI's address."""
-        with self._reported("read the run"):
+        with self._translating("read the run"):
             return f"#/experiments/{self._run().info.experiment_id}/runs/{self.run_id}"
 
     def _run(self) -> Run:
         return self.client.get_run(self.run_id)
 
-    def _reported(self, doing: str) -> Any:
-        return reported(self.client.tracking_uri, doing)
+    def _translating(self, doing: str) -> Any:
+        return translate_mlflow_errors(self.client.tracking_uri, doing)
 
 
 def prefixed(facts: Mapping[str, str]) -> dict[str, str]:
@@ -215,8 +215,8 @@ def _adopt(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> str:
     return str(run.info.run_id)
 
 
-def experiment_of(client: MlflowClient, settings: TrackingSettings) -> str:
-    """The id of the experiment of these settings, made if need be; an injected run's is its own.
+def experiment_of(client: MlflowClient, address: TrackingAddress) -> str:
+    """The id of the experiment of these address, made if need be; an injected run's is its own.
 
     Raises:
         TrackingError: when the experiment was deleted, or its store was moved.
@@ -226,38 +226,38 @@ def experiment_of(client: MlflowClient, settings: TrackingSettings) -> str:
     injected = injected_run_id()
     if injected:
         return str(client.get_run(injected).info.experiment_id)
-    found = client.get_experiment_by_name(settings.experiment)
+    found = client.get_experiment_by_name(address.experiment)
     if found is None:
         try:
-            return client.create_experiment(settings.experiment, _artifact_location(settings))
+            return client.create_experiment(address.experiment, _artifact_location(address))
         except MlflowException as error:
             if error_code(error) != "RESOURCE_ALREADY_EXISTS":
                 raise
-        found = client.get_experiment_by_name(settings.experiment)
+        found = client.get_experiment_by_name(address.experiment)
     if found is None or found.lifecycle_stage != "active":
         raise TrackingError(
-            f"MLflow experiment {settings.experiment} was deleted: restore it or name another"
+            f"MLflow experiment {address.experiment} was deleted: restore it or name another"
         )
-    _refuse_moved(settings, str(found.artifact_location))
+    _refuse_moved(address, str(found.artifact_location))
     return str(found.experiment_id)
 
 
-def _artifact_location(settings: TrackingSettings) -> str | None:
-    if not settings.server_uri.startswith(SQLITE_SCHEME):
+def _artifact_location(address: TrackingAddress) -> str | None:
+    if not address.server_uri.startswith(SQLITE_SCHEME):
         return None
-    beside = database_path(settings.server_uri).parent / "artifacts"
-    return (settings.artifact_root or beside).resolve().as_uri()
+    beside = database_path(address.server_uri).parent / "artifacts"
+    return (address.artifact_root or beside).resolve().as_uri()
 
 
-def _refuse_moved(settings: TrackingSettings, location: str) -> None:
+def _refuse_moved(address: TrackingAddress, location: str) -> None:
     """MLflow knows the artifacts of an embedded record by their full path, in every run."""
-    expected = _artifact_location(settings)
+    expected = _artifact_location(address)
     if expected is None or location == expected:
         return
     before, now = (Path(url2pathname(urlsplit(uri).path)) for uri in (location, expected))
     if not before.exists():
         raise TrackingError(
-            f"{database_path(settings.server_uri)}: its models and reports were in {before}, which "
+            f"{database_path(address.server_uri)}: its models and reports were in {before}, which "
             "is gone; if the store was moved, move it back, or leave a link where it was: "
             f"ln -s {now.parent} {before.parent}"
         )

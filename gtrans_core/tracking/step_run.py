@@ -13,7 +13,12 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from gtrans_core.errors import TrackingError
-from gtrans_core.tracking.client import TrackingSettings, connect, injected_run_id, reported
+from gtrans_core.tracking.client import (
+    TrackingAddress,
+    connect,
+    injected_run_id,
+    translate_mlflow_errors,
+)
 from gtrans_core.tracking.runs import (
     FAILURE_TAG,
     PARENT_TAG,
@@ -30,8 +35,8 @@ PATIENCE_S = 5.0
 class StepRun:
     """Opened in the background while the step works; a dead server costs the step nothing."""
 
-    def __init__(self, settings: TrackingSettings, run_key: str, category: str, step: str) -> None:
-        self._settings = settings
+    def __init__(self, address: TrackingAddress, run_key: str, category: str, step: str) -> None:
+        self._address = address
         self._run_key, self._category, self._step = run_key, category, step
         self._started = time.time()
         self._run: RunLogger | None = None
@@ -43,16 +48,16 @@ class StepRun:
         closing.join(PATIENCE_S)
 
     def _open(self) -> None:
-        client = connect(self._settings.server_uri)
-        with reported(client.tracking_uri, f"open the run of {self._step}"):
+        client = connect(self._address.server_uri)
+        with translate_mlflow_errors(client.tracking_uri, f"open the run of {self._step}"):
             injected = injected_run_id()
             if injected:
                 client.set_tag(injected, STEP_TAG, self._step)
                 self._run = RunLogger(client, injected)
                 return
-            parent = find_or_create_run(self._settings, self._run_key, self._category)
+            parent = find_or_create_run(self._address, self._run_key, self._category)
             made = client.create_run(
-                experiment_of(client, self._settings),
+                experiment_of(client, self._address),
                 start_time=int(self._started * 1000),
                 tags={STEP_TAG: self._step, PARENT_TAG: parent},
                 run_name=f"{self._category}-{self._step}",
@@ -79,7 +84,7 @@ def end_left_open(run: RunLogger) -> None:
     Raises:
         TrackingError: when MLflow refuses or cannot be reached.
     """
-    with reported(run.client.tracking_uri, "end the runs of steps"):
+    with translate_mlflow_errors(run.client.tracking_uri, "end the runs of steps"):
         experiment = run.client.get_run(run.run_id).info.experiment_id
         below = f"tags.`{PARENT_TAG}` = '{run.run_id}'"
         newest_first = run.client.search_runs([experiment], below, order_by=["start_time DESC"])

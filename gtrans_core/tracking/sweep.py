@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gtrans_core.tracking.client import (
-    TrackingSettings,
+    TrackingAddress,
     connect_existing,
     has_record,
     injected_run_id,
-    reported,
+    translate_mlflow_errors,
 )
 from gtrans_core.tracking.runs import (
     CATEGORY_TAG,
@@ -53,23 +53,23 @@ class CategoryResult:
 
 
 def sweep_results(
-    settings: TrackingSettings, run_key: str, categories: Sequence[str]
+    address: TrackingAddress, run_key: str, categories: Sequence[str]
 ) -> list[CategoryResult]:
     """What became of each category, in the order asked for.
 
     Raises:
         TrackingError: when MLflow cannot be read.
     """
-    if not has_record(settings.server_uri):  # no category got so far as to make it
+    if not has_record(address.server_uri):  # no category got so far as to make it
         return [CategoryResult(category, failure=_NO_RECORD) for category in categories]
-    client = connect_existing(settings.server_uri)
-    with reported(client.tracking_uri, "read the runs of the categories"):
-        newest = _runs_by_category(client, settings, run_key)
+    client = connect_existing(address.server_uri)
+    with translate_mlflow_errors(client.tracking_uri, "read the runs of the categories"):
+        newest = _runs_by_category(client, address, run_key)
     return [_result(category, newest.get(category)) for category in categories]
 
 
 def record_sweep(
-    settings: TrackingSettings,
+    address: TrackingAddress,
     run_key: str,
     results: Sequence[CategoryResult],
     files: dict[str, bytes],
@@ -81,9 +81,9 @@ def record_sweep(
     Raises:
         TrackingError: when MLflow cannot be written.
     """
-    client = connect_existing(settings.server_uri)
-    with reported(client.tracking_uri, "record the run of the categories"):
-        run = RunLogger(client, _heading_run(client, settings, run_key))
+    client = connect_existing(address.server_uri)
+    with translate_mlflow_errors(client.tracking_uri, "record the run of the categories"):
+        run = RunLogger(client, _heading_run(client, address, run_key))
         failed = [result.category for result in results if result.failure]
         run.log_lineage({"failed_categories": ", ".join(failed)} if failed else {})
         run.log_metrics({"categories": len(results), "categories_failed": len(failed)})
@@ -97,14 +97,14 @@ def record_sweep(
 
 
 def _runs_by_category(
-    client: MlflowClient, settings: TrackingSettings, run_key: str
+    client: MlflowClient, address: TrackingAddress, run_key: str
 ) -> dict[str, Run]:
     """The newest run of each category, page by page."""
     newest: dict[str, Run] = {}
     token = None
     while True:
         page = client.search_runs(
-            [experiment_of(client, settings)],
+            [experiment_of(client, address)],
             f"tags.`{RUN_KEY_TAG}` = {quoted(run_key)}",
             order_by=["attributes.start_time ASC"],
             page_token=token,
@@ -115,12 +115,12 @@ def _runs_by_category(
             return newest
 
 
-def _heading_run(client: MlflowClient, settings: TrackingSettings, run_key: str) -> str:
+def _heading_run(client: MlflowClient, address: TrackingAddress, run_key: str) -> str:
     injected = injected_run_id()
     if injected:
         client.set_tag(injected, SWEEP_TAG, run_key)
         return injected
-    experiment = experiment_of(client, settings)
+    experiment = experiment_of(client, address)
     there = client.search_runs([experiment], f"tags.`{SWEEP_TAG}` = {quoted(run_key)}")
     if there:  # the step is tried again
         return str(there[0].info.run_id)

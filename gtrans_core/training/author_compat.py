@@ -1,8 +1,8 @@
-"""``author_compat`` for the guide: its BatchNorm drifts in epoch 1, as in the released code.
+"""``author_compat`` for the guide: epoch 1 moves its BatchNorm statistics, as in the authors' code.
 
 There, one ``train()`` call reaches the guide, and epoch 1 moves its statistics; it is fixed from
-then on. Here the guide drifts before its features are cached. One difference stays: epoch 1 is
-trained on the drifted guide's maps, not on those of a guide that is still drifting.
+then on. Here the statistics are moved before the guide's features are cached. One difference stays:
+epoch 1 is trained on the maps of the moved guide, not on those of a guide that is still moving.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from torch import Tensor
 from gtrans_core.config import GTransConfig, digest_of
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.features.cache import read_views, unique_samples
-from gtrans_core.network.agn import Agn, let_drift
+from gtrans_core.network.agn import Agn, move_statistics
 from gtrans_core.training.loop import epoch_order, hold_out
 
 
-def as_released(agn: Agn, config: GTransConfig, train: Manifest) -> None:
-    """With ``author_compat``, let the guide drift over epoch 1; without it, leave it alone.
+def apply_author_compat(agn: Agn, config: GTransConfig, train: Manifest) -> None:
+    """With ``author_compat``, move the guide's statistics as epoch 1 does; else leave it alone.
 
     Raises:
         DataError: when a training image is gone or changed.
         TrainingError: when the split leaves a side empty.
     """
     if config.training.author_compat:
-        let_drift(agn, _first_epoch(config, train))
+        move_statistics(agn, _first_epoch(config, train))
 
 
-def drift_identity(config: GTransConfig) -> str:
-    """What decides the drift besides the images and the weights; ``""`` for a clean guide."""
+def author_compat_identity(config: GTransConfig) -> str:
+    """What decides the moved statistics besides images and weights; ``""`` for a clean guide."""
     if not config.training.author_compat:
         return ""
     return digest_of(

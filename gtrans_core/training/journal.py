@@ -18,7 +18,7 @@ from gtrans_core.errors import StorageError
 from gtrans_core.storage import storage_error
 
 
-class History:
+class TrainingJournal:
     """Append-only records of one training.
 
     Raises:

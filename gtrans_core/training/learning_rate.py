@@ -14,7 +14,8 @@ def learning_rate(step: int, steps: int, steps_per_epoch: int, config: TrainingC
     """The learning rate of a step: a pure function, so that a resumed run needs no other state.
 
     ``one_cycle``: cosine from peak/25 up in the first 30 %, then down to peak/250,000 (Smith,
-    arXiv 1708.07120; torch's OneCycleLR). ``power``: peak · 0.9^(epoch / epochs), as released.
+    arXiv 1708.07120; torch's OneCycleLR). ``power``: peak · 0.9^(epoch / epochs), as the
+    authors train.
     """
     if config.schedule == "power":
         epoch = step // steps_per_epoch

@@ -39,7 +39,7 @@ from gtrans_core.training.device import (
     keep_freed_memory,
     thread_count,
 )
-from gtrans_core.training.journal import History
+from gtrans_core.training.journal import TrainingJournal
 from gtrans_core.training.learning_rate import learning_rate
 from gtrans_core.training.processes import Crew
 
@@ -148,7 +148,7 @@ def train_trans(
     torch.set_num_threads(thread_count(config.training))
     keep_freed_memory()
     loop = _Loop(features, spec, config, choose_device(config.training))
-    history = History(folder / "history.jsonl")
+    history = TrainingJournal(folder / "history.jsonl")
     checkpoint = newest_checkpoint(folder, say)
     if checkpoint is not None:
         loop.restore(checkpoint)
@@ -215,7 +215,7 @@ class _Loop:
         rate = learning_rate(self.step, self.steps, self.steps_per_epoch, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        # The released code never returns from the eval mode of its first validation.
+        # The authors' code never returns from the eval mode of its first validation.
         self.model.train(epoch == 0 or not self.config.author_compat)
         loss = self._loss(inputs, agn_maps)
         # It also sums over the batch: Adam hardly minds, but weight decay weighs less.
@@ -236,7 +236,7 @@ class _Loop:
         every = self.steps_per_epoch * self.config.checkpoint_every
         return self.step % every == 0 or self.step == self.steps
 
-    def journal(self, history: History) -> None:
+    def journal(self, history: TrainingJournal) -> None:
         """Write pending records; reading losses here, not each step, keeps a GPU busy.
 
         Raises:

@@ -80,7 +80,7 @@ class Drift:
         return self.verdict in ("recalibrate", "retrain")
 
 
-def judge(
+def find_drift(
     held_out_scores: Sequence[float],
     threshold: float,
     in_use: Counts,

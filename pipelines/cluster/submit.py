@@ -52,19 +52,19 @@ class Pipeline:
     experiment_id: str
 
 
-def upload(server: Kubeflow, name: str, place: Profile, experiment: str) -> Pipeline:
+def upload(server: Kubeflow, name: str, profile: Profile, experiment: str) -> Pipeline:
     """Compile a pipeline for a profile and upload it, unless this very YAML is there.
 
     Args:
         server: where to.
         name: one of ``PIPELINES``.
-        place: the profile.
+        profile: where its runs go.
         experiment: Kubeflow's experiment; made if need be.
 
     Raises:
         KubeflowError: when the server refuses or does not answer.
     """
-    text = compiled(name, place)
+    text = compiled(name, profile)
     version = hashlib.sha256(text.encode()).hexdigest()[:12]
     client, shown = server.client, f"gtrans-{name}"
     with tempfile.TemporaryDirectory() as folder:

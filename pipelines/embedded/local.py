@@ -65,7 +65,7 @@ class LocalRun:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """How a run ended, or one category of it."""
 
     exit_code: int
@@ -90,7 +90,7 @@ def new_run_key() -> str:
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
-def execute(run: LocalRun, on_event: Callable[[Event], None]) -> Outcome:
+def execute(run: LocalRun, on_event: Callable[[Event], None]) -> RunOutcome:
     """Run to the end, handing every event of every step to ``on_event`` as it comes.
 
     Must be called from the main thread, since it listens to signals.
@@ -106,7 +106,7 @@ def execute(run: LocalRun, on_event: Callable[[Event], None]) -> Outcome:
 
 def execute_many(
     run: LocalRun, categories: Sequence[str], on_event: Callable[[Event], None]
-) -> tuple[dict[str, Outcome], Outcome]:
+) -> tuple[dict[str, RunOutcome], RunOutcome]:
     """As ``execute``, for a pipeline of several categories.
 
     Returns:
@@ -133,14 +133,14 @@ class _Reports:
         elif event["kind"] == "failed":
             self._failure = event
 
-    def outcome(self, steps: Sequence[str], clean: bool) -> Outcome:
+    def outcome(self, steps: Sequence[str], clean: bool) -> RunOutcome:
         if self._failure is not None:
-            return Outcome(self._failure["exit_code"], self._failure["text"], self._results)
+            return RunOutcome(self._failure["exit_code"], self._failure["text"], self._results)
         # A clean exit is not proof enough: kfp.local does not notice an output never written.
         if not clean or len(self._results) < len(steps):
             step = next((step for step in steps if step not in self._results), "pipeline")
-            return Outcome(CRASHED, f"{step} ended without finishing", self._results)
-        return Outcome(0, "", self._results)
+            return RunOutcome(CRASHED, f"{step} ended without finishing", self._results)
+        return RunOutcome(0, "", self._results)
 
 
 def _run(run: LocalRun, on_event: Callable[[Event], None]) -> tuple[dict[str, _Reports], bool]:

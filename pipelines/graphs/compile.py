@@ -24,12 +24,12 @@ def compile_all(folder: Path) -> list[Path]:
         OSError: when ``folder`` cannot be written.
     """
     paths = []
-    for profile in known_profiles():
-        place = load_profile(profile)
-        (folder / profile).mkdir(parents=True, exist_ok=True)
+    for profile_name in known_profiles():
+        profile = load_profile(profile_name)
+        (folder / profile_name).mkdir(parents=True, exist_ok=True)
         for name in PIPELINES:
-            path = folder / profile / f"{name}.yaml"
-            path.write_text(compiled(name, place), encoding="ascii")
+            path = folder / profile_name / f"{name}.yaml"
+            path.write_text(compiled(name, profile), encoding="ascii")
             paths.append(path)
     return paths
 

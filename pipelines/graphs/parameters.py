@@ -11,38 +11,38 @@ from gtrans_core.evaluation.gate import Gate
 
 
 def of_category(
-    place: Profile, category: str, source: str, config: GTransConfig, gate: Gate
+    profile: Profile, category: str, source: str, config: GTransConfig, gate: Gate
 ) -> dict[str, Any]:
     """Of the pipeline ``category``."""
-    return {"category": category, "gate": gate.to_json(), **_shared(place, source, config)}
+    return {"category": category, "gate": gate.to_json(), **_shared(profile, source, config)}
 
 
 def of_categories(
-    place: Profile, gates: Mapping[str, Gate], source: str, config: GTransConfig
+    profile: Profile, gates: Mapping[str, Gate], source: str, config: GTransConfig
 ) -> dict[str, Any]:
     """Of the pipeline ``categories``: those that ``gates`` has."""
     items = [{"category": name, "gate": gate.to_json()} for name, gate in gates.items()]
-    return {"categories": items, **_shared(place, source, config)}
+    return {"categories": items, **_shared(profile, source, config)}
 
 
-def of_drift(place: Profile, category: str, since: str) -> dict[str, Any]:
+def of_drift(profile: Profile, category: str, since: str) -> dict[str, Any]:
     """Of the pipeline ``drift``."""
-    return {"category": category, "since": since, **_place(place)}
+    return {"category": category, "since": since, **_of_profile(profile)}
 
 
-def _shared(place: Profile, source: str, config: GTransConfig) -> dict[str, Any]:
+def _shared(profile: Profile, source: str, config: GTransConfig) -> dict[str, Any]:
     return {
         "source": source,
-        "config": _for(place, config).to_json(),
-        "cache_store": place.cache_store,
-        "unsigned_models": place.trust.unsigned_now,
-        **_place(place),
+        "config": _for(profile, config).to_json(),
+        "cache_store": profile.cache_store,
+        "unsigned_models": profile.trust.unsigned_now,
+        **_of_profile(profile),
     }
 
 
-def _for(place: Profile, config: GTransConfig) -> GTransConfig:
+def _for(profile: Profile, config: GTransConfig) -> GTransConfig:
     """The config, whose training does not settle for a CPU where it is given more than that."""
-    cluster = place.cluster
+    cluster = profile.cluster
     if cluster is None or cluster.cpu_fallback or not cluster.of("train").accelerator:
         return config
     if config.training.device != "auto":
@@ -51,10 +51,10 @@ def _for(place: Profile, config: GTransConfig) -> GTransConfig:
     return config.model_copy(update={"training": training})
 
 
-def _place(place: Profile) -> dict[str, Any]:
+def _of_profile(profile: Profile) -> dict[str, Any]:
     return {
-        "store": place.store,
-        "tracking_uri": place.tracking_uri,
-        "experiment": place.experiment,
-        **(place.cluster.placement() if place.cluster else {}),
+        "store": profile.store,
+        "tracking_uri": profile.tracking_uri,
+        "experiment": profile.experiment,
+        **(profile.cluster.placement() if profile.cluster else {}),
     }

@@ -17,8 +17,8 @@ import gtrans.pipelines
 from gtrans_core.config import TrainingConfig, load_config
 from gtrans_core.data.sources.demo import generate_demo
 from gtrans_core.steps.cache_features import cache_features
+from gtrans_core.steps.context import RunContext
 from gtrans_core.steps.ingest import ingest
-from gtrans_core.steps.settings import RunSettings
 from gtrans_core.steps.train import train
 
 COMPILED = Path(gtrans.pipelines.__file__).parent / "compiled" / "local" / "category.yaml"
@@ -26,7 +26,7 @@ COMPILED = Path(gtrans.pipelines.__file__).parent / "compiled" / "local" / "cate
 
 def trained(folder: Path, data: Path, *, hide_test: bool) -> dict[str, str]:
     """Digests of what training wrote; with ``hide_test`` the test split is gone after ingest."""
-    settings = RunSettings("run", "part", str(folder), f"sqlite:///{folder / 'mlflow.db'}", "test")
+    settings = RunContext("run", "part", str(folder), f"sqlite:///{folder / 'mlflow.db'}", "test")
     config = load_config(
         None,
         [

@@ -12,9 +12,9 @@ from gtrans_core.config import load_config
 from gtrans_core.evaluation.evaluation import PIXEL_METRICS
 from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.steps.cache_features import cache_features
+from gtrans_core.steps.context import RunContext
 from gtrans_core.steps.evaluate import evaluate
 from gtrans_core.steps.ingest import ingest
-from gtrans_core.steps.settings import RunSettings
 from gtrans_core.steps.train import train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -25,7 +25,7 @@ EPOCHS = 8
 def evaluated(folder: Path, source: str, category: str, *overrides: str) -> Path:
     """Run the steps up to evaluate, one after the other in this process."""
     database = f"sqlite:///{folder / 'mlflow.db'}"
-    settings = RunSettings("run", category, str(folder), database, "test")
+    settings = RunContext("run", category, str(folder), database, "test")
     config = load_config(None, overrides).to_json()
     run = folder / f"run-{len(list(folder.glob('run-*')))}"
     manifests = run / "train.json", run / "test.json"

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from gtrans_core.tracking.client import TrackingSettings, connect
+from gtrans_core.tracking.client import TrackingAddress, connect
 from gtrans_core.tracking.runs import open_run
 from tests.support.fault_proxy import FaultProxy
 from tests.support.processes import Processes
@@ -39,13 +39,13 @@ def part(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def embedded(tmp_path_factory: pytest.TempPathFactory) -> TrackingSettings:
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> TrackingAddress:
     """Setting up MLflow's tables takes seconds: tests share one database."""
-    return TrackingSettings(f"sqlite:///{tmp_path_factory.mktemp('embedded')}/mlflow.db", "tests")
+    return TrackingAddress(f"sqlite:///{tmp_path_factory.mktemp('embedded')}/mlflow.db", "tests")
 
 
 @pytest.fixture
-def shelf(embedded: TrackingSettings, tmp_path: Path) -> Shelf:
+def shelf(embedded: TrackingAddress, tmp_path: Path) -> Shelf:
     """A new category in an embedded registry."""
     return Shelf(open_run(embedded, uuid4().hex, "bottle"), tmp_path)
 

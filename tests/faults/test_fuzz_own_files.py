@@ -23,7 +23,7 @@ from gtrans_core.steps.cache_features import FeatureCacheRef
 from gtrans_core.storage.verified import write_verified
 from gtrans_core.tracking.registry.model_files import verify_model
 from gtrans_core.training.checkpoint import Checkpoint, newest_checkpoint
-from gtrans_core.training.journal import History
+from gtrans_core.training.journal import TrainingJournal
 from gtrans_core.training.trained_model import (
     TrainedModel,
     TrainingInfo,
@@ -87,7 +87,7 @@ def test_training_journals(tmp_path: Path) -> None:
 
     def parse(data: bytes) -> None:
         path.write_bytes(data)
-        history = History(path)
+        history = TrainingJournal(path)
         history.append(9, {"loss": 0.25})
         assert history.records()[-1]["step"] == 9
 

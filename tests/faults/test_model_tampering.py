@@ -23,7 +23,7 @@ from gtrans_core.detector.detector import Detector
 from gtrans_core.detector.files import DetectorInfo
 from gtrans_core.errors import ConfigError, ModelError
 from gtrans_core.evaluation.gate import Gate
-from gtrans_core.tracking.client import TrackingSettings
+from gtrans_core.tracking.client import TrackingAddress
 from gtrans_core.tracking.promotion.promotion import promote, rollback
 from gtrans_core.tracking.registry.model import file_digests, log_model
 from gtrans_core.tracking.registry.model_files import FILES_TAG
@@ -73,7 +73,7 @@ def photo(tmp_path_factory, make_photos) -> bytes:
 def registry(tmp_path_factory, tiny_config, photo) -> Plant:
     folder = tmp_path_factory.mktemp("registry")
     private, public = make_key_pair(folder / "keys")
-    settings = TrackingSettings(f"sqlite:///{folder}/mlflow.db", "tests")
+    settings = TrackingAddress(f"sqlite:///{folder}/mlflow.db", "tests")
     plant = Plant(None, {}, SigningKey(private), TrustPolicy(public))
     for category in ("bottle", "cable"):
         detector = make_detector(folder / category, tiny_config(), category)
@@ -81,7 +81,7 @@ def registry(tmp_path_factory, tiny_config, photo) -> Plant:
         plant.client = run.client
         uri = log_model(run.client, run.run_id, detector, photo, plant.key)
         tags = {"test_images": "9", "metric.image_auroc": "0.9"}
-        made = register(run.client, run.run_id, uri, category, detector, tags)
+        made, _ = register(run.client, run.run_id, uri, category, detector, tags)
         stored = run.client.get_model_version_download_uri(made.name, "1")
         plant.models[category] = Path(stored.removeprefix("file://"))
     return plant
@@ -250,7 +250,7 @@ def test_fault_20_what_we_save_holds_no_pickle(plant):
 def test_fault_21_a_rollback_to_a_model_that_fails_is_refused(plant, tmp_path, tiny_config, photo):
     folder = make_detector(tmp_path / "next", tiny_config("seed=1"), "bottle")
     promote(plant.client, "bottle", GATE, 1, trust=plant.trust)
-    run = open_run(TrackingSettings(plant.client.tracking_uri, "tests"), "next", "bottle")
+    run = open_run(TrackingAddress(plant.client.tracking_uri, "tests"), "next", "bottle")
     uri = log_model(run.client, run.run_id, folder, photo, plant.key)
     tags = {"test_images": "9", "metric.image_auroc": "0.9"}
     register(run.client, run.run_id, uri, "bottle", folder, tags)

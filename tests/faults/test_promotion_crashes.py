@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gtrans_core.errors import GateError
-from gtrans_core.tracking.promotion.promotion import Outcome, promote
+from gtrans_core.tracking.promotion.promotion import PromotionResult, promote
 from tests.support.promoters import (  # noqa: F401  (a fixture among them)
     BETTER,
     CALLS,
@@ -29,7 +29,7 @@ def test_killed_before_any_call_a_rerun_converges():
         assert registry.models[MODEL].aliases["champion"] in (str(OLD), str(BETTER))
         rerun = promoter(registry, BETTER)
         rerun.finish()
-        assert isinstance(rerun.result, Outcome)
+        assert isinstance(rerun.result, PromotionResult)
         check_the_better_won(registry)
 
 
@@ -45,7 +45,7 @@ def test_killed_the_next_command_of_anybody_finishes_it():
             assert registry.models[MODEL].aliases["champion"] == str(BETTER)
             assert isinstance(worse.result, GateError)
         else:
-            assert worse.result == Outcome(WORSE, OLD, True)
+            assert worse.result == PromotionResult(WORSE, OLD, True)
 
 
 def test_overtaken_then_killed_at_every_point_a_rerun_converges():

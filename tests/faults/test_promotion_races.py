@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gtrans_core.errors import SupersededError
-from gtrans_core.tracking.promotion.promotion import Outcome, promote, rollback
+from gtrans_core.tracking.promotion.promotion import PromotionResult, promote, rollback
 from tests.support.promoters import (  # noqa: F401  (a fixture among them)
     BETTER,
     CALLS,
@@ -31,7 +31,7 @@ def test_one_promotion_makes_fewer_calls_than_are_tried():
     worker = promoter(new_registry(), BETTER)
     worker.finish()
     assert 10 < worker.calls < CALLS
-    assert worker.result == Outcome(BETTER, OLD, True)
+    assert worker.result == PromotionResult(BETTER, OLD, True)
 
 
 class TestTwoPromoters:
@@ -49,7 +49,11 @@ class TestTwoPromoters:
                 one.finish()
                 other.finish()
                 assert workers[BETTER].result is not None
-                assert isinstance(workers[BETTER].result, Outcome), (i, j, workers[BETTER].result)
+                assert isinstance(workers[BETTER].result, PromotionResult), (
+                    i,
+                    j,
+                    workers[BETTER].result,
+                )
                 check_the_better_won(registry)
                 check_the_worse_knows(workers[WORSE], registry)
                 superseded += isinstance(workers[WORSE].result, SupersededError)
@@ -87,7 +91,7 @@ class TestTwoPromoters:
             one.finish()
             assert moves(registry) == [("promote", None, OLD), ("promote", OLD, BETTER)]
             for worker in (one, other):
-                assert isinstance(worker.result, Outcome)
+                assert isinstance(worker.result, PromotionResult)
                 assert worker.result.champion == BETTER
 
 
@@ -106,7 +110,7 @@ class TestRollbackRaces:
             assert moves(registry)[3:] == [("rollback", BETTER, WORSE)]
             assert registry.models[MODEL].aliases["champion"] == str(WORSE)
             for worker in (one, other):
-                assert isinstance(worker.result, Outcome)
+                assert isinstance(worker.result, PromotionResult)
                 assert worker.result.champion == WORSE
         assert i > 10
 
@@ -138,7 +142,7 @@ def test_a_move_that_mlflow_sent_twice_counts_once(monkeypatch: pytest.MonkeyPat
         create(*arguments, **options)
 
     monkeypatch.setattr(registry, "create_model_version", twice)
-    assert promote(registry, "bottle", GATE, BETTER) == Outcome(BETTER, OLD, True)
+    assert promote(registry, "bottle", GATE, BETTER) == PromotionResult(BETTER, OLD, True)
     promote(registry, "bottle", GATE, BETTER)
     assert moves(registry) == [("promote", None, OLD), ("promote", OLD, BETTER)]
     assert rollback(registry, "bottle").champion == OLD

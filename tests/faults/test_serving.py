@@ -27,7 +27,8 @@ from PIL import Image
 import gtrans_core
 from gtrans_core.detector.detector import Detector
 from gtrans_core.detector.files import DetectorInfo
-from gtrans_core.tracking.registry.registry import CHAMPION, register
+from gtrans_core.detector.model_name import CHAMPION
+from gtrans_core.tracking.registry.registry import register
 
 pytestmark = pytest.mark.slow
 
@@ -49,11 +50,11 @@ class Registry:
     """An embedded registry with versions of one category's detector."""
 
     def __init__(self, store: Path, detector: Detector) -> None:
-        from gtrans_core.tracking.client import TrackingSettings
+        from gtrans_core.tracking.client import TrackingAddress
         from gtrans_core.tracking.runs import open_run
 
         self.store, self.detector = store, detector
-        self.run = open_run(TrackingSettings(f"sqlite:///{store}/mlflow.db", "serve"), "r", "part")
+        self.run = open_run(TrackingAddress(f"sqlite:///{store}/mlflow.db", "serve"), "r", "part")
         self.client = self.run.client
 
     def champion(self, threshold: float, *, damaged: bool = False) -> int:
@@ -64,7 +65,7 @@ class Registry:
         experiment = self.client.get_run(self.run.run_id).info.experiment_id
         model = self.client.create_logged_model(experiment, "detector", self.run.run_id)
         self.client.log_model_artifacts(model.model_id, str(folder), "artifacts/detector")
-        made = register(
+        made, _ = register(
             self.client, self.run.run_id, f"models:/{model.model_id}", "part", folder, {}
         )
         if damaged:

@@ -122,7 +122,7 @@ from pathlib import Path
 from gtrans_core.progress import Progress
 from gtrans_core.steps import train as step
 from gtrans_core.steps.reporting import run_step
-from gtrans_core.steps.settings import RunSettings
+from gtrans_core.steps.context import RunContext
 
 store, config, cache, model = sys.argv[1:]
 advanced = Progress.advanced
@@ -131,7 +131,7 @@ def slowly(*now):
     time.sleep(float(os.environ["SECONDS_A_STEP"]))
 Progress.advanced = slowly
 step.FLUSH_SECONDS = 0.5
-settings = RunSettings("run", "part", store, "http://127.0.0.1:9", "gtrans")
+settings = RunContext("run", "part", store, "http://127.0.0.1:9", "gtrans")
 with run_step("train", settings):
     step.train(settings, config, Path(cache), Path(model))
 """

@@ -15,7 +15,7 @@ import gtrans.pipelines
 from gtrans_core.detector.detector import Detector
 from gtrans_core.detector.files import detector_digest
 from gtrans_core.progress import ENVIRONMENT_VARIABLE
-from gtrans_core.tracking.client import TrackingSettings
+from gtrans_core.tracking.client import TrackingAddress
 from gtrans_core.tracking.registry.model import log_model
 from gtrans_core.tracking.registry.registry import register
 from gtrans_core.tracking.runs import open_run
@@ -33,7 +33,7 @@ def store(detector_folder: Path, png: bytes, tmp_path_factory: pytest.TempPathFa
     facts = {"held_out_scores": HELD_OUT, "threshold": 1.22}
     detector.info = detector.info.model_copy(update=facts)
     detector.save(root / "detector")
-    settings = TrackingSettings(f"sqlite:///{root}/mlflow.db", "gtrans")
+    settings = TrackingAddress(f"sqlite:///{root}/mlflow.db", "gtrans")
     run = open_run(settings, "key", "bottle")
     uri = log_model(run.client, run.run_id, root / "detector", png)
     register(run.client, run.run_id, uri, "bottle", root / "detector", {})

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from gtrans_core.errors import CategoriesError, DataError
+from gtrans_core.steps.context import RunContext
 from gtrans_core.steps.reporting import run_step
-from gtrans_core.steps.settings import RunSettings
 from gtrans_core.steps.summarize import summarize
 from gtrans_core.tracking.client import connect
 from gtrans_core.tracking.comparison import compare
@@ -26,11 +26,11 @@ def server(processes, tmp_path_factory) -> Iterator[str]:
         yield uri
 
 
-def settings_of(uri: str, key: str, category: str, experiment: str) -> RunSettings:
-    return RunSettings(key, category, "/store", uri, experiment)
+def settings_of(uri: str, key: str, category: str, experiment: str) -> RunContext:
+    return RunContext(key, category, "/store", uri, experiment)
 
 
-def train_category(settings: RunSettings, auroc: float) -> None:
+def train_category(settings: RunContext, auroc: float) -> None:
     """What the steps of a category leave in MLflow."""
     with run_step("ingest", settings):
         pass

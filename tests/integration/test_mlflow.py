@@ -15,7 +15,7 @@ import pytest
 
 from gtrans_core.data.manifest import Manifest, Sample
 from gtrans_core.detector.detector import Detector
-from gtrans_core.tracking.client import TrackingSettings
+from gtrans_core.tracking.client import TrackingAddress
 from gtrans_core.tracking.journal import replay
 from gtrans_core.tracking.registry.model import log_model
 from gtrans_core.tracking.registry.registry import fetch_model, register
@@ -32,11 +32,11 @@ def server(processes, tmp_path_factory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module", params=["embedded", "server"])
-def settings(request, tmp_path_factory) -> TrackingSettings:
+def settings(request, tmp_path_factory) -> TrackingAddress:
     if request.param == "server":
-        return TrackingSettings(request.getfixturevalue("server"), "tests")
+        return TrackingAddress(request.getfixturevalue("server"), "tests")
     store = tmp_path_factory.mktemp("store")
-    return TrackingSettings(f"sqlite:///{store}/mlflow.db", "tests", store / "artifacts")
+    return TrackingAddress(f"sqlite:///{store}/mlflow.db", "tests", store / "artifacts")
 
 
 class TestRecords:
@@ -75,8 +75,8 @@ class TestRecords:
         """On a fresh experiment: two processes find no run and both make one."""
         code = (
             "import sys\n"
-            "from gtrans_core.tracking.runs import TrackingSettings, find_or_create_run\n"
-            "settings = TrackingSettings(sys.argv[1], 'race')\n"
+            "from gtrans_core.tracking.runs import TrackingAddress, find_or_create_run\n"
+            "settings = TrackingAddress(sys.argv[1], 'race')\n"
             "print(find_or_create_run(settings, 'key-3', 'bottle'))\n"
         )
         steps = [
@@ -84,7 +84,7 @@ class TestRecords:
         ]
         answers = {step.communicate(timeout=120)[0].strip().decode() for step in steps}
         assert [step.returncode for step in steps] == [0, 0]
-        final = find_or_create_run(TrackingSettings(settings.uri, "race"), "key-3", "bottle")
+        final = find_or_create_run(TrackingAddress(settings.uri, "race"), "key-3", "bottle")
         assert final in answers
 
 
@@ -108,7 +108,7 @@ class TestNewDatabase:
         killed.kill()
         killed.wait()
         assert not (store / "mlflow.db").exists()
-        open_run(TrackingSettings(f"sqlite:///{store}/mlflow.db", "tests"), "key", "bottle")
+        open_run(TrackingAddress(f"sqlite:///{store}/mlflow.db", "tests"), "key", "bottle")
 
 
 class TestModels:
@@ -117,10 +117,12 @@ class TestModels:
         uri = log_model(run.client, run.run_id, detector_folder, png)
         assert log_model(run.client, run.run_id, detector_folder, png) == uri
         tags = {"image_auroc": "0.99"}
-        made = register(run.client, run.run_id, uri, "bottle", detector_folder, tags)
-        assert (made.name, made.version, made.created) == ("gtrans-bottle", 1, True)
-        again = register(run.client, run.run_id, uri, "bottle", detector_folder, tags)
-        assert (again.version, again.created) == (1, False)
+        made, created = register(run.client, run.run_id, uri, "bottle", detector_folder, tags)
+        assert (made.name, made.version, created) == ("gtrans-bottle", 1, True)
+        again, created_again = register(
+            run.client, run.run_id, uri, "bottle", detector_folder, tags
+        )
+        assert (again.version, created_again) == (1, False)
         fetched = fetch_model(run.client, "models:/gtrans-bottle@challenger", tmp_path / "fetched")
         scores = [
             Detector.load(folder).predict_bytes([png])[0].score

@@ -18,7 +18,7 @@ import pytest
 from gtrans.pipelines.gates import load_gate
 from gtrans_core.errors import GateError, ModelError, SupersededError
 from gtrans_core.evaluation.record import EvaluationRecord
-from gtrans_core.tracking.client import TrackingSettings
+from gtrans_core.tracking.client import TrackingAddress
 from gtrans_core.tracking.promotion.ledger import LEDGER_PREFIX
 from gtrans_core.tracking.promotion.promotion import promote, read_history, rollback
 from gtrans_core.tracking.registry.registry import fetch_model, register
@@ -45,19 +45,19 @@ def postgresql_server(processes, tmp_path_factory, postgresql) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module", params=REGISTRIES)
-def settings(request, tmp_path_factory) -> TrackingSettings:
+def settings(request, tmp_path_factory) -> TrackingAddress:
     if request.param == "embedded":
         store = tmp_path_factory.mktemp("store")
-        return TrackingSettings(f"sqlite:///{store}/mlflow.db", "tests", store / "artifacts")
+        return TrackingAddress(f"sqlite:///{store}/mlflow.db", "tests", store / "artifacts")
     fixture = {"server": "sqlite_server", "postgresql": "postgresql_server"}[request.param]
-    return TrackingSettings(request.getfixturevalue(fixture), "tests")
+    return TrackingAddress(request.getfixturevalue(fixture), "tests")
 
 
 @dataclass
 class Plant:
     """A category of its own, and a way to register detectors in it."""
 
-    settings: TrackingSettings
+    settings: TrackingAddress
     detector: Path
     category: str
 
@@ -88,8 +88,8 @@ class Plant:
             "test_images": "80",
             "metric.image_auroc": f"{image_auroc:.6f}",
         }
-        made = register(self.client, self.run.run_id, uri, self.category, folder, evidence)
-        assert made.created
+        made, created = register(self.client, self.run.run_id, uri, self.category, folder, evidence)
+        assert created
         return made.version
 
     def log_evaluation(self) -> None:

@@ -19,8 +19,8 @@ from gtrans_core.data.sources.demo import generate_demo
 from gtrans_core.errors import StorageError, WeightsError
 from gtrans_core.features.cache import CachedFeatures, load_cache
 from gtrans_core.steps.cache_features import FeatureCacheRef, cache_features
+from gtrans_core.steps.context import RunContext
 from gtrans_core.steps.ingest import ingest
-from gtrans_core.steps.settings import RunSettings
 from gtrans_core.storage import open_store, sha256_file
 from tests.support.seaweed import SECRET_KEY
 
@@ -68,7 +68,7 @@ class Plant:
         """Ingest and cache_features as on a second machine, in this process."""
         config = load_config(None, [*self.overrides, *overrides]).to_json()
         folder = self.root / "two"
-        settings = RunSettings("run", "weave", str(folder), "sqlite:///none.db", "test")
+        settings = RunContext("run", "weave", str(folder), "sqlite:///none.db", "test")
         train, features = folder / "train.json", folder / "features.json"
         ingest(settings, SOURCE, config, train, folder / "test.json")
         cache_features(settings, config, train, features, cache_store=CACHES)

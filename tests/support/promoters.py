@@ -20,7 +20,12 @@ from gtrans_core.errors import GateError, SupersededError
 from gtrans_core.evaluation.gate import Gate
 from gtrans_core.tracking.promotion import championship
 from gtrans_core.tracking.promotion.ledger import LEDGER_PREFIX
-from gtrans_core.tracking.promotion.promotion import Outcome, promote, read_history, rollback
+from gtrans_core.tracking.promotion.promotion import (
+    PromotionResult,
+    promote,
+    read_history,
+    rollback,
+)
 
 GATE = Gate(
     floors={"image_auroc": 0.9},
@@ -112,13 +117,13 @@ class Killed(BaseException):
 class Worker:
     """A process that makes one call to the registry whenever it is told to."""
 
-    def __init__(self, registry: Registry, work: Callable[[Any], Outcome]) -> None:
+    def __init__(self, registry: Registry, work: Callable[[Any], PromotionResult]) -> None:
         self._registry, self._work = registry, work
         self._go, self._waiting = threading.Semaphore(0), threading.Semaphore(0)
         self._dies = False
         self.calls = 0
         self.ended = False
-        self.result: Outcome | BaseException | None = None
+        self.result: PromotionResult | BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         self._waiting.acquire()
@@ -222,7 +227,7 @@ def check_the_better_won(registry: Registry, tidy: bool = True) -> None:
 
 def check_the_worse_knows(worse: Worker, registry: Registry) -> None:
     """It was told no, told that it was overtaken, or was champion before the better one came."""
-    if isinstance(worse.result, Outcome):
+    if isinstance(worse.result, PromotionResult):
         assert ("promote", WORSE, BETTER) in moves(registry)
     else:
         assert isinstance(worse.result, SupersededError | GateError), worse.result

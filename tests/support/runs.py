@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from gtrans_core.evaluation.gate import Gate
-from gtrans_core.steps.settings import RunSettings
+from gtrans_core.steps.context import RunContext
 from gtrans_core.storage import write_atomic
 from tests.support.tiny import tiny_config
 
@@ -53,9 +53,9 @@ class TinyRun:
     source: str = ""
 
     @property
-    def settings(self) -> RunSettings:
+    def settings(self) -> RunContext:
         uri = self.tracking_uri or f"sqlite:///{self.root}/store/mlflow.db"
-        return RunSettings(self.key, CATEGORY, str(self.root / "store"), uri, "gtrans")
+        return RunContext(self.key, CATEGORY, str(self.root / "store"), uri, "gtrans")
 
     @property
     def folder(self) -> Path:

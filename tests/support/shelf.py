@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from uuid import uuid4
 
-from gtrans_core.tracking.registry.registry import RegisteredVersion, register
+from gtrans_core.tracking.registry.registry import register
+from gtrans_core.tracking.registry.versions import ModelVersion
 from gtrans_core.tracking.runs import RunLogger
 
 
@@ -37,8 +38,14 @@ class Shelf:
 
     def register(
         self, content: str = "one", image_auroc: float = 0.99, **tags: str
-    ) -> RegisteredVersion:
+    ) -> ModelVersion:
         """A version with the evidence that the gate looks at; ``tags`` change it."""
+        return self.register_or_find(content, image_auroc, **tags)[0]
+
+    def register_or_find(
+        self, content: str, image_auroc: float = 0.99, **tags: str
+    ) -> tuple[ModelVersion, bool]:
+        """The same, and whether the version is new."""
         detector = self.detector(content)
         uri = self.log(detector)
         evidence = {

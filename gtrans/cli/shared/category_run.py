@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -13,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from gtrans.cli.shared.options import place_options
+from gtrans.cli.shared.next_command import next_command, profile_options
 from gtrans_core.data.sources.known import KNOWN_SOURCES
 from gtrans_core.errors import ConfigError, DataError, StorageError
 
 if TYPE_CHECKING:
-    from gtrans.pipelines.embedded.local import LocalRun, Outcome
+    from gtrans.pipelines.embedded.local import LocalRun, RunOutcome
     from gtrans.pipelines.profiles import Profile
     from gtrans_core.config import GTransConfig
     from gtrans_core.evaluation.gate import Gate
@@ -31,7 +30,7 @@ class CategoryRun:
     """A run that ended, well or not."""
 
     job: LocalRun
-    outcome: Outcome
+    outcome: RunOutcome
 
     @property
     def report(self) -> Path:
@@ -49,9 +48,9 @@ class CategoriesRun:
     """A run of several categories that ended, well or not."""
 
     job: LocalRun
-    outcomes: Mapping[str, Outcome]
+    outcomes: Mapping[str, RunOutcome]
     """By category, in the order asked for."""
-    summary: Outcome
+    summary: RunOutcome
     """Fails when one of them did."""
 
     def report(self, category: str) -> Path:
@@ -60,7 +59,7 @@ class CategoriesRun:
 
 
 def run_category(
-    place: Profile,
+    profile: Profile,
     category: str,
     source: str,
     config: GTransConfig,
@@ -71,7 +70,7 @@ def run_category(
     """Run ingest, cache_features, train, evaluate and register, showing how far they are.
 
     Args:
-        place: where to run and to record.
+        profile: where to run and to record.
         category: what to train on.
         source: as ``source_of`` returns it.
         config: every knob.
@@ -93,8 +92,8 @@ def run_category(
     from gtrans.pipelines.graphs import parameters
     from gtrans.pipelines.graphs.compile import COMPILED_CATEGORY
 
-    given = parameters.of_category(place, category, source, config, gate)
-    job = _job(place, COMPILED_CATEGORY, given)
+    given = parameters.of_category(profile, category, source, config, gate)
+    job = _job(profile, COMPILED_CATEGORY, given)
     with _ending_well(job), progress_view(Console(), local.STEPS, verbose) as on_event:
         outcome = local.execute(job, on_event)
     run = CategoryRun(job, outcome)
@@ -104,7 +103,7 @@ def run_category(
 
 
 def run_categories(
-    place: Profile,
+    profile: Profile,
     gates: Mapping[str, Gate],
     source: str,
     config: GTransConfig,
@@ -114,7 +113,7 @@ def run_categories(
     """Run several categories, those that ``gates`` has; one that fails leaves the others.
 
     Args:
-        place: where to run and to record; also how many at a time.
+        profile: where to run and to record; also how many at a time.
         gates: of each category, what a version must reach to be promoted.
         source: as ``source_of`` returns it.
         config: every knob.
@@ -130,8 +129,8 @@ def run_categories(
     from gtrans.pipelines.graphs import parameters
     from gtrans.pipelines.graphs.compile import COMPILED_CATEGORIES
 
-    given = parameters.of_categories(place, gates, source, config)
-    job = _job(place, COMPILED_CATEGORIES, given)
+    given = parameters.of_categories(profile, gates, source, config)
+    job = _job(profile, COMPILED_CATEGORIES, given)
     with _ending_well(job):
         ends, summary = local.execute_many(job, list(gates), lines_view(Console(), verbose))
     run = CategoriesRun(job, ends, summary)
@@ -155,12 +154,11 @@ def source_of(data: str) -> str:
         raise DataError(f"--data {data}: not a folder ({error})") from None
 
 
-def explain_failure(run: CategoryRun, profile: str) -> None:
+def explain_failure(run: CategoryRun, profile_name: str) -> None:
     """Print the one line of a failed step; for a crash, the end of the log before it.
 
-    Where only register is missing, also the command that makes up for it at ``profile``.
+    Where only register is missing, also the command that finishes the run under that profile.
     """
-    from gtrans.cli.shared.summary import program
     from gtrans.pipelines.embedded.local import CRASHED, STEPS
 
     log = run.job.log
@@ -169,21 +167,21 @@ def explain_failure(run: CategoryRun, profile: str) -> None:
         sys.stderr.write("\n".join(lines[-_LOG_LINES_SHOWN:]) + "\n")
     sys.stderr.write(f"error: {run.outcome.error}\nlog: {log}\n")
     if tuple(run.outcome.results) == STEPS[:-1]:  # only register is missing
-        place = place_options(profile, run.job.parameters["store"])
-        command = [program("gtrans"), "register", "--from", str(run.evaluation.parent), *place]
-        sys.stderr.write(f"to finish: {shlex.join(command)}\n")
+        same_profile = profile_options(profile_name, run.job.parameters["store"])
+        command = next_command("register", "--from", str(run.evaluation.parent), *same_profile)
+        sys.stderr.write(f"to finish: {command}\n")
 
 
-def _job(place: Profile, compiled: Path, given: Mapping[str, Any]) -> LocalRun:
+def _job(profile: Profile, compiled: Path, given: Mapping[str, Any]) -> LocalRun:
     from gtrans.pipelines.embedded.local import LocalRun, new_run_key
     from gtrans_core.storage import require_writable
     from gtrans_core.trust.keys import SigningKey
 
-    if place.cluster is not None:
+    if profile.cluster is not None:
         raise ConfigError("this profile is of a cluster: gtrans submit runs there")
-    place.trust.require_key(SigningKey.from_environment())
-    require_writable(Path(place.store))
-    return LocalRun(compiled, given, Path(place.store) / "runs" / new_run_key())
+    profile.trust.require_key(SigningKey.from_environment())
+    require_writable(Path(profile.store))
+    return LocalRun(compiled, given, Path(profile.store) / "runs" / new_run_key())
 
 
 @contextmanager

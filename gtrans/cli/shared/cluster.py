@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def connected(
-    profile: str,
+    profile_name: str,
     host: str = "",
     namespace: str = "",
     image: str = "",
@@ -26,9 +26,9 @@ def connected(
     from gtrans.pipelines.cluster.kubeflow import Kubeflow
     from gtrans.pipelines.profiles import load_profile
 
-    place = load_profile(profile, store=store, experiment=experiment)
-    cluster = place.require_cluster(profile)
+    profile = load_profile(profile_name, store=store, experiment=experiment)
+    cluster = profile.require_cluster(profile_name)
     if image:
         cluster = cluster.model_copy(update={"image": image})
-        place = place.model_copy(update={"cluster": cluster})
-    return place, Kubeflow(host or cluster.host, namespace or cluster.namespace)
+        profile = profile.model_copy(update={"cluster": cluster})
+    return profile, Kubeflow(host or cluster.host, namespace or cluster.namespace)

@@ -88,9 +88,3 @@ Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="Reason to keep 
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what would happen, end the same way, change nothing.")
 ]
-
-
-def place_options(profile: str, store: str | None) -> list[str]:
-    """The options that lead another command to the same place."""
-    named = ["--profile", profile] if profile != "local" else []
-    return [*named, *(["--store", store] if store else [])]

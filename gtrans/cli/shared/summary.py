@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shlex
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+
+from gtrans.cli.shared.next_command import next_command, program
+from gtrans_core.detector.model_name import CHALLENGER, alias_uri, model_name
 
 if TYPE_CHECKING:
     from gtrans.cli.shared.category_run import CategoriesRun
@@ -35,7 +37,7 @@ def show_summary(
     category: str,
     report: Path,
     profile: Profile,
-    place: Sequence[str],
+    same_profile: Sequence[str],
 ) -> None:
     """Print a run's metrics, its report, and the commands that go on from it.
 
@@ -44,10 +46,11 @@ def show_summary(
         category: the category that ran.
         report: its HTML report.
         profile: where it ran and is recorded.
-        place: the options that lead other commands to the same place, e.g. ``["--store", "x"]``.
+        same_profile: options that make other commands use it too, e.g. ``["--store", "x"]``.
     """
     console = Console()
     metrics, registered = results["evaluate"]["metrics"], results["register"]
+    challenger = alias_uri(category, CHALLENGER)
     reused = [step for step, result in results.items() if result.get("reused")]
     console.print()
     console.print(_metrics_table(metrics, f"{category}: test split"))
@@ -55,27 +58,27 @@ def show_summary(
         "",
         *([f"Reused   {', '.join(reused)} (nothing changed)"] if reused else []),
         f"Report   {report}",
-        f"Model    gtrans-{category} version {registered['version']}, alias challenger",
+        f"Model    {model_name(category)} version {registered['version']}, alias {CHALLENGER}",
         *([f"Gate     {registered['gate']}"] if "gate" in registered else []),
         "",
         "Open this run in MLflow:",
         *record_lines(profile.tracking_uri, registered["run_page"]),
         "Score an image with the registered model:",
-        "  " + _predict_command(category, place),
+        "  " + next_command("predict", "IMAGE", "--model", challenger, *same_profile),
         "Make it the champion, if it passes the gate:",
-        "  " + shlex.join([program("gtrans"), "promote", category, *place]),
+        "  " + next_command("promote", category, *same_profile),
     ]
     # Not wrapped: a path or a command is copied whole.
     console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
 
 
-def show_ranking(run: CategoriesRun, profile: Profile, place: Sequence[str]) -> None:
+def show_ranking(run: CategoriesRun, profile: Profile, same_profile: Sequence[str]) -> None:
     """Print how several categories did, best first, and name those that failed.
 
     Args:
         run: the run of them.
         profile: where it ran and is recorded.
-        place: the options that lead other commands to the same place.
+        same_profile: options that make other commands use it too.
     """
     from gtrans.pipelines.embedded.local import CRASHED
 
@@ -85,10 +88,10 @@ def show_ranking(run: CategoriesRun, profile: Profile, place: Sequence[str]) -> 
         table.add_column(heading, justify="left" if heading == "category" else "right")
     done = {name: end.results for name, end in run.outcomes.items() if end.exit_code == 0}
 
-    def place_of(name: str) -> float:
+    def auroc_downwards(name: str) -> float:
         return -(done[name]["evaluate"]["metrics"].get(_RANKED[0]) or 0.0)
 
-    for name in sorted(done, key=place_of):
+    for name in sorted(done, key=auroc_downwards):
         metrics = done[name]["evaluate"]["metrics"]
         cells = (_number(metrics.get(metric)) for metric in _RANKED)
         table.add_row(name, *cells, str(done[name]["register"]["version"]))
@@ -98,7 +101,7 @@ def show_ranking(run: CategoriesRun, profile: Profile, place: Sequence[str]) -> 
     lines += record_lines(profile.tracking_uri, "")
     lines += [f"  with the filter  tags.`gtrans.run_key` = '{run.job.folder.name}'"]
     lines += ["Make one the champion, if it passes the gate:"]
-    lines += ["  " + shlex.join([program("gtrans"), "promote", "CATEGORY", *place])]
+    lines += ["  " + next_command("promote", "CATEGORY", *same_profile)]
     console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
     failed = {name: end for name, end in run.outcomes.items() if end.exit_code}
     for name, end in failed.items():
@@ -131,16 +134,3 @@ def record_lines(tracking_uri: str, page: str) -> list[str]:
         f"  {shlex.quote(program('mlflow'))} ui --backend-store-uri {shlex.quote(tracking_uri)}",
         f"  then http://127.0.0.1:5000/{page}",
     ]
-
-
-def _predict_command(category: str, place: Sequence[str]) -> str:
-    model = f"models:/gtrans-{category}@challenger"
-    return shlex.join([program("gtrans"), "predict", "IMAGE", "--model", model, *place])
-
-
-def program(name: str) -> str:
-    """How to call a program of this environment: by name if the shell finds it, else by path."""
-    beside = Path(sys.executable).parent / name
-    if shutil.which(name) == str(beside):
-        return name
-    return str(beside)

@@ -15,16 +15,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gtrans_core.detector.model_name import CHALLENGER, CHAMPION, model_name
 from gtrans_core.errors import ModelError
-from gtrans_core.evaluation.gate import Check, Evidence, Gate, Verdict, judge
+from gtrans_core.evaluation.gate import Check, Evidence, Gate, Verdict, check_gate
 from gtrans_core.storage import exclusive
 from gtrans_core.tracking.client import (
     SQLITE_SCHEME,
     database_path,
     error_code,
-    reported,
     set_alias,
     set_version_tag,
+    translate_mlflow_errors,
 )
 from gtrans_core.tracking.promotion.ledger import (
     Ledger,
@@ -35,13 +36,13 @@ from gtrans_core.tracking.promotion.ledger import (
     read_ledger,
     withdraw_move,
 )
-from gtrans_core.tracking.registry.registry import CHALLENGER, CHAMPION, MODEL_PREFIX, fetch_model
+from gtrans_core.tracking.registry.registry import fetch_model
 from gtrans_core.tracking.runs import DATA_DIGEST_TAG, PREFIX
 from gtrans_core.trust.policy import TrustPolicy
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 
 METRIC_TAG = PREFIX + "metric."
 TEST_IMAGES_TAG = PREFIX + "test_images"
@@ -73,7 +74,7 @@ class Championship:
     ) -> None:
         self.client, self.category, self.dry_run = client, category, dry_run
         self.trust = trust
-        self.name = MODEL_PREFIX + category
+        self.name = model_name(category)
         self._notes: list[str] = []
         self._own_moves: set[str] = set()
 
@@ -93,7 +94,7 @@ class Championship:
         with contextlib.ExitStack() as stack:
             if uri.startswith(SQLITE_SCHEME) and not self.dry_run:
                 stack.enter_context(exclusive(database_path(uri).with_name(self.name)))
-            stack.enter_context(reported(uri, f"{doing} {self.name}"))
+            stack.enter_context(translate_mlflow_errors(uri, f"{doing} {self.name}"))
             yield
 
     def read(self) -> Ledger:
@@ -127,7 +128,7 @@ class Championship:
         """What the ledger says; before the first move, what the alias says."""
         return ledger.head.move.champion if ledger.head else self.aliases().get(CHAMPION)
 
-    def predecessor(self, ledger: Ledger) -> ModelVersion:
+    def predecessor(self, ledger: Ledger) -> MlflowVersion:
         """The last champion before the present one that is still in the registry.
 
         Raises:
@@ -139,7 +140,7 @@ class Championship:
                 return found
         raise ModelError(f"{self.name}: there is no earlier champion to go back to")
 
-    def version(self, number: int) -> ModelVersion:
+    def version(self, number: int) -> MlflowVersion:
         """A version with its tags.
 
         Raises:
@@ -164,7 +165,7 @@ class Championship:
     def judge(
         self,
         gate: Gate,
-        candidate: ModelVersion,
+        candidate: MlflowVersion,
         champion: int | None,
         ledger: Ledger,
         again: bool,
@@ -172,7 +173,7 @@ class Championship:
         """Hold a version to the gate; one that was rolled back returns only when told ``again``."""
         holder = None if champion is None else self._found(champion)
         evidence = None if holder is None else evidence_of(holder.tags)
-        verdict = judge(gate, evidence_of(candidate.tags), evidence)
+        verdict = check_gate(gate, evidence_of(candidate.tags), evidence)
         version = int(candidate.version)
         undone = None if again else ledger.rolled_back(version)
         if undone is not None:
@@ -266,7 +267,7 @@ class Championship:
         elif head.move.token not in self._own_moves:
             self._notes.append(f"finished what was begun: {told(head.move)}")
 
-    def _found(self, number: int) -> ModelVersion | None:
+    def _found(self, number: int) -> MlflowVersion | None:
         from mlflow.exceptions import MlflowException
 
         try:

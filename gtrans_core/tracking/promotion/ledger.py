@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from gtrans_core.detector.model_name import version_uri
 from gtrans_core.tracking.client import error_code, set_version_tag
-from gtrans_core.tracking.registry.registry import MODEL_PREFIX, ensure_model
+from gtrans_core.tracking.registry.registry import ensure_model
 from gtrans_core.tracking.runs import PREFIX, quoted
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def append_move(client: MlflowClient, category: str, move: Move) -> None:
     ensure_model(client, name)
     client.create_model_version(
         name,
-        source=f"models:/{MODEL_PREFIX}{category}/{move.champion}",
+        source=version_uri(category, move.champion),
         tags={MOVE_TAG: move.model_dump_json()},
         description=f"{move.kind}: {move.previous or 'none'} -> {move.champion}, {move.who}",
     )

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 from uuid import uuid4
 
+from gtrans_core.detector.model_name import CHAMPION
 from gtrans_core.errors import GateError, ModelError, SupersededError
 from gtrans_core.evaluation.gate import Gate, Verdict
 from gtrans_core.evaluation.metric_names import MetricName
-from gtrans_core.tracking.client import reported
+from gtrans_core.tracking.client import translate_mlflow_errors
 from gtrans_core.tracking.promotion.championship import (
     Championship,
     Judgement,
@@ -29,19 +30,18 @@ from gtrans_core.tracking.promotion.championship import (
     utc_now,
 )
 from gtrans_core.tracking.promotion.ledger import Ledger, Move, Recorded
-from gtrans_core.tracking.registry.registry import CHAMPION
 from gtrans_core.trust.policy import TrustPolicy
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 
 _PATIENCE = 20
 """Times that others may come in between before a promotion is given up."""
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PromotionResult:
     """What a promotion or a rollback came to.
 
     Attributes:
@@ -58,7 +58,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class History:
+class ChampionHistory:
     """What a category's ledger says, and what the registry's alias says.
 
     Attributes:
@@ -81,7 +81,7 @@ def promote(
     dry_run: bool = False,
     trust: TrustPolicy | None = None,
     on_verdict: Callable[[Judgement], None] | None = None,
-) -> Outcome:
+) -> PromotionResult:
     """Make a version the champion if it passes the gate. Run again, it changes nothing more.
 
     Args:
@@ -102,33 +102,35 @@ def promote(
         ConfigError: when signatures are asked for and there is no public key.
         TrackingError: when MLflow refuses or cannot be reached; run it again.
     """
-    office = Championship(client, category, dry_run, trust)
-    with office.entered("promote"):
-        ledger = office.settled()
-        wanted = office.challenger() if version is None else version
+    championship = Championship(client, category, dry_run, trust)
+    with championship.entered("promote"):
+        ledger = championship.settled()
+        wanted = championship.challenger() if version is None else version
         if wanted is None:
-            return _nothing_to_promote(office, ledger)
-        candidate = office.version(wanted)
-        if office.champion(ledger) != wanted:
-            office.verify(wanted)
+            return _nothing_to_promote(championship, ledger)
+        candidate = championship.version(wanted)
+        if championship.champion(ledger) != wanted:
+            championship.verify(wanted)
         for attempt in range(_PATIENCE):
-            previous = office.champion(ledger)
+            previous = championship.champion(ledger)
             if previous == wanted:
-                office.drop_challenger(wanted)
-                return Outcome(wanted, wanted, False, office.notes)
-            judgement = office.judge(gate, candidate, previous, ledger, again)
+                championship.drop_challenger(wanted)
+                return PromotionResult(wanted, wanted, False, championship.notes)
+            judgement = championship.judge(gate, candidate, previous, ledger, again)
             if on_verdict:
                 on_verdict(judgement)
-            office.write_verdict(judgement, gate)
+            championship.write_verdict(judgement, gate)
             if not judgement.verdict.passed:
-                raise _refusal(office.name, judgement, overtaken=attempt > 0)
+                raise _refusal(championship.name, judgement, overtaken=attempt > 0)
             if dry_run:
-                return Outcome(wanted, previous, True, office.notes)
+                return PromotionResult(wanted, previous, True, championship.notes)
             move = _move("promote", ledger, previous, candidate, why)
-            ledger = office.make(move)
+            ledger = championship.make(move)
             if ledger.has(move.token):
-                return _outcome(office, move, ledger)
-        raise SupersededError(f"{office.name} version {wanted}: others keep moving the champion")
+                return _outcome(championship, move, ledger)
+        raise SupersededError(
+            f"{championship.name} version {wanted}: others keep moving the champion"
+        )
 
 
 def rollback(
@@ -138,7 +140,7 @@ def rollback(
     why: str = "",
     dry_run: bool = False,
     trust: TrustPolicy | None = None,
-) -> Outcome:
+) -> PromotionResult:
     """Make the previous champion champion again, after checking its digests and its signature.
 
     A rollback that a crash cut short is finished, and then no further one is made.
@@ -150,35 +152,35 @@ def rollback(
         SupersededError: when somebody else moved the champion meanwhile and theirs stays.
         TrackingError: when MLflow refuses or cannot be reached; run it again.
     """
-    office = Championship(client, category, dry_run, trust)
-    with office.entered("roll back"):
-        before, ledger = office.read(), office.settled()
+    championship = Championship(client, category, dry_run, trust)
+    with championship.entered("roll back"):
+        before, ledger = championship.read(), championship.settled()
         if ledger.number != before.number:
-            return _moved_by_others(office, before, ledger)
+            return _moved_by_others(championship, before, ledger)
         head = before.head
         if head and head.move.kind == "rollback" and not head.settled:
-            return _outcome(office, head.move, ledger)
-        target = office.predecessor(ledger)
-        office.verify(int(target.version))
-        move = _move("rollback", ledger, office.champion(ledger), target, why)
+            return _outcome(championship, head.move, ledger)
+        target = championship.predecessor(ledger)
+        championship.verify(int(target.version))
+        move = _move("rollback", ledger, championship.champion(ledger), target, why)
         if dry_run:
-            return Outcome(move.champion, move.previous, True, office.notes)
-        ledger = office.make(move)
+            return PromotionResult(move.champion, move.previous, True, championship.notes)
+        ledger = championship.make(move)
         if ledger.has(move.token):
-            return _outcome(office, move, ledger)
-        return _moved_by_others(office, before, ledger)
+            return _outcome(championship, move, ledger)
+        return _moved_by_others(championship, before, ledger)
 
 
-def read_history(client: MlflowClient, category: str) -> History:
+def read_history(client: MlflowClient, category: str) -> ChampionHistory:
     """All moves of a category's champion. Reads only.
 
     Raises:
         ModelError: when the category has no registered model.
         TrackingError: when MLflow refuses or cannot be reached.
     """
-    office = Championship(client, category, dry_run=True)
-    with office.entered("read the history of"):
-        return History(office.read().moves, office.aliases().get(CHAMPION))
+    championship = Championship(client, category, dry_run=True)
+    with championship.entered("read the history of"):
+        return ChampionHistory(championship.read().moves, championship.aliases().get(CHAMPION))
 
 
 def judge_new_version(client: MlflowClient, category: str, version: int, gate: Gate) -> Judgement:
@@ -189,31 +191,35 @@ def judge_new_version(client: MlflowClient, category: str, version: int, gate: G
     Raises:
         TrackingError: when MLflow refuses or cannot be reached.
     """
-    office = Championship(client, category, dry_run=False)
-    with reported(client.tracking_uri, f"judge {office.name}"):
-        ledger = office.read()
-        champion = office.champion(ledger)
+    championship = Championship(client, category, dry_run=False)
+    with translate_mlflow_errors(client.tracking_uri, f"judge {championship.name}"):
+        ledger = championship.read()
+        champion = championship.champion(ledger)
         if champion == version:
             return Judgement(version, champion, Verdict(()))
-        judgement = office.judge(gate, office.version(version), champion, ledger, again=False)
-        office.write_verdict(judgement, gate)
+        judgement = championship.judge(
+            gate, championship.version(version), champion, ledger, again=False
+        )
+        championship.write_verdict(judgement, gate)
     return judgement
 
 
-def _nothing_to_promote(office: Championship, ledger: Ledger) -> Outcome:
-    champion = office.champion(ledger)
+def _nothing_to_promote(championship: Championship, ledger: Ledger) -> PromotionResult:
+    champion = championship.champion(ledger)
     if champion is None:
-        raise ModelError(f"{office.name} has neither a challenger nor a champion; name a --version")
-    return Outcome(champion, champion, False, office.notes)
-
-
-def _outcome(office: Championship, move: Move, ledger: Ledger) -> Outcome:
-    if office.champion(ledger) != move.champion:
-        raise SupersededError(
-            f"{office.name} version {move.champion} was champion for a moment and is superseded: "
-            f"{_told(ledger)}"
+        raise ModelError(
+            f"{championship.name} has neither a challenger nor a champion; name a --version"
         )
-    return Outcome(move.champion, move.previous, ledger.has(move.token), office.notes)
+    return PromotionResult(champion, champion, False, championship.notes)
+
+
+def _outcome(championship: Championship, move: Move, ledger: Ledger) -> PromotionResult:
+    if championship.champion(ledger) != move.champion:
+        raise SupersededError(
+            f"{championship.name} version {move.champion} was champion for a moment "
+            f"and is superseded: {_told(ledger)}"
+        )
+    return PromotionResult(move.champion, move.previous, ledger.has(move.token), championship.notes)
 
 
 def _refusal(name: str, judgement: Judgement, overtaken: bool) -> GateError | SupersededError:
@@ -231,7 +237,7 @@ def _move(
     kind: Literal["promote", "rollback"],
     ledger: Ledger,
     previous: int | None,
-    target: ModelVersion,
+    target: MlflowVersion,
     why: str,
 ) -> Move:
     metrics = evidence_of(target.tags).metrics
@@ -249,15 +255,15 @@ def _move(
     )
 
 
-def _moved_by_others(office: Championship, before: Ledger, ledger: Ledger) -> Outcome:
+def _moved_by_others(championship: Championship, before: Ledger, ledger: Ledger) -> PromotionResult:
     """What to say of a champion that was moved after we looked: good if it was rolled back."""
     head = ledger.head
-    champion = office.champion(before)
+    champion = championship.champion(before)
     if head and head.move.kind == "rollback" and head.move.previous == champion:
-        return Outcome(head.move.champion, champion, False, office.notes)
+        return PromotionResult(head.move.champion, champion, False, championship.notes)
     raise SupersededError(
-        f"{office.name} is not rolled back: {_told(ledger)} meanwhile; "
-        f"see `gtrans history {office.category}`"
+        f"{championship.name} is not rolled back: {_told(ledger)} meanwhile; "
+        f"see `gtrans history {championship.category}`"
     )
 
 

@@ -14,18 +14,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gtrans_core.detector.model_name import model_name
 from gtrans_core.errors import ModelError, StorageError
 from gtrans_core.evaluation import record as evaluation
 from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.release.facts import Approval, ReleaseFacts, Split
 from gtrans_core.release.folder import write_release
 from gtrans_core.storage import sha256_file
-from gtrans_core.tracking.client import reported, set_version_tag
+from gtrans_core.tracking.client import set_version_tag, translate_mlflow_errors
 from gtrans_core.tracking.promotion.championship import GATE_TAG
 from gtrans_core.tracking.promotion.ledger import LEDGER_PREFIX, Recorded, read_ledger
 from gtrans_core.tracking.registry.model import DETECTOR_TAG
 from gtrans_core.tracking.registry.model_files import FILES_TAG
-from gtrans_core.tracking.registry.registry import MODEL_PREFIX
 from gtrans_core.tracking.runs import PREFIX
 from gtrans_core.trust.keys import SigningKey
 from gtrans_core.trust.policy import TrustPolicy
@@ -69,7 +69,9 @@ def ensure_release(client: MlflowClient, category: str, key: SigningKey | None) 
         TrackingError: when MLflow refuses or cannot be reached, or the run lacks what the folder is
             made from; the champion stays as it is, run it again.
     """
-    with reported(client.tracking_uri, f"write the release folder of {MODEL_PREFIX}{category}"):
+    with translate_mlflow_errors(
+        client.tracking_uri, f"write the release folder of {model_name(category)}"
+    ):
         promotion = _promotion(client, category, None)
         if promotion is None:
             return None
@@ -96,8 +98,8 @@ def fetch_release(
         StorageError: when the destination is there already or cannot be written.
         TrackingError: when MLflow refuses or cannot be reached.
     """
-    name = MODEL_PREFIX + category
-    with reported(client.tracking_uri, f"read the release folder of {name}"):
+    name = model_name(category)
+    with translate_mlflow_errors(client.tracking_uri, f"read the release folder of {name}"):
         promotion = _promotion(client, category, version)
         release = _release_of(client, category, promotion) if promotion else None
         if release is None:
@@ -133,7 +135,7 @@ def _write(
     client: MlflowClient, category: str, promotion: Recorded, key: SigningKey | None
 ) -> Release:
     number = promotion.move.champion
-    version = client.get_model_version(MODEL_PREFIX + category, str(number))
+    version = client.get_model_version(model_name(category), str(number))
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "release"
         folder.mkdir()

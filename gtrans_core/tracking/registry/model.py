@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import gtrans_core
 from gtrans_core.errors import ModelError
 from gtrans_core.storage import sha256_file
-from gtrans_core.tracking.client import reported
+from gtrans_core.tracking.client import translate_mlflow_errors
 from gtrans_core.trust.keys import SigningKey
 from gtrans_core.trust.signature import sign_folder
 
@@ -112,7 +112,10 @@ def log_model(
 
     file_digests(detector_folder)
     digest = detector_digest(detector_folder)
-    with tempfile.TemporaryDirectory() as scratch, reported(client.tracking_uri, "log the model"):
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        translate_mlflow_errors(client.tracking_uri, "log the model"),
+    ):
         run = client.get_run(run_id)
         found = _logged_before(client, run, digest)
         if found:

@@ -6,12 +6,17 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gtrans_core.detector.model_name import CHALLENGER, category_of_model, model_name, version_uri
 from gtrans_core.errors import ModelError
-from gtrans_core.tracking.client import error_code, reported, set_alias, set_version_tag
+from gtrans_core.tracking.client import (
+    error_code,
+    set_alias,
+    set_version_tag,
+    translate_mlflow_errors,
+)
 from gtrans_core.tracking.registry.model import (
     ARTIFACT_FOLDER,
     DETECTOR_TAG,
@@ -19,36 +24,13 @@ from gtrans_core.tracking.registry.model import (
     file_digests,
 )
 from gtrans_core.tracking.registry.model_files import FILES_TAG, verify_model
+from gtrans_core.tracking.registry.versions import ModelVersion, find_version, version_now
 from gtrans_core.tracking.runs import CATEGORY_TAG, prefixed, quoted
 from gtrans_core.trust.policy import TrustPolicy
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
-
-MODEL_PREFIX = "gtrans-"
-CHALLENGER = "challenger"
-CHAMPION = "champion"
-
-
-@dataclass(frozen=True)
-class RegisteredVersion:
-    """A version of a registered model.
-
-    Attributes:
-        name: ``gtrans-CATEGORY``.
-        version: counted from 1 by the registry.
-        created: whether this call made it; false where the same detector was registered before.
-    """
-
-    name: str
-    version: int
-    created: bool
-
-    @property
-    def uri(self) -> str:
-        """``models:/NAME/VERSION``."""
-        return f"models:/{self.name}/{self.version}"
+    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 
 
 def register(
@@ -58,7 +40,7 @@ def register(
     category: str,
     detector_folder: Path,
     tags: Mapping[str, str],
-) -> RegisteredVersion:
+) -> tuple[ModelVersion, bool]:
     """Make a logged model a version of ``gtrans-CATEGORY`` and the category's challenger.
 
     The same detector never makes a second version: the existing one is returned, with the tags that
@@ -72,13 +54,17 @@ def register(
         detector_folder: the folder that was logged: its digests go into the version's tags.
         tags: further facts: data digest, AGN weights' sha256, git sha, metrics.
 
+    Returns:
+        The version, and whether this call made it: false where the same detector was registered
+        before.
+
     Raises:
         ModelError: for a folder that is no detector, or one of another category.
         TrackingError: when MLflow refuses or cannot be reached.
     """
     from gtrans_core.detector.files import detector_digest
 
-    name = MODEL_PREFIX + category
+    name = model_name(category)
     files = file_digests(detector_folder)
     if category_of(detector_folder) != category:
         raise ModelError(f"{detector_folder}: not a detector of {category}")
@@ -89,7 +75,7 @@ def register(
         DETECTOR_TAG: digest,
         FILES_TAG: json.dumps(files),
     }
-    with reported(client.tracking_uri, f"register {name}"):
+    with translate_mlflow_errors(client.tracking_uri, f"register {name}"):
         ensure_model(client, name)
         version = _version_of(client, name, digest)
         created = version is None
@@ -98,7 +84,7 @@ def register(
         else:
             _add_missing_tags(client, name, version, all_tags)
         set_alias(client, name, CHALLENGER, version)
-    return RegisteredVersion(name, version, created)
+    return version_now(client, version_uri(category, version)), created
 
 
 def fetch_model(
@@ -127,14 +113,14 @@ def fetch_model(
     destination.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=destination) as scratch:
         model = download_model(client, version, Path(scratch))
-        verify_model(uri, model, version.tags, version.name.removeprefix(MODEL_PREFIX))
+        verify_model(uri, model, version.tags, category_of_model(version.name))
         trust.verify(model, uri)
         shutil.rmtree(target, ignore_errors=True)
         (model / ARTIFACT_FOLDER).replace(target)
     return target
 
 
-def download_model(client: MlflowClient, version: ModelVersion, scratch: Path) -> Path:
+def download_model(client: MlflowClient, version: MlflowVersion, scratch: Path) -> Path:
     """The whole MLflow model of a version, unverified, below the folder ``scratch``.
 
     Raises:
@@ -142,7 +128,9 @@ def download_model(client: MlflowClient, version: ModelVersion, scratch: Path) -
     """
     from mlflow.artifacts import download_artifacts
 
-    with reported(client.tracking_uri, f"download {version.name} version {version.version}"):
+    with translate_mlflow_errors(
+        client.tracking_uri, f"download {version.name} version {version.version}"
+    ):
         source = client.get_model_version_download_uri(version.name, version.version)
         downloaded = download_artifacts(
             artifact_uri=source,
@@ -197,54 +185,3 @@ def _version_of(client: MlflowClient, name: str, digest: str) -> int | None:
         f"name = {quoted(name)} and tags.`{DETECTOR_TAG}` = {quoted(digest)}"
     )
     return min((int(version.version) for version in found), default=None)
-
-
-def find_version(client: MlflowClient, uri: str) -> ModelVersion:
-    """The version that ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` stands for.
-
-    Raises:
-        ModelError: where there is none, with what there is.
-        TrackingError: when MLflow cannot be reached.
-    """
-    from mlflow.exceptions import MlflowException
-
-    name, version, alias = _parse(uri)
-    with reported(client.tracking_uri, f"find {uri}"):
-        try:
-            if alias:
-                return client.get_model_version_by_alias(name, alias)
-            return client.get_model_version(name, version)
-        except MlflowException as error:
-            if error_code(error) not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                raise
-        raise ModelError(f"{uri}: not in the registry; {_what_there_is(client, name)}")
-
-
-def _parse(uri: str) -> tuple[str, str, str]:
-    """Name, version, alias; one of the last two is empty."""
-    path = uri.removeprefix("models:/")
-    name, _, alias = path.partition("@")
-    name, _, version = name.partition("/")
-    if path == uri or not name or bool(version) == bool(alias) or not (alias or version.isdigit()):
-        raise ModelError(f"{uri}: expected models:/NAME@ALIAS or models:/NAME/VERSION")
-    return name, version, alias
-
-
-def _what_there_is(client: MlflowClient, name: str) -> str:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        model = client.get_registered_model(name)
-    except MlflowException as error:
-        if error_code(error) != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        names = sorted(model.name for model in client.search_registered_models())
-        models = [name for name in names if name.startswith(MODEL_PREFIX)]
-        return f"there is {', '.join(models) or 'no model yet'}"
-    versions = [int(found.version) for found in client.search_model_versions(f"name = '{name}'")]
-    aliases = [f"@{alias} (version {number})" for alias, number in sorted(model.aliases.items())]
-    numbers = [str(number) for number in sorted(versions)]
-    return (
-        f"{name} has the versions {', '.join(numbers) or 'none'} "
-        f"and the aliases {', '.join(aliases) or 'none'}"
-    )

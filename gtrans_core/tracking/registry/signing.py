@@ -7,10 +7,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gtrans_core.detector.model_name import version_uri
 from gtrans_core.errors import ModelError
-from gtrans_core.tracking.client import reported
+from gtrans_core.tracking.client import translate_mlflow_errors
 from gtrans_core.tracking.registry.model_files import verify_model
-from gtrans_core.tracking.registry.registry import MODEL_PREFIX, download_model, find_version
+from gtrans_core.tracking.registry.registry import download_model
+from gtrans_core.tracking.registry.versions import find_version
 from gtrans_core.trust.keys import SigningKey
 from gtrans_core.trust.signature import sign_folder
 
@@ -31,7 +33,7 @@ def sign_version(client: MlflowClient, category: str, version: int, key: Signing
         ConfigError: when the key cannot be read.
         TrackingError: when MLflow refuses or cannot be reached.
     """
-    uri = f"models:/{MODEL_PREFIX}{category}/{version}"
+    uri = version_uri(category, version)
     found = find_version(client, uri)
     # MLflow keeps no other link from a version to the logged model whose files it has.
     model_id = _MODEL_ID.search(found.source or "")
@@ -41,5 +43,5 @@ def sign_version(client: MlflowClient, category: str, version: int, key: Signing
         model = download_model(client, found, Path(scratch))
         verify_model(uri, model, found.tags, category)
         signature = sign_folder(model, key)
-        with reported(client.tracking_uri, f"store the signature of {uri}"):
+        with translate_mlflow_errors(client.tracking_uri, f"store the signature of {uri}"):
             client.log_model_artifact(model_id[0], str(signature))

@@ -14,7 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from gtrans.cli.main import app
-from gtrans_core.tracking.client import TrackingSettings
+from gtrans_core.tracking.client import TrackingAddress
 from gtrans_core.tracking.runs import RunLogger, open_run
 
 pytestmark = pytest.mark.slow
@@ -47,7 +47,7 @@ def record(processes, tmp_path_factory) -> Iterator[Record]:
 
 
 def finished_run(url: str, number: int) -> RunLogger:
-    run = open_run(TrackingSettings(url, "gtrans"), f"key-{number}", "bottle")
+    run = open_run(TrackingAddress(url, "gtrans"), f"key-{number}", "bottle")
     run.log_params({"seed": 0, "training.epochs": 8 * (number + 1), "agn.backbone": "lite0"})
     for step in range(20):
         run.client.log_metric(run.run_id, "loss", 1 / (step + 1 + number), step=step)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from gtrans.cli.main import app
 from gtrans.pipelines.embedded import local
-from gtrans.pipelines.embedded.local import LocalRun, Outcome, StopRequested
+from gtrans.pipelines.embedded.local import LocalRun, RunOutcome, StopRequested
 from gtrans.pipelines.graphs.compile import COMPILED_CATEGORY
 from gtrans_core.config import GTransConfig
 from gtrans_core.data.sources.mvtec import CATEGORIES
@@ -27,10 +27,10 @@ class Pipeline:
 
     def __init__(self) -> None:
         self.jobs: list[LocalRun] = []
-        self.failing: dict[str, Outcome] = {}
+        self.failing: dict[str, RunOutcome] = {}
         self.pixel_metric: float | None = 0.7
 
-    def execute(self, job: LocalRun, on_event: Callable[[dict[str, Any]], None]) -> Outcome:
+    def execute(self, job: LocalRun, on_event: Callable[[dict[str, Any]], None]) -> RunOutcome:
         self.jobs.append(job)
         category = job.parameters["category"]
         if category in self.failing:
@@ -55,7 +55,7 @@ class Pipeline:
             config={},
             lineage={"config_digest": "e" * 64},
         ).write(outputs / "evaluation")
-        return Outcome(0, "", {"evaluate": {"report": str(outputs / "report")}, "register": {}})
+        return RunOutcome(0, "", {"evaluate": {"report": str(outputs / "report")}, "register": {}})
 
     def ran(self) -> list[tuple[str, int]]:
         parameters = (job.parameters for job in self.jobs)
@@ -166,7 +166,7 @@ def test_a_folder_with_all_of_mvtec_is_mvtec(pipeline: Pipeline, tmp_path: Path)
 def test_a_failing_category_leaves_the_others_to_finish_and_is_named(
     pipeline: Pipeline, tmp_path: Path
 ):
-    pipeline.failing["grid"] = Outcome(4, "a.png: truncated", {})
+    pipeline.failing["grid"] = RunOutcome(4, "a.png: truncated", {})
     arguments = ["--categories", "bottle,grid,wood", "--seeds", "0,1"]
     result = gtrans_bench(tmp_path, "--data", "mvtec", *arguments)
     assert result.exit_code == 4
@@ -181,7 +181,7 @@ def test_a_failing_category_leaves_the_others_to_finish_and_is_named(
 
 
 def test_nothing_but_failures_still_leaves_the_files(pipeline: Pipeline, tmp_path: Path):
-    pipeline.failing["grid"] = Outcome(9, "loss is not finite", {})
+    pipeline.failing["grid"] = RunOutcome(9, "loss is not finite", {})
     result = gtrans_bench(tmp_path, "--data", "mvtec", "--categories", "grid")
     assert result.exit_code == 9
     assert numbers(tmp_path)["rows"] == []
@@ -191,7 +191,7 @@ def test_nothing_but_failures_still_leaves_the_files(pipeline: Pipeline, tmp_pat
 def test_a_stopped_benchmark_keeps_what_was_finished(
     pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def stop(job: LocalRun, on_event: Callable[[dict[str, Any]], None]) -> Outcome:
+    def stop(job: LocalRun, on_event: Callable[[dict[str, Any]], None]) -> RunOutcome:
         if job.parameters["category"] == "tile":
             raise StopRequested(15)
         return pipeline.execute(job, on_event)

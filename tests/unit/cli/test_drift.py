@@ -14,9 +14,9 @@ from gtrans.cli import drift as cli
 from gtrans.cli.main import app
 from gtrans.pipelines.profiles import load_profile
 from gtrans_core.errors import DriftError
-from gtrans_core.tracking.registry.registry import RegisteredVersion
+from gtrans_core.tracking.registry.versions import ModelVersion
 from gtrans_core.watch import drift as core
-from gtrans_core.watch.drift import judge
+from gtrans_core.watch.drift import find_drift
 from gtrans_core.watch.histogram import counts_of
 
 HELD_OUT = [1 + number / 100 for number in range(24)]
@@ -31,8 +31,8 @@ def judged() -> Callable[[float], MagicMock]:
     """``judged(factor)``: in use are the held-out scores times that; returns the mock."""
 
     def prepare(factor: float, count: int = 4) -> MagicMock:
-        found = judge(HELD_OUT, 1.23, counts_of([s * factor for s in HELD_OUT] * count))
-        mock.return_value = (RegisteredVersion("gtrans-flange", 3, created=False), found)
+        found = find_drift(HELD_OUT, 1.23, counts_of([s * factor for s in HELD_OUT] * count))
+        mock.return_value = (ModelVersion("gtrans-flange", 3, "", ""), found)
         return mock
 
     with patch("gtrans_core.steps.check_drift.judge_version", autospec=True) as mock:

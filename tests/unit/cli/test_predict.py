@@ -19,7 +19,7 @@ from gtrans_core.features.weights import load_guide
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.scene import fit_scene
 from gtrans_core.network.scorer import Scorer
-from gtrans_core.tracking.registry.registry import RegisteredVersion
+from gtrans_core.tracking.registry.versions import ModelVersion
 from gtrans_core.watch.record import read_counts
 
 REGISTRY = "gtrans_core.tracking.registry"
@@ -98,7 +98,7 @@ def test_a_registered_model_is_fetched_from_the_profiles_registry(
     (tmp_path / "s" / "mlflow.db").touch()
     fetch = patch(f"{REGISTRY}.registry.fetch_model", autospec=True, return_value=detector)
     connect = patch("gtrans_core.tracking.client.connect", autospec=True)
-    version = RegisteredVersion("gtrans-part", 4, created=False)
+    version = ModelVersion("gtrans-part", 4, "", "")
     find = patch(f"{REGISTRY}.versions.version_now", autospec=True, return_value=version)
     with fetch as fetched, connect as connected, find as found:
         uri = "models:/gtrans-part@challenger"
@@ -185,7 +185,7 @@ def test_a_registered_models_batch_is_counted_for_drift_unless_told_not_to(
     detector: Path, images: list[Path], tmp_path: Path
 ):
     (tmp_path / "mlflow.db").touch()
-    version = RegisteredVersion("gtrans-part", 4, created=False)
+    version = ModelVersion("gtrans-part", 4, "", "")
     with (
         patch(
             f"{REGISTRY}.registry.fetch_model",

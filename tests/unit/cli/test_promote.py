@@ -17,7 +17,7 @@ from gtrans_core.errors import ConfigError, GateError, ModelError, SupersededErr
 from gtrans_core.evaluation.gate import Check, Verdict
 from gtrans_core.tracking.promotion.championship import Judgement
 from gtrans_core.tracking.promotion.ledger import Move, Recorded
-from gtrans_core.tracking.promotion.promotion import History, Outcome
+from gtrans_core.tracking.promotion.promotion import ChampionHistory, PromotionResult
 from gtrans_core.tracking.promotion.releases import Release
 from gtrans_core.trust.policy import TrustPolicy
 
@@ -55,7 +55,7 @@ def move(kind: str, previous: int | None, champion: int, why: str = "") -> Recor
 class TestPromote:
     def test_it_hands_on_what_it_was_told(self, client: MagicMock, tmp_path: Path):
         (tmp_path / "gate.toml").write_text("minimum_test_images = 5")
-        outcome = Outcome(champion=3, previous=2, moved=True)
+        outcome = PromotionResult(champion=3, previous=2, moved=True)
         with patch(f"{PROMOTION}.promote", autospec=True, return_value=outcome) as promoted:
             options = ["--version", "3", "--why", "more light", "--again", "--dry-run"]
             gate = tmp_path / "gate.toml"
@@ -68,9 +68,9 @@ class TestPromote:
     def test_every_check_is_shown_and_then_the_champion(self, client: MagicMock):
         verdict = Verdict((Check(True, "image_auroc [0.9]"), Check(False, "data e")))
 
-        def promoted(*arguments: Any, on_verdict: Any, **options: Any) -> Outcome:
+        def promoted(*arguments: Any, on_verdict: Any, **options: Any) -> PromotionResult:
             on_verdict(Judgement(3, 2, verdict))
-            return Outcome(3, 2, True, ("a note",))
+            return PromotionResult(3, 2, True, ("a note",))
 
         with patch(f"{PROMOTION}.promote", promoted):
             lines = gtrans("promote", "bottle", "--store", "a store").output.splitlines()
@@ -86,13 +86,17 @@ class TestPromote:
     @pytest.mark.parametrize(
         ("outcome", "options", "text"),
         [
-            (Outcome(1, None, True), [], "version 1 is the champion (was: none)"),
-            (Outcome(1, None, True), ["--dry-run"], "version 1 would be the champion (was: none)"),
-            (Outcome(1, 1, False), [], "version 1 is the champion already"),
+            (PromotionResult(1, None, True), [], "version 1 is the champion (was: none)"),
+            (
+                PromotionResult(1, None, True),
+                ["--dry-run"],
+                "version 1 would be the champion (was: none)",
+            ),
+            (PromotionResult(1, 1, False), [], "version 1 is the champion already"),
         ],
     )
     def test_how_it_came_out(
-        self, client: MagicMock, outcome: Outcome, options: list[str], text: str
+        self, client: MagicMock, outcome: PromotionResult, options: list[str], text: str
     ):
         with patch(f"{PROMOTION}.promote", return_value=outcome):
             result = gtrans("promote", "bottle", *options)
@@ -101,7 +105,7 @@ class TestPromote:
     @pytest.mark.parametrize("moved", [True, False])
     def test_the_release_folder_is_ensured_and_told(self, client: MagicMock, moved: bool):
         made = Release(3, "run1", "release/7", {})
-        outcome = patch(f"{PROMOTION}.promote", return_value=Outcome(3, None, moved))
+        outcome = patch(f"{PROMOTION}.promote", return_value=PromotionResult(3, None, moved))
         with outcome, patch(RELEASE, return_value=made) as ensured:
             lines = gtrans("promote", "bottle", "--store", "a store").output.splitlines()
         ensured.assert_called_once_with(client, "bottle", None)
@@ -109,7 +113,7 @@ class TestPromote:
         assert lines[-1].endswith("gtrans release bottle --out NEW-DIR --store 'a store'")
 
     def test_a_dry_run_writes_no_release(self, client: MagicMock):
-        outcome = patch(f"{PROMOTION}.promote", return_value=Outcome(3, None, True))
+        outcome = patch(f"{PROMOTION}.promote", return_value=PromotionResult(3, None, True))
         with outcome, patch(RELEASE) as ensured:
             gtrans("promote", "bottle", "--dry-run")
         ensured.assert_not_called()
@@ -158,7 +162,7 @@ class TestPromote:
 
 
 def test_rollback_hands_on_what_it_was_told(client: MagicMock):
-    outcome = Outcome(champion=2, previous=3, moved=True)
+    outcome = PromotionResult(champion=2, previous=3, moved=True)
     with patch(f"{PROMOTION}.rollback", autospec=True, return_value=outcome) as rolled_back:
         result = gtrans("rollback", "bottle", "--why", "odd scores")
     rolled_back.assert_called_once_with(
@@ -172,13 +176,13 @@ def test_rollback_hands_on_what_it_was_told(client: MagicMock):
 
 
 class TestHistory:
-    def show(self, history: History) -> list[str]:
+    def show(self, history: ChampionHistory) -> list[str]:
         with patch(f"{PROMOTION}.read_history", return_value=history):
             return gtrans("history", "bottle").output.splitlines()
 
     def test_a_row_for_each_move(self, client: MagicMock):
         moves = (move("promote", None, 2), move("rollback", 2, 1, "odd [scores]"))
-        lines = self.show(History(moves, alias=1))
+        lines = self.show(ChampionHistory(moves, alias=1))
         rows = [line.split() for line in lines[2:]]
         head = ["2026-01-31T12:00:00", "ada"]
         assert rows == [
@@ -187,10 +191,10 @@ class TestHistory:
         ]
 
     def test_an_alias_that_says_something_else_is_told(self, client: MagicMock):
-        lines = self.show(History((move("promote", None, 2),), alias=1))
+        lines = self.show(ChampionHistory((move("promote", None, 2),), alias=1))
         assert lines[-1].startswith("the alias champion points to version 1, not to version 2")
 
     def test_no_promotion_yet(self, client: MagicMock):
-        assert self.show(History((), alias=None))[-1] == (
+        assert self.show(ChampionHistory((), alias=None))[-1] == (
             "no promotion yet; the alias champion points to nothing"
         )

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from gtrans.cli.main import app
 from gtrans_core.errors import ConfigError
-from gtrans_core.tracking.registry.resolved import ResolvedModel
+from gtrans_core.tracking.registry.versions import ModelVersion
 
 IMAGE = "registry.example/gtrans:0.1.0"
 
@@ -21,10 +21,10 @@ IMAGE = "registry.example/gtrans:0.1.0"
 def registry() -> Iterator[MagicMock]:
     def resolve(client, uri):
         name = uri.removeprefix("models:/").partition("@")[0]
-        return ResolvedModel(name, 3, "d" * 64, "s3://models/m-7")
+        return ModelVersion(name, 3, "d" * 64, "s3://models/m-7")
 
     connect = patch("gtrans_core.tracking.client.connect_existing", autospec=True)
-    path = "gtrans_core.tracking.registry.resolved.resolve_model"
+    path = "gtrans_core.tracking.registry.versions.version_now"
     with connect, patch(path, autospec=True, side_effect=resolve) as resolved:
         yield resolved
 

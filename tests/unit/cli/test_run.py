@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from gtrans.cli.main import app
 from gtrans.pipelines.embedded import local
-from gtrans.pipelines.embedded.local import LocalRun, Outcome, StopRequested
+from gtrans.pipelines.embedded.local import LocalRun, RunOutcome, StopRequested
 from gtrans.pipelines.gates import load_gate
 from gtrans.pipelines.graphs.compile import COMPILED_CATEGORIES, COMPILED_CATEGORY
 from gtrans_core.config import GTransConfig
@@ -30,20 +30,20 @@ class Pipeline:
 
     def __init__(self) -> None:
         self.jobs: list[LocalRun] = []
-        self.ending: Callable[[LocalRun], Outcome] = self.succeed
+        self.ending: Callable[[LocalRun], RunOutcome] = self.succeed
 
-    def execute(self, job: LocalRun, on_event: Callable[[dict[str, Any]], None]) -> Outcome:
+    def execute(self, job: LocalRun, on_event: Callable[[dict[str, Any]], None]) -> RunOutcome:
         self.jobs.append(job)
         job.folder.mkdir(parents=True)
         on_event({"time": 0.0, "step": "ingest", "kind": "started"})
         return self.ending(job)
 
     @staticmethod
-    def succeed(job: LocalRun) -> Outcome:
+    def succeed(job: LocalRun) -> RunOutcome:
         report = job.folder / "evaluate-report"
         report.write_text("<html>")
         evaluated = {**GOOD_RESULTS["evaluate"], "report": str(report)}
-        return Outcome(0, "", {**GOOD_RESULTS, "evaluate": evaluated})
+        return RunOutcome(0, "", {**GOOD_RESULTS, "evaluate": evaluated})
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_an_unwritable_store_is_told_before_anything_starts(pipeline: Pipeline, 
 
 
 def test_a_failed_step_ends_with_its_line_its_code_and_the_log(pipeline: Pipeline, tmp_path: Path):
-    pipeline.ending = lambda _: Outcome(4, "a.png: truncated", {})
+    pipeline.ending = lambda _: RunOutcome(4, "a.png: truncated", {})
     result = gtrans_run(tmp_path, "-c", "demo")
     assert result.exit_code == 4
     log = pipeline.jobs[0].log
@@ -184,9 +184,9 @@ def test_a_failed_step_ends_with_its_line_its_code_and_the_log(pipeline: Pipelin
 def test_where_only_register_failed_the_command_that_makes_up_for_it_is_told(
     pipeline: Pipeline, tmp_path: Path
 ):
-    def without_mlflow(job: LocalRun) -> Outcome:
+    def without_mlflow(job: LocalRun) -> RunOutcome:
         done = Pipeline.succeed(job).results
-        return Outcome(7, "MLflow is down", {step: done[step] for step in local.STEPS[:-1]})
+        return RunOutcome(7, "MLflow is down", {step: done[step] for step in local.STEPS[:-1]})
 
     pipeline.ending = without_mlflow
     result = gtrans_run(tmp_path, "-c", "demo")
@@ -197,9 +197,9 @@ def test_where_only_register_failed_the_command_that_makes_up_for_it_is_told(
 
 
 def test_a_crash_shows_the_end_of_the_log(pipeline: Pipeline, tmp_path: Path):
-    def crash(job: LocalRun) -> Outcome:
+    def crash(job: LocalRun) -> RunOutcome:
         job.log.write_text("".join(f"line {i}\n" for i in range(100)))
-        return Outcome(local.CRASHED, "train ended without finishing", {})
+        return RunOutcome(local.CRASHED, "train ended without finishing", {})
 
     pipeline.ending = crash
     result = gtrans_run(tmp_path, "-c", "demo")
@@ -213,7 +213,7 @@ def test_a_crash_shows_the_end_of_the_log(pipeline: Pipeline, tmp_path: Path):
 
 
 def test_a_stopped_run_says_so(pipeline: Pipeline, tmp_path: Path):
-    def stop(_: LocalRun) -> Outcome:
+    def stop(_: LocalRun) -> RunOutcome:
         raise StopRequested(15)
 
     pipeline.ending = stop
@@ -241,8 +241,8 @@ class TestSeveralCategories:
             on_event({"time": 0.0, "step": "ingest", "category": "nut", "kind": "started"})
             ends = {name: Pipeline.succeed(job) for name in categories}
             if failing:
-                ends[failing] = Outcome(4, "a.png: truncated", {})
-            return ends, Outcome(14 if failing else 0, "", {})
+                ends[failing] = RunOutcome(4, "a.png: truncated", {})
+            return ends, RunOutcome(14 if failing else 0, "", {})
 
         monkeypatch.setattr(local, "execute_many", execute_many)
         return jobs

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gtrans_core.errors import ConfigError
-from gtrans_core.evaluation.gate import Evidence, Gate, Verdict, judge
+from gtrans_core.evaluation.gate import Evidence, Gate, Verdict, check_gate
 
 GATE = Gate(
     floors={"image_auroc": 0.9, "au_pro_30": 0.8},
@@ -53,121 +53,121 @@ def refused(verdict: Verdict, *reasons: str) -> None:
 
 
 def test_a_better_version_passes():
-    verdict = judge(GATE, candidate(), CHAMPION)
+    verdict = check_gate(GATE, candidate(), CHAMPION)
     assert verdict.passed
     assert verdict.reasons == ()
 
 
 def test_the_first_version_needs_the_floors_only():
-    assert judge(GATE, CHAMPION, None).passed
+    assert check_gate(GATE, CHAMPION, None).passed
 
 
 class TestFloors:
     def test_passes_at_the_floor(self):
-        assert judge(GATE, candidate(au_pro_30=0.8), CHAMPION).passed
+        assert check_gate(GATE, candidate(au_pro_30=0.8), CHAMPION).passed
 
     def test_fails_below(self):
-        verdict = judge(GATE, candidate(au_pro_30=0.79), CHAMPION)
+        verdict = check_gate(GATE, candidate(au_pro_30=0.79), CHAMPION)
         refused(verdict, "au_pro_30 0.7900: expected at least 0.8000 (the floor)")
 
     def test_missing_fails(self):
-        verdict = judge(GATE, without(candidate(), "au_pro_30"), CHAMPION)
+        verdict = check_gate(GATE, without(candidate(), "au_pro_30"), CHAMPION)
         refused(verdict, "au_pro_30 not known: expected at least 0.8000")
 
 
 class TestGain:
     def test_passes_at_the_least_gain(self):
-        assert judge(GATE, candidate(image_auroc=0.96), CHAMPION).passed
+        assert check_gate(GATE, candidate(image_auroc=0.96), CHAMPION).passed
 
     def test_fails_below_also_when_better(self):
-        verdict = judge(GATE, candidate(image_auroc=0.955), CHAMPION)
+        verdict = check_gate(GATE, candidate(image_auroc=0.955), CHAMPION)
         refused(
             verdict, "image_auroc 0.9550: expected at least 0.9600 (the champion's 0.9500 +0.01)"
         )
 
     def test_a_champion_without_the_metric_fails(self):
-        verdict = judge(GATE, candidate(), without(CHAMPION, "image_auroc"))
+        verdict = check_gate(GATE, candidate(), without(CHAMPION, "image_auroc"))
         refused(verdict, "image_auroc 0.9700: the champion's is not known")
 
     def test_a_champion_that_is_no_number_fails(self):
         champion = replace(CHAMPION, metrics={**CHAMPION.metrics, "image_auroc": math.nan})
-        refused(judge(GATE, candidate(), champion), "the champion's is nan")
+        refused(check_gate(GATE, candidate(), champion), "the champion's is nan")
 
 
 class TestLossPerDefect:
     def test_passes_at_the_greatest_loss(self):
         changes = {"defect/dent/caught": 0.7, "defect/odd/name/au_pro_30": 0.85}
-        assert judge(GATE, candidate(**changes), CHAMPION).passed
+        assert check_gate(GATE, candidate(**changes), CHAMPION).passed
 
     def test_fails_beyond_it_for_any_defect(self):
         changes = {"defect/dent/caught": 0.69, "defect/odd/name/au_pro_30": 0.84}
-        verdict = judge(GATE, candidate(**changes), CHAMPION)
+        verdict = check_gate(GATE, candidate(**changes), CHAMPION)
         refused(verdict, "defect/dent/caught 0.6900", "defect/odd/name/au_pro_30 0.8400")
 
     def test_missing_fails(self):
-        verdict = judge(GATE, without(candidate(), "defect/dent/caught"), CHAMPION)
+        verdict = check_gate(GATE, without(candidate(), "defect/dent/caught"), CHAMPION)
         refused(verdict, "defect/dent/caught not known: expected at least 0.7000")
 
     def test_what_the_champion_never_had_is_not_lost(self):
         assert "defect/dent/au_pro_30" not in CHAMPION.metrics
-        assert judge(GATE, candidate(), CHAMPION).passed
+        assert check_gate(GATE, candidate(), CHAMPION).passed
 
 
 class TestImages:
     def test_passes_with_as_many(self):
-        assert judge(GATE, replace(candidate(), test_images=80), CHAMPION).passed
+        assert check_gate(GATE, replace(candidate(), test_images=80), CHAMPION).passed
 
     def test_fails_with_fewer_than_the_champion(self):
-        verdict = judge(GATE, replace(candidate(), test_images=79), CHAMPION)
+        verdict = check_gate(GATE, replace(candidate(), test_images=79), CHAMPION)
         refused(verdict, "test images 79: expected at least the champion's 80")
 
     def test_fails_with_fewer_than_the_least(self):
-        verdict = judge(GATE, replace(candidate(), test_images=19), None)
+        verdict = check_gate(GATE, replace(candidate(), test_images=19), None)
         refused(verdict, "test images 19: expected at least 20")
 
     def test_missing_fails(self):
-        verdict = judge(GATE, replace(candidate(), test_images=None), CHAMPION)
+        verdict = check_gate(GATE, replace(candidate(), test_images=None), CHAMPION)
         refused(verdict, "test images not known", "test images not known")
-        verdict = judge(GATE, candidate(), replace(CHAMPION, test_images=None))
+        verdict = check_gate(GATE, candidate(), replace(CHAMPION, test_images=None))
         refused(verdict, "expected at least the champion's not known")
 
     def test_fewer_may_be_allowed(self):
         gate = GATE.model_copy(update={"as_many_test_images_as_champion": False})
-        assert judge(gate, replace(candidate(), test_images=79), CHAMPION).passed
+        assert check_gate(gate, replace(candidate(), test_images=79), CHAMPION).passed
 
 
 class TestData:
     def test_fails_on_other_data(self):
-        verdict = judge(GATE, replace(candidate(), data_digest="e" * 64), CHAMPION)
+        verdict = check_gate(GATE, replace(candidate(), data_digest="e" * 64), CHAMPION)
         refused(verdict, "data eeeeeeeeeeee: expected the champion's dddddddddddd")
 
     def test_missing_on_both_sides_fails(self):
         nowhere = replace(CHAMPION, data_digest="")
-        refused(judge(GATE, replace(candidate(), data_digest=""), nowhere), "data not known")
+        refused(check_gate(GATE, replace(candidate(), data_digest=""), nowhere), "data not known")
 
     def test_other_data_may_be_allowed(self):
         gate = GATE.model_copy(update={"same_data_as_champion": False})
-        assert judge(gate, replace(candidate(), data_digest="e" * 64), CHAMPION).passed
+        assert check_gate(gate, replace(candidate(), data_digest="e" * 64), CHAMPION).passed
 
 
 class TestNumbers:
     @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
     def test_a_metric_that_is_no_number_fails_also_when_no_threshold_names_it(self, value: float):
-        verdict = judge(GATE, candidate(pixel_ap=value), CHAMPION)
+        verdict = check_gate(GATE, candidate(pixel_ap=value), CHAMPION)
         refused(verdict, f"metrics: pixel_ap is {value}")
 
     def test_infinity_reaches_no_floor(self):
-        verdict = judge(GATE, candidate(au_pro_30=math.inf), CHAMPION)
+        verdict = check_gate(GATE, candidate(au_pro_30=math.inf), CHAMPION)
         refused(verdict, "au_pro_30 is inf", "au_pro_30 inf: expected at least")
 
     def test_no_metric_at_all_fails_also_without_floors(self):
         gate = GATE.model_copy(update={"floors": {}})
-        refused(judge(gate, replace(CHAMPION, metrics={}), None), "metrics: none is recorded")
+        refused(check_gate(gate, replace(CHAMPION, metrics={}), None), "metrics: none is recorded")
 
 
 def test_every_reason_is_listed():
     bad = Evidence("e" * 64, 10, {"image_auroc": math.nan})
-    assert len(judge(GATE, bad, CHAMPION).reasons) == 10
+    assert len(check_gate(GATE, bad, CHAMPION).reasons) == 10
 
 
 class TestThresholds:
@@ -233,23 +233,23 @@ class TestProperties:
     ):
         pairs = zip(own.metrics.items(), gains, strict=False)
         better = replace(own, metrics={name: value + gain for (name, value), gain in pairs})
-        if judge(gate, own, champion).passed:
-            assert judge(gate, better, champion).passed
+        if check_gate(gate, own, champion).passed:
+            assert check_gate(gate, better, champion).passed
 
     @given(gates, evidence, champions)
     def test_more_test_images_never_hurt(
         self, gate: Gate, own: Evidence, champion: Evidence | None
     ):
-        if judge(gate, own, champion).passed:
+        if check_gate(gate, own, champion).passed:
             more = replace(own, test_images=(own.test_images or 0) + 1)
-            assert judge(gate, more, champion).passed
+            assert check_gate(gate, more, champion).passed
 
     @given(gates, evidence, champions, names, st.sampled_from([math.nan, math.inf, -math.inf]))
     def test_a_metric_that_is_no_number_never_passes(
         self, gate: Gate, own: Evidence, champion: Evidence | None, name: str, value: float
     ):
         odd = replace(own, metrics={**own.metrics, name: value})
-        assert not judge(gate, odd, champion).passed
+        assert not check_gate(gate, odd, champion).passed
 
     @given(gates, evidence, champions)
     def test_losing_a_metric_never_helps_where_a_number_was(
@@ -257,17 +257,17 @@ class TestProperties:
     ):
         if not all(map(math.isfinite, own.metrics.values())):
             return
-        full = judge(gate, own, champion).passed
+        full = check_gate(gate, own, champion).passed
         for name in own.metrics:
-            assert full or not judge(gate, without(own, name), champion).passed
+            assert full or not check_gate(gate, without(own, name), champion).passed
 
     @given(gates, evidence, evidence)
     def test_a_champion_never_makes_it_easier(self, gate: Gate, own: Evidence, champion: Evidence):
-        assert judge(gate, own, None).passed or not judge(gate, own, champion).passed
+        assert check_gate(gate, own, None).passed or not check_gate(gate, own, champion).passed
 
     @given(gates, evidence, champions)
     def test_it_passes_exactly_when_there_is_no_reason(
         self, gate: Gate, own: Evidence, champion: Evidence | None
     ):
-        verdict = judge(gate, own, champion)
+        verdict = check_gate(gate, own, champion)
         assert verdict.passed == (not verdict.reasons)

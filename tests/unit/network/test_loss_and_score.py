@@ -145,7 +145,7 @@ def test_the_unit_of_a_map_changes_no_ranking(factor: float, which: int):
     ],
 )
 def test_an_image_scores_the_same_in_any_company(config: ScoringConfig):
-    """The released code's weights are batch scalars; ours belong to the image (trap 1)."""
+    """The authors' weights are batch scalars; ours belong to the image (trap 1)."""
     agn, trans, scene = random_maps(5, 0), random_maps(5, 1), residuals(5, 2)
     usual = usual_map([r[:1] + FLOOR for r in residuals(1, 3)], (64, 64), config)
     together = image_score(heat_map(agn, trans, scene, (64, 64), config), usual, config)

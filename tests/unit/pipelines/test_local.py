@@ -15,7 +15,7 @@ from gtrans.pipelines.embedded.local import (
     CRASHED,
     STEPS,
     LocalRun,
-    Outcome,
+    RunOutcome,
     StopRequested,
     execute,
     new_run_key,
@@ -82,7 +82,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(compiled: Path, tmp_path: Path, behaviour: str) -> tuple[LocalRun, Outcome, list[dict]]:
+def run(compiled: Path, tmp_path: Path, behaviour: str) -> tuple[LocalRun, RunOutcome, list[dict]]:
     job = LocalRun(compiled, {"behaviour": behaviour}, tmp_path / "run s" / new_run_key())
     events: list[dict] = []
     return job, execute(job, events.append), events

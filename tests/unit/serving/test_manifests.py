@@ -16,12 +16,12 @@ from gtrans.serving.manifests import (
     storage_uri,
 )
 from gtrans_core.errors import ConfigError
-from gtrans_core.tracking.registry.resolved import ResolvedModel
+from gtrans_core.tracking.registry.versions import ModelVersion
 from gtrans_core.trust.keys import make_key_pair
 from gtrans_core.trust.policy import TrustPolicy
 
 IMAGE = "registry.example/gtrans@sha256:" + "a" * 64
-MODEL = ResolvedModel("gtrans-metal_nut", 3, "d" * 64, "mlflow-artifacts:/1/models/m-7/artifacts")
+MODEL = ModelVersion("gtrans-metal_nut", 3, "d" * 64, "mlflow-artifacts:/1/models/m-7/artifacts")
 ANYBODY = TrustPolicy(unsigned="allow")
 QUANTITY = re.compile(r"\d+(\.\d+)?(m|k|M|G|Ki|Mi|Gi)?")
 COMMITTED = Path(__file__).parents[3] / "infra/kubernetes/serving"
@@ -234,7 +234,7 @@ def test_the_committed_examples_are_what_is_rendered():
     signed = TrustPolicy(COMMITTED / "example-key.pub.pem")
     asked = ServiceAsked(("bottle",), image, "http://mlflow.gtrans.svc:5000", signed)
     assert (COMMITTED / "deployment.yaml").read_text() == deployment(asked)
-    bottle = ResolvedModel("gtrans-bottle", 3, "0" * 64, "mlflow-artifacts:/1/models/m-0/artifacts")
+    bottle = ModelVersion("gtrans-bottle", 3, "0" * 64, "mlflow-artifacts:/1/models/m-0/artifacts")
     image = "registry.example/gtrans-mlserver@sha256:" + "0" * 64
     rendered = inference_service("bottle", bottle, image, signed, "s3://mlflow")
     assert (COMMITTED / "inferenceservice.yaml").read_text() == rendered

@@ -13,8 +13,8 @@ import pytest
 from gtrans_core.detector.files import detector_digest, read_info
 from gtrans_core.errors import ConfigError, DriftError, ModelError
 from gtrans_core.steps.check_drift import check_drift, first_day, judge_version
-from gtrans_core.steps.settings import RunSettings
-from gtrans_core.tracking.registry.registry import RegisteredVersion
+from gtrans_core.steps.context import RunContext
+from gtrans_core.tracking.registry.versions import ModelVersion
 from gtrans_core.watch.record import Watched, record_all
 
 TODAY = date(2026, 1, 31)
@@ -45,12 +45,12 @@ def test_what_is_no_day_is_refused(since: str):
 def registry(tiny_detector: Path) -> Iterator[MagicMock]:
     """A registry whose champion, challenger and version 5 are the tiny detector."""
 
-    def find(client: object, uri: str) -> RegisteredVersion:
+    def find(client: object, uri: str) -> ModelVersion:
         name, *_ = uri.removeprefix("models:/").partition("@")
         known = {"gtrans-part@champion": 3, "gtrans-new@challenger": 1, "gtrans-part/5": 5}
         if (key := uri.removeprefix("models:/")) not in known:
             raise ModelError(f"{uri}: not in the registry")
-        return RegisteredVersion(name.partition("/")[0], known[key], created=False)
+        return ModelVersion(name.partition("/")[0], known[key], "", "")
 
     def fetch(client: object, uri: str, folder: Path, trust: object) -> Path:
         return Path(shutil.copytree(tiny_detector, folder / "detector"))
@@ -100,7 +100,7 @@ def test_another_version_and_a_category_without_champion(
 
 @pytest.mark.usefixtures("registry")
 def test_the_step_fails_on_drift_or_returns_it(tiny_detector: Path, tmp_path: Path):
-    settings = RunSettings("r", "part", str(tmp_path), "sqlite:///m.db", "e")
+    settings = RunContext("r", "part", str(tmp_path), "sqlite:///m.db", "e")
     assert check_drift(settings, since="", fail_on_drift=True, **HOW) == "not enough images"
     keep(tmp_path, tiny_detector, 3.0)
     assert check_drift(settings, since="", fail_on_drift=False, **HOW) == "retrain"

@@ -11,8 +11,8 @@ from gtrans_core.errors import ConfigError
 from gtrans_core.evaluation.evaluation import DefectResult
 from gtrans_core.evaluation.gate import Check, Verdict
 from gtrans_core.evaluation.record import EvaluationRecord
+from gtrans_core.steps.context import RunContext
 from gtrans_core.steps.register import _in_words, _version_tags, register
-from gtrans_core.steps.settings import RunSettings
 from gtrans_core.tracking.promotion.championship import Judgement, evidence_of
 from gtrans_core.tracking.runs import prefixed
 
@@ -48,7 +48,7 @@ def test_evidence_survives_the_registry():
     [("refuse", "GTRANS_SIGNING_KEY names no private key"), ("maybe", "expected refuse or allow")],
 )
 def test_without_a_key_it_stops_before_it_reads_or_writes_anything(tmp_path, unsigned, message):
-    settings = RunSettings("r1", "bottle", str(tmp_path), "http://127.0.0.1:1", "lab")
+    settings = RunContext("r1", "bottle", str(tmp_path), "http://127.0.0.1:1", "lab")
     with pytest.raises(ConfigError, match=message):
         register(settings, load_gate().to_json(), unsigned, tmp_path / "none", tmp_path / "none")
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from gtrans_core.errors import DataError, PreemptedError
+from gtrans_core.steps.context import RunContext
 from gtrans_core.steps.reporting import run_step
-from gtrans_core.steps.settings import RunSettings
 from gtrans_core.tracking.runs import open_run
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> RunSettings:
-    return RunSettings("key", "part", str(tmp_path), f"sqlite:///{tmp_path}/mlflow.db", "test")
+def settings(tmp_path: Path) -> RunContext:
+    return RunContext("key", "part", str(tmp_path), f"sqlite:///{tmp_path}/mlflow.db", "test")
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def settings(tmp_path: Path) -> RunSettings:
     [(DataError("a.png: torn"), 4, "FAILED"), (PreemptedError("stopped"), 75, "RUNNING")],
 )
 def test_an_error_becomes_a_line_an_exit_code_and_a_status(
-    settings: RunSettings,
+    settings: RunContext,
     capsys: pytest.CaptureFixture[str],
     error: Exception,
     exit_code: int,
@@ -35,14 +35,14 @@ def test_an_error_becomes_a_line_an_exit_code_and_a_status(
     assert run.client.get_run(run.run_id).info.status == status
 
 
-def test_a_crash_marks_the_run_failed_and_is_not_hidden(settings: RunSettings):
+def test_a_crash_marks_the_run_failed_and_is_not_hidden(settings: RunContext):
     run = open_run(settings.tracking, settings.run_key, settings.category)
     with pytest.raises(ZeroDivisionError), run_step("evaluate", settings):
         _ = 1 / 0
     assert run.client.get_run(run.run_id).info.status == "FAILED"
 
 
-def test_a_step_that_fails_before_there_is_a_run_makes_none(settings: RunSettings):
+def test_a_step_that_fails_before_there_is_a_run_makes_none(settings: RunContext):
     with pytest.raises(SystemExit), run_step("ingest", settings):
         raise DataError("no such folder")
     run = open_run(settings.tracking, "another key", settings.category)
@@ -50,7 +50,7 @@ def test_a_step_that_fails_before_there_is_a_run_makes_none(settings: RunSetting
     assert len(run.client.search_runs([experiment])) == 1
 
 
-def test_a_step_collects_garbage_also_where_its_imports_did_not(settings: RunSettings):
+def test_a_step_collects_garbage_also_where_its_imports_did_not(settings: RunContext):
     gc.disable()
     try:
         with run_step("ingest", settings):

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from gtrans_core.tracking.client import TrackingSettings
+from gtrans_core.tracking.client import TrackingAddress
 from gtrans_core.tracking.runs import RunLogger, open_run
 from tests.support.shelf import Shelf
 
@@ -23,12 +23,12 @@ def _no_injected_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def settings(store: Path) -> TrackingSettings:
-    return TrackingSettings(f"sqlite:///{store}/mlflow.db", "tests")
+def settings(store: Path) -> TrackingAddress:
+    return TrackingAddress(f"sqlite:///{store}/mlflow.db", "tests")
 
 
 @pytest.fixture
-def run(settings: TrackingSettings) -> RunLogger:
+def run(settings: TrackingAddress) -> RunLogger:
     """A new run."""
     return open_run(settings, uuid4().hex, "bottle")
 

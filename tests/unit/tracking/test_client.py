@@ -10,11 +10,11 @@ import pytest
 
 from gtrans_core.errors import TrackingError
 from gtrans_core.tracking.client import (
-    TrackingSettings,
+    TrackingAddress,
     connect,
-    reported,
     set_alias,
     set_version_tag,
+    translate_mlflow_errors,
 )
 
 
@@ -42,7 +42,7 @@ def test_dead_server_is_one_line_without_credentials(monkeypatch):
         reserved.bind(("127.0.0.1", 0))  # bound and not listening: every connection is refused
         uri = f"http://user:CANARY@127.0.0.1:{reserved.getsockname()[1]}"
         client = connect(uri)
-        with pytest.raises(TrackingError) as caught, reported(uri, "look"):
+        with pytest.raises(TrackingError) as caught, translate_mlflow_errors(uri, "look"):
             client.get_experiment_by_name("any")
     message = str(caught.value)
     assert "127.0.0.1" in message
@@ -52,7 +52,7 @@ def test_dead_server_is_one_line_without_credentials(monkeypatch):
 
 
 def test_credentials_in_mlflows_own_words_are_removed(settings):
-    with pytest.raises(TrackingError) as caught, reported(settings.uri, "look"):
+    with pytest.raises(TrackingError) as caught, translate_mlflow_errors(settings.uri, "look"):
         raise OSError(5, "postgresql://user:CANARY@host/db is gone")
     assert "CANARY" not in str(caught.value)
     assert "postgresql://host/db is gone" in str(caught.value)
@@ -64,7 +64,7 @@ def test_unusable_address_is_refused():
 
 
 def test_a_password_with_an_at_sign_is_removed_whole(settings):
-    with pytest.raises(TrackingError) as caught, reported(settings.uri, "look"):
+    with pytest.raises(TrackingError) as caught, translate_mlflow_errors(settings.uri, "look"):
         raise OSError(5, "postgres://ada:p@ss-CANARY@db.local/mlflow is gone")
     assert "CANARY" not in str(caught.value)
     assert "postgres://db.local/mlflow is gone" in str(caught.value)
@@ -85,7 +85,7 @@ def test_garbage_collection_is_afterwards_as_it_was(settings, collecting):
 
 
 def test_injected_run_brings_its_server(monkeypatch):
-    settings = TrackingSettings("sqlite:///ours.db", "tests")
+    settings = TrackingAddress("sqlite:///ours.db", "tests")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://theirs")
     assert settings.server_uri == "sqlite:///ours.db"
     monkeypatch.setenv("MLFLOW_RUN_ID", "abc")

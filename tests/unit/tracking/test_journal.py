@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gtrans_core.errors import TrackingError
 from gtrans_core.tracking.journal import JournalFlusher, _Sender, replay
 from gtrans_core.tracking.runs import RunLogger
-from gtrans_core.training.journal import History
+from gtrans_core.training.journal import TrainingJournal
 
 START_MS = 1_700_000_000_000
 
@@ -70,7 +70,7 @@ class TestReplay:
             replay(journal, run.run_id, run.client)
 
     def test_what_training_writes_is_what_is_read(self, run, journal):
-        history = History(journal)
+        history = TrainingJournal(journal)
         history.append(3, {"train_loss": 0.25})
         assert replay(journal, run.run_id, run.client) == 1
         [(step, _, value)] = steps_of(run, "train_loss")

@@ -8,7 +8,7 @@ import pytest
 from gtrans_core.data.manifest import Manifest, Sample, data_digest
 from gtrans_core.errors import TrackingError
 from gtrans_core.tracking import runs
-from gtrans_core.tracking.client import TrackingSettings, connect
+from gtrans_core.tracking.client import TrackingAddress, connect
 from gtrans_core.tracking.runs import RunLogger, fail_run, find_or_create_run, open_run
 
 
@@ -211,11 +211,11 @@ def test_a_store_that_was_moved_is_refused_until_a_link_leads_there(tmp_path):
     """MLflow keeps full paths; half of the record would be written to the old place."""
     old, new = tmp_path / "old", tmp_path / "new"
     old.mkdir()
-    before = TrackingSettings(f"sqlite:///{old}/mlflow.db", "lab")
+    before = TrackingAddress(f"sqlite:///{old}/mlflow.db", "lab")
     first = open_run(before, key(), "bottle")
     first.log_artifact_bytes("report/a.json", b"{}")
     old.rename(new)
-    moved = TrackingSettings(f"sqlite:///{new}/mlflow.db", "lab")
+    moved = TrackingAddress(f"sqlite:///{new}/mlflow.db", "lab")
     with pytest.raises(TrackingError, match=f"leave a link where it was: ln -s {new} {old}"):
         open_run(moved, key(), "bottle")
     assert not old.exists()
@@ -226,6 +226,6 @@ def test_a_store_that_was_moved_is_refused_until_a_link_leads_there(tmp_path):
 def test_a_record_whose_artifacts_are_elsewhere_on_purpose_is_not_taken_for_a_moved_one(tmp_path):
     root = tmp_path / "disk"
     root.mkdir()
-    settings = TrackingSettings(f"sqlite:///{tmp_path}/mlflow.db", "lab", root)
+    settings = TrackingAddress(f"sqlite:///{tmp_path}/mlflow.db", "lab", root)
     open_run(settings, key(), "bottle")
     open_run(replace(settings, artifact_root=None), key(), "bottle")

@@ -1,4 +1,4 @@
-"""``author_compat``: the released code's training, held to a plain loop; off, nothing of it."""
+"""``author_compat``: the authors' training, held to a plain loop; off, nothing of it."""
 
 from __future__ import annotations
 

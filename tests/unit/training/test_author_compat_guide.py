@@ -15,9 +15,9 @@ from gtrans_core.features.weights import load_guide
 from gtrans_core.network.agn import state_sha256
 from gtrans_core.network.build import build_trans
 from gtrans_core.steps.cache_features import FeatureCacheRef, cache_features
+from gtrans_core.steps.context import RunContext
 from gtrans_core.steps.evaluate import _load_scorer
-from gtrans_core.steps.settings import RunSettings
-from gtrans_core.training.author_compat import as_released, drift_identity
+from gtrans_core.training.author_compat import apply_author_compat, author_compat_identity
 from gtrans_core.training.loop import epoch_order, hold_out
 from gtrans_core.training.trained_model import TrainedModel, TrainingInfo, save_trained
 
@@ -31,13 +31,13 @@ def manifest(tmp_path: Path, make_photos: Callable[[Path, int], Manifest]) -> Ma
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> RunSettings:
-    return RunSettings("r1", "part", str(tmp_path / "store"), "sqlite://", "lab")
+def settings(tmp_path: Path) -> RunContext:
+    return RunContext("r1", "part", str(tmp_path / "store"), "sqlite://", "lab")
 
 
 def drifted(config: GTransConfig, manifest: Manifest) -> dict[str, torch.Tensor]:
     agn = load_guide(config.agn, Path()).agn
-    as_released(agn, config, manifest)
+    apply_author_compat(agn, config, manifest)
     assert not any(module.training for module in agn.modules())
     return agn.backbone.state_dict()
 
@@ -64,7 +64,7 @@ def test_only_statistics_drift_by_a_tenth_of_each_batch_in_the_seeds_order(
 
 
 def test_without_author_compat_nothing_drifts(tiny_config, manifest: Manifest) -> None:
-    assert drift_identity(tiny_config()) == ""
+    assert author_compat_identity(tiny_config()) == ""
     clean = load_guide(tiny_config().agn, Path()).agn.backbone.state_dict()
     assert state_sha256(drifted(tiny_config(), manifest)) == state_sha256(clean)
 
@@ -76,13 +76,13 @@ def test_what_decides_the_drift_is_in_its_identity(
     tiny_config, manifest: Manifest, override: str
 ) -> None:
     one, other = tiny_config(COMPAT), tiny_config(COMPAT, override)
-    assert drift_identity(one) != drift_identity(other)
+    assert author_compat_identity(one) != author_compat_identity(other)
     states = [state_sha256(drifted(config, manifest)) for config in (one, one, other)]
     assert states[0] == states[1] != states[2]
 
 
 def test_cache_and_evaluation_see_the_same_drifted_guide(
-    tiny_config, settings: RunSettings, manifest: Manifest, tmp_path: Path
+    tiny_config, settings: RunContext, manifest: Manifest, tmp_path: Path
 ) -> None:
     train_manifest, model = tmp_path / "train.json", tmp_path / "model"
     manifest.write(train_manifest)

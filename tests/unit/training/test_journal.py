@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gtrans_core.errors import StorageError
-from gtrans_core.training.journal import History
+from gtrans_core.training.journal import TrainingJournal
 
 
 @pytest.fixture
@@ -19,13 +19,13 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "new" / "history.jsonl"
 
 
-def values_in(history: History) -> list[tuple[int, str, float]]:
+def values_in(history: TrainingJournal) -> list[tuple[int, str, float]]:
     return [(r["step"], n, v) for r in history.records() for n, v in r["values"].items()]
 
 
 def test_records_in_order_one_json_line_each(path: Path) -> None:
     before = time.time() * 1000 - 1
-    history = History(path)
+    history = TrainingJournal(path)
     history.append(1, {"loss": 0.5, "rate": 1e-3})
     history.append(2, {"loss": 0.25})
     assert values_in(history) == [(1, "loss", 0.5), (1, "rate", 1e-3), (2, "loss", 0.25)]
@@ -35,13 +35,13 @@ def test_records_in_order_one_json_line_each(path: Path) -> None:
 
 
 def test_empty_history(path: Path) -> None:
-    assert History(path).records() == []
+    assert TrainingJournal(path).records() == []
 
 
 def test_a_step_computed_again_is_not_journalled_twice(path: Path) -> None:
-    History(path).append(1, {"loss": 0.5})
+    TrainingJournal(path).append(1, {"loss": 0.5})
     first = path.read_bytes()
-    again = History(path)
+    again = TrainingJournal(path)
     again.append(1, {"loss": 0.5})
     again.append(1, {"loss": 0.5})
     assert path.read_bytes() == first
@@ -55,13 +55,13 @@ def test_a_torn_write_loses_only_its_own_record(
 ) -> None:
     """Whatever was cut off: the whole lines stay, and the steps computed again complete it."""
     path = tmp_path_factory.mktemp("torn") / "history.jsonl"
-    history = History(path)
+    history = TrainingJournal(path)
     for step in range(1, steps + 1):
         history.append(step, {"loss": step / 8})
     whole = path.read_bytes()
     kept = whole[: max(0, len(whole) - cut)]
     path.write_bytes(kept)
-    resumed = History(path)
+    resumed = TrainingJournal(path)
     assert path.read_bytes() == kept[: kept.rfind(b"\n") + 1]
     for step in range(1, steps + 1):
         resumed.append(step, {"loss": step / 8})
@@ -70,21 +70,21 @@ def test_a_torn_write_loses_only_its_own_record(
 
 def test_a_whole_journal_is_left_as_it_is(path: Path) -> None:
     """Its inode too: the thread that sends it to MLflow has it open."""
-    History(path).append(1, {"loss": 0.5})
+    TrainingJournal(path).append(1, {"loss": 0.5})
     before = path.read_bytes(), path.stat().st_ino
-    History(path)
+    TrainingJournal(path)
     assert (path.read_bytes(), path.stat().st_ino) == before
 
 
 def test_unwritable_journal_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageError, match="cannot be written") as caught:
-        History(tmp_path / "file" / "history.jsonl")
+        TrainingJournal(tmp_path / "file" / "history.jsonl")
     assert "\n" not in str(caught.value)
 
 
 def test_journal_that_became_unwritable_is_one_line(path: Path) -> None:
-    history = History(path)
+    history = TrainingJournal(path)
     path.mkdir()
     with pytest.raises(StorageError, match=r"history\.jsonl: cannot be written"):
         history.append(1, {"loss": 0.5})

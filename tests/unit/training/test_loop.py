@@ -206,7 +206,7 @@ class TestLoop:
     def test_the_student_is_in_train_mode_in_every_epoch(
         self, train: Train, tiny_config, tiny_cache
     ) -> None:
-        """Its BatchNorm has seen every batch; the released code stops after the first epoch."""
+        """Its BatchNorm has seen every batch; the authors' code stops after the first epoch."""
         result = train(tiny_config())
         counts = {
             int(buffer)

@@ -88,7 +88,7 @@ class TestLearningRate:
         assert all(0 < rate <= config.learning_rate for rate in rates)
 
     def test_power_falls_by_a_tenth_over_the_epochs(self) -> None:
-        """lr x 0.9^(epoch / epochs), constant within an epoch, as released."""
+        """lr x 0.9^(epoch / epochs), constant within an epoch, as in the authors' code."""
         config = TrainingConfig(schedule="power", learning_rate=1e-3, epochs=4)
         rates = [learning_rate(step, 8, 2, config) for step in range(8)]
         expected = [1e-3 * 0.9 ** (epoch / 4) for epoch in (0, 0, 1, 1, 2, 2, 3, 3)]

@@ -11,7 +11,7 @@ import pytest
 
 from gtrans_core.detector.thresholds import conformal_threshold
 from gtrans_core.errors import ConfigError
-from gtrans_core.watch.drift import MINIMUM_HELD_OUT, MINIMUM_IMAGES, judge
+from gtrans_core.watch.drift import MINIMUM_HELD_OUT, MINIMUM_IMAGES, find_drift
 from gtrans_core.watch.histogram import Counts, counts_of
 
 Scores = npt.NDArray[np.float64]
@@ -47,7 +47,7 @@ def verdicts(
         reference = good(rng, held_out)
         in_use = change(good(rng, images), rng)
         threshold = conformal_threshold(reference, 0.1)
-        found = judge(reference.tolist(), threshold, counts_of(in_use), alpha=alpha)
+        found = find_drift(reference.tolist(), threshold, counts_of(in_use), alpha=alpha)
         counts[found.verdict] += 1
     return Counter({verdict: 100 * count / trials for verdict, count in counts.items()})
 
@@ -121,7 +121,7 @@ def test_another_spread_is_a_case_for_retraining():
 def test_the_evidence_is_in_the_answer():
     rng = np.random.default_rng(SEED)
     held_out = lognormal(rng, 60)
-    found = judge(held_out.tolist(), 1.25, counts_of(1.12 * lognormal(rng, 400)))
+    found = find_drift(held_out.tolist(), 1.25, counts_of(1.12 * lognormal(rng, 400)))
     assert found.verdict == "recalibrate"
     assert found.drifted
     assert found.factor == pytest.approx(1.12, abs=0.03)
@@ -135,24 +135,24 @@ def test_the_evidence_is_in_the_answer():
 
 def test_the_same_scores_give_the_same_p_value():
     scores = lognormal(np.random.default_rng(SEED), 60).tolist()
-    assert judge(scores, 2.0, counts_of(scores)) == judge(scores, 2.0, counts_of(scores))
+    assert find_drift(scores, 2.0, counts_of(scores)) == find_drift(scores, 2.0, counts_of(scores))
 
 
 @pytest.mark.parametrize(
     ("held_out", "images"), [(MINIMUM_HELD_OUT - 1, 1000), (100, MINIMUM_IMAGES - 1), (100, 0)]
 )
 def test_too_few_images_are_said_to_be_too_few(held_out: int, images: int):
-    found = judge([1.0] * held_out, 2.0, Counts({10_000: images}))
+    found = find_drift([1.0] * held_out, 2.0, Counts({10_000: images}))
     assert (found.verdict, found.p_value, found.drifted) == ("not enough images", None, False)
     assert "at least 30 images in use and 15" in found.reason
 
 
 def test_a_million_images_are_no_effort():
-    found = judge(lognormal(np.random.default_rng(0), 50).tolist(), 2.0, Counts({0: 10**6}))
+    found = find_drift(lognormal(np.random.default_rng(0), 50).tolist(), 2.0, Counts({0: 10**6}))
     assert found.verdict == "retrain"
 
 
 @pytest.mark.parametrize(("alpha", "share"), [(0.0, 0.05), (0.5, 0.05), (0.01, 0.5), (0.01, -0.1)])
 def test_values_out_of_range_are_refused(alpha: float, share: float):
     with pytest.raises(ConfigError, match="expected"):
-        judge([1.0] * 20, 2.0, Counts({0: 40}), alpha=alpha, defect_share=share)
+        find_drift([1.0] * 20, 2.0, Counts({0: 40}), alpha=alpha, defect_share=share)

@@ -11,7 +11,7 @@ from gtrans_core.evaluation.gate import Gate
 from gtrans_core.tracking.promotion.championship import Judgement
 from gtrans_core.tracking.promotion.ledger import LEDGER_PREFIX
 from gtrans_core.tracking.promotion.promotion import (
-    Outcome,
+    PromotionResult,
     judge_new_version,
     promote,
     read_history,
@@ -45,7 +45,7 @@ class TestPromote:
     def test_the_challenger_becomes_champion(self, shelf):
         shelf.register("one")
         outcome = promote(shelf.client, shelf.category, GATE, why="first")
-        assert outcome == Outcome(champion=1, previous=None, moved=True)
+        assert outcome == PromotionResult(champion=1, previous=None, moved=True)
         assert (shelf.alias("champion"), shelf.alias("challenger")) == (1, None)
         assert moves(shelf) == [("promote", None, 1)]
 
@@ -87,7 +87,7 @@ class TestPromote:
         crown(shelf, "one")
         for version in (None, 1):
             outcome = promote(shelf.client, shelf.category, GATE, version)
-            assert outcome == Outcome(champion=1, previous=1, moved=False)
+            assert outcome == PromotionResult(champion=1, previous=1, moved=False)
         assert moves(shelf) == [("promote", None, 1)]
 
     def test_the_champion_registered_again_is_no_challenger_for_long(self, shelf):
@@ -102,7 +102,7 @@ class TestPromote:
         before = shelf.tags(1)
         seen: list[Judgement] = []
         outcome = promote(shelf.client, shelf.category, GATE, dry_run=True, on_verdict=seen.append)
-        assert outcome == Outcome(champion=1, previous=None, moved=True)
+        assert outcome == PromotionResult(champion=1, previous=None, moved=True)
         assert seen[0].verdict.passed
         assert (shelf.alias("champion"), shelf.alias("challenger")) == (None, 1)
         assert shelf.tags(1) == before
@@ -201,7 +201,7 @@ class TestRollback:
 
     def test_a_dry_run_checks_and_changes_nothing(self, shelf):
         crown(shelf, "one", "two")
-        assert rollback(shelf.client, shelf.category, dry_run=True) == Outcome(1, 2, True)
+        assert rollback(shelf.client, shelf.category, dry_run=True) == PromotionResult(1, 2, True)
         assert shelf.alias("champion") == 2
         (shelf.stored(1) / "trans.safetensors").write_text("odd")
         with pytest.raises(ModelError, match="was changed"):

@@ -2,15 +2,16 @@ from __future__ import annotations
 
 import pytest
 
+from gtrans_core.detector.model_name import CHALLENGER
 from gtrans_core.errors import ModelError, TrackingError
 from gtrans_core.tracking.registry import registry
-from gtrans_core.tracking.registry.registry import CHALLENGER, fetch_model, register
+from gtrans_core.tracking.registry.registry import fetch_model, register
 
 
 class TestRegister:
     def test_new_detector_is_a_version_and_the_challenger(self, shelf):
-        made = shelf.register()
-        assert (made.name, made.version, made.created) == (shelf.name, 1, True)
+        made, created = shelf.register_or_find("one")
+        assert (made.name, made.version, created) == (shelf.name, 1, True)
         assert made.uri == f"models:/{shelf.name}/1"
         version = shelf.client.get_model_version_by_alias(shelf.name, CHALLENGER)
         assert version.version == 1
@@ -22,8 +23,8 @@ class TestRegister:
     def test_same_detector_is_no_second_version(self, shelf):
         shelf.register("one")
         shelf.register("two")
-        again = shelf.register("one")
-        assert (again.version, again.created) == (1, False)
+        again, created = shelf.register_or_find("one")
+        assert (again.version, created) == (1, False)
         assert len(shelf.client.search_model_versions(f"name = '{shelf.name}'")) == 2
         assert shelf.client.get_model_version_by_alias(shelf.name, CHALLENGER).version == 1
 
@@ -39,8 +40,8 @@ class TestRegister:
         shelf.register("one")
         search, first_look = registry._version_of, iter([None])  # too early to see the other's
         monkeypatch.setattr(registry, "_version_of", lambda *a: next(first_look, search(*a)))
-        late = shelf.register("one")
-        assert (late.version, late.created) == (1, False)
+        late, created = shelf.register_or_find("one")
+        assert (late.version, created) == (1, False)
         versions = shelf.client.search_model_versions(f"name = '{shelf.name}'")
         assert [version.version for version in versions] == [1]
 

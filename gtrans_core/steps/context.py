@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gtrans_core.storage import without_secrets
-from gtrans_core.tracking.client import TrackingSettings
+from gtrans_core.tracking.client import TrackingAddress
 
 
 @dataclass(frozen=True)
-class RunSettings:
+class RunContext:
     """One pipeline run on one category.
 
     Attributes:
@@ -33,9 +33,9 @@ class RunSettings:
         return Path(self.store)
 
     @property
-    def tracking(self) -> TrackingSettings:
+    def tracking(self) -> TrackingAddress:
         """Where runs are recorded."""
-        return TrackingSettings(self.tracking_uri, self.experiment)
+        return TrackingAddress(self.tracking_uri, self.experiment)
 
     @property
     def public_tracking_uri(self) -> str:
