@@ -148,7 +148,9 @@ class ScoringConfig(Section):
     """An image's score: the map's maximum, or the mean of its top ``top_percent`` pixels."""
     top_percent: Annotated[float, Field(gt=0, le=100)] = 3.0
     """Share of pixels, in percent, that ``top_percent`` averages."""
-    place_exponent: Annotated[float, Field(ge=0, le=1)] = 0.5
+    image_maps: Annotated[int, Field(ge=0, le=8)] = 2
+    """An image's score is read from so many of the coarsest maps (geometric mean); 0: from all."""
+    place_exponent: Annotated[float, Field(ge=0, le=1)] = 0.0
     """For the image's score, divide the map by what good images show there, to this power."""
 
     engine: Literal["onnxruntime", "torch"] = "onnxruntime"
@@ -220,6 +222,7 @@ class GTransConfig(Section):
 
 _BEFORE: dict[str, dict[str, Any]] = {
     "image": {"resize": "exact"},
+    "scoring": {"image_maps": 0},
     "trans": {"backbone": SAME_AS_AGN},
 }
 """Knobs that came later, and what they have where nobody could set them."""

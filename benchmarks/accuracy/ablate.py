@@ -24,7 +24,9 @@ SCORINGS = {
     "GTrans alone, sum": PUBLISHED.model_copy(update={"fusion": "sum"}),
     "GTrans alone, product, max": PUBLISHED.model_copy(update={"image_score": "max"}),
     "default, top 1 %": DEFAULT.model_copy(update={"top_percent": 1}),
-    "default, every place alike": DEFAULT.model_copy(update={"place_exponent": 0}),
+    "default, unusual places weigh more": DEFAULT.model_copy(update={"place_exponent": 0.5}),
+    "default, score from all maps": DEFAULT.model_copy(update={"image_maps": 0}),
+    "default before": DEFAULT.model_copy(update={"image_maps": 0, "place_exponent": 0.5}),
     "default, max": DEFAULT.model_copy(update={"image_score": "max"}),
 }
 """Ways to score one and the same network."""

@@ -14,7 +14,7 @@ from benchmarks.accuracy.splits import Category
 from gtrans_core.config import GTransConfig, ScoringConfig
 from gtrans_core.features.weights import Guide, load_guide
 from gtrans_core.network.build import build_trans
-from gtrans_core.network.score import heat_map, image_score, usual_map
+from gtrans_core.network.score import heat_map, image_map, image_score, usual_map
 from gtrans_core.network.scorer import Scorer
 from gtrans_core.network.trans import Trans
 from gtrans_core.training.checkpoint import newest_checkpoint
@@ -108,12 +108,12 @@ def _rows(
     for i, view in enumerate(views):
         inputs = scorer.agn.spec.normalise(torch.from_numpy(view)[None])
         agn_maps = scorer.agn(inputs)
-        trans_maps = scorer.trans(inputs, agn_maps)
-        scene_maps = scorer.scene(agn_maps)
+        network_maps = agn_maps, scorer.trans(inputs, agn_maps), scorer.scene(agn_maps)
         for name, scoring in scorings.items():
-            map_1HW = heat_map(agn_maps, trans_maps, scene_maps, size, scoring)
+            map_1HW = heat_map(*network_maps, size, scoring)
             maps[name][i] = map_1HW[0]
-            scores[name][i] = image_score(map_1HW, usual[name], scoring)[0]
+            scored_1HW = image_map(map_1HW, *network_maps, scoring)
+            scores[name][i] = image_score(scored_1HW, usual[name], scoring)[0]
     return [
         Row(
             method=name,

@@ -81,8 +81,9 @@ class Detector:
 
     @property
     def map_range(self) -> tuple[float, float]:
-        """The heat map's drawing range: the threshold sits in its middle."""
-        return (0.0, 2.0 * self.info.threshold)
+        """The heat map's drawing range: what few good images reach sits in its middle."""
+        middle = self.info.threshold if self.info.map_middle is None else self.info.map_middle
+        return (0.0, 2.0 * middle)
 
     def predict_bytes(self, images: Sequence[bytes]) -> list[Prediction]:
         """Predictions of encoded images (PNG, JPEG, ...), in order.

@@ -32,6 +32,9 @@ class DetectorInfo(BaseModel):
     config: StoredConfig
     threshold: float
     """An image is anomalous when its score is greater."""
+    map_middle: float | None = None
+    """The heat map's value in the middle of its drawing range; None, as in detectors of before
+    there were maps for the score alone: the threshold."""
     held_out_scores: tuple[float, ...]
     """Raw scores of the held-out good images that the threshold comes from."""
     data_digest: str

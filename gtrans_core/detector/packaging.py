@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from gtrans_core.config import GTransConfig
 from gtrans_core.detector.int8 import quantise_scene
 from gtrans_core.detector.onnx import PARITY_VIEWS, Engine, OnnxEngine, package_graph
 from gtrans_core.detector.thresholds import conformal_threshold
+from gtrans_core.network.score import image_score
 from gtrans_core.network.scorer import Scorer
 
 INT8_PARITY = 1e-3
@@ -26,13 +28,15 @@ Views = Callable[[], Iterable[npt.NDArray[np.uint8]]]
 class Calibration:
     """Scores of held-out good images [N] by what is packaged, and their threshold.
 
-    ``graph`` is None where torch scores; ``note`` says which precision the scene model got and why,
-    empty where there was nothing to choose.
+    ``map_middle`` is the threshold of the same images' heat maps, were the score read from them: a
+    heat map is drawn with it in the middle. ``graph`` is None where torch scores; ``note`` says
+    which precision the scene model got and why, empty where there was nothing to choose.
     """
 
     graph: OnnxEngine | None
     scores: npt.NDArray[np.float64]
     threshold: float
+    map_middle: float
     note: str = ""
 
     @property
@@ -55,16 +59,15 @@ def calibrate(
     Raises:
         ValueError: for fewer images than ``evaluation.false_alarm_rate`` needs.
     """
-    alpha = config.evaluation.false_alarm_rate
     graph = None
     if config.scoring.engine == "onnxruntime":
         graph = package_graph(scorer, np.stack(list(islice(views(), PARITY_VIEWS))), say)
-    full = _calibration(graph or scorer, graph, views, alpha)
+    full = _calibration(graph or scorer, graph, views, config)
     if graph is None or config.scoring.scene_share == 0 or config.scoring.scene_precision == "fp32":
         return full
     try:
         engine = OnnxEngine(quantise_scene(graph.graph))
-        light = _calibration(engine, engine, views, alpha)
+        light = _calibration(engine, engine, views, config)
     except ValueError as error:
         say(f"scene model packaged in fp32: it cannot be run in int8 ({error})")
         return full
@@ -72,10 +75,21 @@ def calibrate(
 
 
 def _calibration(
-    engine: Engine, graph: OnnxEngine | None, views: Views, alpha: float
+    engine: Engine, graph: OnnxEngine | None, views: Views, config: GTransConfig
 ) -> Calibration:
-    scores = np.array([engine.score_view(view)[1] for view in views()])
-    return Calibration(graph, scores, conformal_threshold(scores, alpha))
+    alpha, everywhere = config.evaluation.false_alarm_rate, torch.ones(1, 1, 1)
+    scores, reached = [], []
+    for view in views():
+        map_HW, score = engine.score_view(view)
+        scores.append(score)
+        map_1HW = torch.from_numpy(map_HW)[None]
+        reached.append(float(image_score(map_1HW, everywhere, config.scoring)))
+    return Calibration(
+        graph,
+        np.array(scores),
+        conformal_threshold(scores, alpha),
+        conformal_threshold(reached, alpha),
+    )
 
 
 def _chosen(full: Calibration, light: Calibration, say: Callable[[str], None]) -> Calibration:
@@ -88,10 +102,6 @@ def _chosen(full: Calibration, light: Calibration, say: Callable[[str], None]) -
         f"decisions that flip: {flips}"
     )
     if difference <= INT8_PARITY and flips == 0:
-        return Calibration(
-            light.graph, light.scores, light.threshold, f"Scene model packaged in int8: {found}."
-        )
+        return replace(light, note=f"Scene model packaged in int8: {found}.")
     say(f"scene model packaged in fp32: {found}")
-    return Calibration(
-        full.graph, full.scores, full.threshold, f"Scene model packaged in fp32: {found}."
-    )
+    return replace(full, note=f"Scene model packaged in fp32: {found}.")

@@ -20,13 +20,14 @@ def draw_gallery(
     evaluation: Evaluation,
     metrics: dict[str, float | None],
     threshold: float,
+    map_range: tuple[float, float],
     held_out_scores: Sequence[float],
     history: Sequence[dict[str, float]],
     examples_per_defect: int,
 ) -> dict[str, Picture]:
     """All pictures of the report by name, as PNG; pixel curves only where there are masks."""
     pictures = {
-        f"{HEAT_MAPS}_{kind}": _grid(evaluation, kind, threshold, examples_per_defect)
+        f"{HEAT_MAPS}_{kind}": _grid(evaluation, kind, threshold, map_range, examples_per_defect)
         for kind in [*evaluation.defects, GOOD]
     }
     kinds = [GOOD, *evaluation.defects]
@@ -56,12 +57,18 @@ def draw_gallery(
     return pictures
 
 
-def _grid(evaluation: Evaluation, kind: str, threshold: float, count: int) -> Picture:
+def _grid(
+    evaluation: Evaluation,
+    kind: str,
+    threshold: float,
+    map_range: tuple[float, float],
+    count: int,
+) -> Picture:
     """The images of a kind that the detector does worst on, and those it does best on."""
     worst_first = _worst_first(evaluation, kind)
     chosen = list(dict.fromkeys([*worst_first[:count], *worst_first[-count:]]))
     examples = [_example(evaluation, position, threshold) for position in chosen]
-    figure = heat_map_grid(examples, threshold, (0.0, 2.0 * threshold))
+    figure = heat_map_grid(examples, threshold, map_range)
     hardest = "highest" if kind == GOOD else "lowest"
     return Picture(
         f"{kind}: the {hardest}-scoring images first (the hardest for the detector), then the "

@@ -83,8 +83,8 @@ def heat_map_grid(examples: Sequence[Example], threshold: float, map_range: MapR
     Args:
         examples: at least one, in the order they are drawn.
         threshold: an image whose score is above it is flagged.
-        map_range: raw scores drawn coldest and hottest; what lies beyond is clipped. The range
-            (0, 2 threshold) shows what is flagged in the bright half of the scale.
+        map_range: values drawn coldest and hottest; what lies beyond is clipped. The bright half is
+            what few good images reach.
 
     Raises:
         ValueError: for no example, a range that is empty, values that are not finite, or a verdict
@@ -106,7 +106,7 @@ def overlay(image: Image, heat_map: HeatMap, map_range: MapRange) -> Image:
     Args:
         image: uint8 RGB [H, W, 3].
         heat_map: raw scores [H, W].
-        map_range: raw scores drawn coldest and hottest; what lies beyond is clipped.
+        map_range: values drawn coldest and hottest; what lies beyond is clipped.
 
     Returns:
         uint8 RGB [H, W, 3].
@@ -151,7 +151,7 @@ def _sheet(
     title = "Heat map: the brighter, the more unusual"
     figure.suptitle(title, size=12, weight="bold", color=INK, y=1 - 0.1 / height, va="top")
     bar = figure.add_axes((0.06, 1 - 0.72 / height, 0.88, 0.14 / height))
-    _draw_colour_bar(figure, bar, threshold, map_range)
+    _draw_colour_bar(figure, bar, map_range)
     for row, example in zip(grid, examples, strict=True):
         _draw_words(row[0], example, threshold)
         _draw_cell(row[0], example.image, "image")
@@ -161,17 +161,16 @@ def _sheet(
     return figure
 
 
-def _draw_colour_bar(figure: Figure, axes: Axes, threshold: float, map_range: MapRange) -> None:
+def _draw_colour_bar(figure: Figure, axes: Axes, map_range: MapRange) -> None:
     scale, (low, high) = _scale(map_range), map_range
-    ticks = {low: f"{low:.2g}", high: f"{high:.2g} or more"}
-    if 0.2 < scale(threshold) < 0.75:  # else its words would run into those of an end
-        ticks[threshold] = f"threshold {threshold:.2g}"
+    middle = (low + high) / 2
+    ticks = {low: f"{low:.2g}", middle: f"{middle:.2g}: unusual", high: f"{high:.2g} or more"}
     bar = figure.colorbar(ScalarMappable(scale, _HEAT), cax=axes, orientation="horizontal")
     bar.set_ticks(list(ticks), labels=list(ticks.values()))
     first, last, *_ = axes.get_xticklabels()
     first.set_horizontalalignment("left")
     last.set_horizontalalignment("right")
-    axes.set_title("score of a pixel (raw, no unit)", size=9, color=GREY, pad=3)
+    axes.set_title("value of a pixel (raw, no unit)", size=9, color=GREY, pad=3)
     axes.tick_params(labelsize=8, colors=GREY, length=2)
 
 

@@ -84,11 +84,45 @@ def _mean_log(maps: Sequence[Tensor]) -> Tensor:
     return product.log() / len(maps)
 
 
+def image_map(
+    heat_map_BHW: Tensor,
+    agn_maps: Sequence[Tensor],
+    trans_maps: Sequence[Tensor],
+    scene_maps: Sequence[Tensor],
+    config: ScoringConfig,
+) -> Tensor:
+    """The map [B, H, W] that an image's score is read from: of the coarsest maps alone.
+
+    Fine maps say where a defect is; on good parts they also vary the most, so that a score read
+    from them misses defects (docs/accuracy.md has the measurement).
+
+    Args:
+        heat_map_BHW: as ``heat_map`` makes it of all maps; returned where no map is left out.
+        agn_maps: as for ``heat_map``.
+        trans_maps: as for ``heat_map``.
+        scene_maps: as for ``heat_map``.
+        config: how to fuse; its ``image_maps`` says how many maps.
+    """
+    count = image_map_count(len(agn_maps), config)
+    if count == len(agn_maps):
+        return heat_map_BHW
+    size = int(heat_map_BHW.shape[1]), int(heat_map_BHW.shape[2])
+    coarsest = (maps[-count:] for maps in (agn_maps, trans_maps, scene_maps))
+    return heat_map(*coarsest, size, config)
+
+
+def image_map_count(maps: int, config: ScoringConfig) -> int:
+    """How many of an image's ``maps``, counted from the coarsest, its score is read from."""
+    if config.fusion != "geometric" or not 0 < config.image_maps < maps:
+        return maps
+    return config.image_maps
+
+
 def usual_map(usual_maps: Sequence[Tensor], size: tuple[int, int], config: ScoringConfig) -> Tensor:
     """How much more than elsewhere good images show at each place, [1, H, W], of mean 1.
 
     exp of the smoothed q · mean_i log u_i, over its geometric mean; q ``scene_share``: what the
-    scene model's part of ``heat_map`` is for a usual good image, but for a constant factor.
+    scene model's part of ``image_map`` is for a usual good image, but for a constant factor.
 
     Args:
         usual_maps: the scene model's u_i [1, 1, H_i, W_i]; none: a map of ones.
@@ -97,7 +131,8 @@ def usual_map(usual_maps: Sequence[Tensor], size: tuple[int, int], config: Scori
     """
     if not usual_maps:
         return torch.ones(1, *size)
-    logs = [resize(u, size).log() for u in usual_maps]
+    coarsest = usual_maps[-image_map_count(len(usual_maps), config) :]
+    logs = [resize(u, size).log() for u in coarsest]
     fused_11HW = torch.stack(logs).mean(dim=0) * config.scene_share
     smoothed_1HW = gaussian_blur(fused_11HW, config.smoothing_sigma).squeeze(1)
     return (smoothed_1HW - smoothed_1HW.mean()).exp()
@@ -110,7 +145,7 @@ def image_score(map_BHW: Tensor, usual_1HW: Tensor, config: ScoringConfig) -> Te
     at an edge that differs from one good image to the next, more must be seen to mean something.
 
     Args:
-        map_BHW: the heat maps.
+        map_BHW: as ``image_map`` returns them.
         usual_1HW: as ``usual_map`` returns it.
         config: how to score.
     """

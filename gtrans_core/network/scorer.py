@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gtrans_core.config import ScoringConfig
 from gtrans_core.network.agn import Agn
 from gtrans_core.network.scene import SceneModel
-from gtrans_core.network.score import heat_map, image_score, usual_map
+from gtrans_core.network.score import heat_map, image_map, image_score, usual_map
 from gtrans_core.network.trans import Trans
 
 
@@ -48,8 +48,10 @@ class Scorer(nn.Module):
         trans_maps = self.trans(inputs, agn_maps) if self.config.scene_share < 1 else []
         scene_maps = self.scene(agn_maps) if self.scene and self.config.scene_share > 0 else []
         height, width = views_B3HW.shape[2:]
-        map_BHW = heat_map(agn_maps, trans_maps, scene_maps, (height, width), self.config)
-        return map_BHW, image_score(map_BHW, self.usual_1HW, self.config)
+        maps = agn_maps, trans_maps, scene_maps
+        map_BHW = heat_map(*maps, (height, width), self.config)
+        scored_BHW = image_map(map_BHW, *maps, self.config)
+        return map_BHW, image_score(scored_BHW, self.usual_1HW, self.config)
 
     @torch.inference_mode()
     def score_view(self, view_3HW: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], float]:

@@ -86,10 +86,12 @@ def test_defaults_fill_what_json_leaves_out() -> None:
 def test_a_stored_config_keeps_what_it_had_before_there_was_a_knob() -> None:
     """A schedule's, or that beside trained weights: what it does not say could not be said then."""
     config = GTransConfig(
-        image=ImageConfig(resize="exact"), trans=TransConfig(backbone="agn", passes=1)
+        image=ImageConfig(resize="exact"),
+        trans=TransConfig(backbone="agn", passes=1),
+        scoring=ScoringConfig(image_maps=0),
     )
     stored = config.model_dump(mode="json")
-    del stored["trans"]["backbone"], stored["image"]["resize"]
+    del stored["trans"]["backbone"], stored["image"]["resize"], stored["scoring"]["image_maps"]
     assert GTransConfig.from_json(json.dumps(stored)) == config
     assert TypeAdapter(StoredConfig).validate_python(stored) == config
     new = load_config(overrides=["trans.passes=1", "image.size=224"])

@@ -39,6 +39,23 @@ def test_int8_is_packaged_with_its_own_scores(
     assert found.threshold == conformal_threshold(own, 0.4)
 
 
+def test_heat_maps_are_drawn_on_the_scale_of_those_of_good_images(config: GTransConfig) -> None:
+    """Scores are read from other maps, so their threshold says nothing about a heat map's pixel."""
+    found = calibrated(config, [])
+    assert found.graph is not None
+    maps = [found.graph.score_view(view)[0] for view in views_of(64)]
+    top = round(maps[0].size * config.scoring.top_percent / 100)
+    reached = [float(np.sort(map_HW, axis=None)[-top:].mean()) for map_HW in maps]
+    assert found.map_middle == pytest.approx(conformal_threshold(reached, 0.4), rel=1e-3)
+    assert found.map_middle != found.threshold
+
+
+def test_where_the_score_is_read_from_the_heat_map_one_scale_serves_both(tiny_config) -> None:
+    config = tiny_config("evaluation.false_alarm_rate=0.4", "scoring.image_maps=0")
+    found = calibrated(config, [])
+    assert found.map_middle == pytest.approx(found.threshold, rel=1e-4)
+
+
 def test_fp32_stays_where_int8_scores_otherwise(
     config: GTransConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,8 +82,8 @@ def test_fp32_stays_where_int8_scores_otherwise(
 )
 def test_the_gate(light: np.ndarray, threshold: float, precision: str) -> None:
     said: list[str] = []
-    full = Calibration(None, SCORES, 1.2)
-    found = _chosen(full, Calibration(None, light, threshold), said.append)
+    full = Calibration(None, SCORES, 1.2, 1.0)
+    found = _chosen(full, Calibration(None, light, threshold, 1.0), said.append)
     assert f"packaged in {precision}" in found.note
     assert found.scores is (light if precision == "int8" else SCORES)
     assert len(said) == (precision == "fp32")

@@ -180,12 +180,11 @@ class TestHeatMapGrid:
         assert len(cells(figure)) == 4
         assert "true defect" not in texts(figure)
 
-    def test_marks_the_threshold_on_the_scale_where_it_lies_there(self):
-        inside = texts(figures.heat_map_grid([example()], THRESHOLD, MAP_RANGE))
-        outside = texts(figures.heat_map_grid([example()], THRESHOLD, (0.0, 1e-9)))
-        assert "threshold 2e-09" in inside
-        assert "threshold 2e-09" not in outside
-        assert "1e-09 or more" in outside
+    def test_says_from_where_on_a_pixel_is_unusual(self):
+        """The threshold is of image scores; a map that they are not read from has its own scale."""
+        said = texts(figures.heat_map_grid([example()], THRESHOLD, (0.0, 1e-9)))
+        assert "5e-10: unusual" in said
+        assert "1e-09 or more" in said
 
     def test_takes_names_as_they_are(self):
         name = "a$b_{0}^$" + "x" * 80
@@ -217,7 +216,7 @@ def test_heat_map_figure_judges_an_image_whose_truth_nobody_knows():
     figure = figures.heat_map_figure(unknown, THRESHOLD, MAP_RANGE)
     assert len(cells(figure)) == 2
     assert "score 5e-09 = 2.5 \u00d7 threshold: flagged" in texts(figure)
-    assert "score of a pixel (raw, no unit)" in texts(figure)
+    assert "value of a pixel (raw, no unit)" in texts(figure)
 
 
 class TestCurves:

@@ -66,8 +66,8 @@ def test_a_defect_that_no_mask_shows_has_no_au_pro_and_breaks_nothing():
 
 def test_the_gallery_of_hidden_defects_has_no_pixel_curve():
     scored = evaluation(KINDS, SCORES, masks_of(count=5))
-    pictures = draw_gallery(scored, split_metrics(scored), 0.4, [0.1, 0.2], [], 1)
+    pictures = draw_gallery(scored, split_metrics(scored), 0.4, (0, 1), [0.1, 0.2], [], 1)
     assert "roc" in pictures
     assert "pro" not in pictures
     shown = evaluation(KINDS, SCORES, masks_of(2, 3, 4, count=5))
-    assert "pro" in draw_gallery(shown, split_metrics(shown), 0.4, [0.1, 0.2], [], 1)
+    assert "pro" in draw_gallery(shown, split_metrics(shown), 0.4, (0, 1), [0.1, 0.2], [], 1)

@@ -15,6 +15,7 @@ from gtrans_core.network.scene import FLOOR
 from gtrans_core.network.score import (
     distance_map,
     heat_map,
+    image_map,
     image_score,
     image_weight,
     usual_map,
@@ -173,10 +174,39 @@ def test_image_score_takes_the_maximum_or_the_mean_of_the_top_share():
     assert float(image_score(pixels, alike, tiny)) == 199
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_score_is_read_from_the_coarsest_maps(count: int):
+    maps = random_maps(1, 0), random_maps(1, 1), residuals(1, 2)
+    config = ScoringConfig(image_maps=count, scene_share=0.5)
+    whole = heat_map(*maps, (64, 64), config)
+    expected = heat_map(*(m[-count:] for m in maps), (64, 64), config)
+    assert torch.equal(image_map(whole, *maps, config), expected)
+    assert not torch.allclose(whole, expected)
+    usual = [r[:1] + FLOOR for r in residuals(1, 3)]
+    alone = usual_map(usual[-count:], (64, 64), config.model_copy(update={"image_maps": 0}))
+    assert torch.equal(usual_map(usual, (64, 64), config), alone)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        ScoringConfig(image_maps=0),
+        ScoringConfig(image_maps=3),
+        ScoringConfig(image_maps=8),
+        ScoringConfig(fusion="product", scene_share=0),
+    ],
+    ids=["0", "all there are", "more than there are", "published"],
+)
+def test_else_it_is_read_from_the_heat_map(config: ScoringConfig):
+    maps = random_maps(1, 0), random_maps(1, 1), residuals(1, 2)
+    whole = heat_map(*maps, (64, 64), config)
+    assert image_map(whole, *maps, config) is whole
+
+
 @pytest.mark.parametrize("share", [0.0, 0.75, 1.0])
 def test_usual_map_follows_the_formula(share: float):
     usual = [r + FLOOR for r in residuals(1, 4)]
-    config = ScoringConfig(scene_share=share, smoothing_sigma=2.0)
+    config = ScoringConfig(scene_share=share, smoothing_sigma=2.0, image_maps=0)
     up = [interpolate(u, (64, 64), mode="bilinear")[0, 0].double().numpy() for u in usual]
     fused = gaussian_filter(share * np.mean(np.log(up), axis=0), 2.0, mode="reflect")
     expected = np.exp(fused - fused.mean())
