@@ -107,8 +107,7 @@ def image_map(
     if count == len(agn_maps):
         return heat_map_BHW
     size = int(heat_map_BHW.shape[1]), int(heat_map_BHW.shape[2])
-    coarsest = (maps[-count:] for maps in (agn_maps, trans_maps, scene_maps))
-    return heat_map(*coarsest, size, config)
+    return heat_map(agn_maps[-count:], trans_maps[-count:], scene_maps[-count:], size, config)
 
 
 def image_map_count(maps: int, config: ScoringConfig) -> int:
