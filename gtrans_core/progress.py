@@ -2,7 +2,7 @@
 
 A step runs in a process of its own (a pod, or a subprocess of the embedded pipeline). It always
 prints plain lines. Where ``GTRANS_PROGRESS`` names a file, it also appends JSON events to it, which
-``gtrans run`` draws. Event kinds: started, advanced, said, failed, finished.
+``gtrans run`` draws. Event kinds: started, advanced, said, noted, failed, finished.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from gtrans_core.text import printable_lines
 
 ENVIRONMENT_VARIABLE = "GTRANS_PROGRESS"
 
@@ -38,6 +40,11 @@ class Progress:
         self._print(text)
         self._event("said", text=text)
 
+    def noted(self, text: str) -> None:
+        """A line a person should see though nothing failed: shown on every terminal."""
+        self._print(f"note: {text}")
+        self._event("noted", text=text)
+
     def failed(self, text: str, exit_code: int) -> None:
         """The step cannot go on; ``text`` is the one line the user gets."""
         self._print(f"error: {text}")
@@ -48,7 +55,7 @@ class Progress:
         self._event("finished", results=results)
 
     def _print(self, text: str) -> None:
-        sys.stdout.write(f"[{self.step}] {text}\n")
+        sys.stdout.write(f"[{self.step}] {printable_lines(text)}\n")
         sys.stdout.flush()
 
     def _event(self, kind: str, **fields: Any) -> None:

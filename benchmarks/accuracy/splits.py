@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gtrans_core.config import GTransConfig
-from gtrans_core.data.images import decode_mask, decode_view, preprocess_mask
+from gtrans_core.data.images import decode_view, preprocess_mask
 from gtrans_core.data.layout import scan_category
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.data.reading import read_image, read_mask
@@ -80,7 +80,7 @@ class Category:
         size = config.image.input_size
         masks = np.zeros((len(self.test.samples), size, size), np.bool_)
         for i, sample in enumerate(self.test.in_content_order()):
-            encoded = read_mask(self.test, sample)
-            if encoded is not None:
-                masks[i] = preprocess_mask(decode_mask(encoded, str(sample.mask)), config.image)
+            mask = read_mask(self.test, sample)
+            if mask is not None:
+                masks[i] = preprocess_mask(mask, config.image)
         return masks

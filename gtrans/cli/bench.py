@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gtrans.cli.shared.category_list import ALL, all_categories, named_categories
 from gtrans.cli.shared.category_run import CategoryRun, explain_failure, run_category, source_of
 from gtrans.cli.shared.options import (
     SOURCES,
@@ -82,8 +83,9 @@ def bench(
     profile = load_profile(profile_name, store=store, experiment=experiment)
     configs = _configs(config, overrides or (), seeds)
     source = source_of(data)
+    named = named_categories([categories])
     there = categories_of(source)
-    chosen = _chosen(categories, there, data)
+    chosen = all_categories(source) if named == [ALL] else _chosen(named, there, data)
     folder = output or Path(profile.store) / "bench" / new_run_key()
     require_writable(folder)
     console = Console()
@@ -118,11 +120,8 @@ def _configs(
     return {int(text): load_config(path, [*overrides, f"seed={int(text)}"]) for text in texts}
 
 
-def _chosen(wanted: str, there: Sequence[str], data: str) -> list[str]:
-    """The categories asked for, each once, in the order asked for."""
-    if wanted == "all":
-        return list(there)
-    names = list(dict.fromkeys(name.strip() for name in wanted.split(",")))
+def _chosen(names: list[str], there: Sequence[str], data: str) -> list[str]:
+    """The categories asked for, all of which must be there."""
     unknown = [name for name in names if name not in there]
     if unknown:
         raise DataError(f"{data}: has no category '{unknown[0]}'; it has {', '.join(there)}")

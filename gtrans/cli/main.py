@@ -31,6 +31,7 @@ from gtrans.cli.stop import stop
 from gtrans.cli.submit import submit
 from gtrans_core import __version__
 from gtrans_core.errors import GTransError
+from gtrans_core.text import printable_lines
 
 app = typer.Typer(
     name="gtrans",
@@ -69,7 +70,7 @@ def main() -> None:
     try:
         app()
     except GTransError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {printable_lines(str(error))}\n")
         sys.exit(error.exit_code)
 
 

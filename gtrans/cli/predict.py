@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +26,8 @@ def predict(
         list[str],
         typer.Argument(
             metavar="IMAGE|DIR|s3://...",
-            help="PNG, JPEG, BMP, TIFF or WebP files, or where to look for them.",
+            help="PNG, JPEG, BMP, TIFF or WebP files, patterns such as '~/shots/*.png', or where "
+            "to look for them.",
         ),
     ],
     model: Annotated[
@@ -55,6 +57,8 @@ def predict(
 ) -> None:
     """Score images; one whose score is above the detector's threshold is flagged.
 
+    What is no image is left out, and the last line counts it.
+
     With --out, an interrupted command goes on where it was when it is given again. Ends with code
     4 if an image could not be scored (the others are), and with 75 when it was stopped.
     """
@@ -64,19 +68,26 @@ def predict(
     from gtrans_core.batch.parts import refuse_existing
     from gtrans_core.watch.record import WATCH_FOLDER
 
+    out, heat_maps = out and _at_home(out), heat_maps and _at_home(heat_maps)
     if out is not None:
         _check_name(out)
         refuse_existing(out)
-    found = find_images(images)
+    left_out: list[str] = []
+    found = find_images(images, left_out.append)
     if heat_maps is not None:
         _refuse_drawing_among(images, heat_maps)
     profile = load_profile(profile_name, store=store)
     detector, facts = _load(model, profile)
     watched = Path(profile.store) / WATCH_FOLDER if watch else None
     if out is None:
-        print_scores(detector, facts, found, heat_maps, watched)
+        print_scores(detector, facts, found, left_out, heat_maps, watched)
     else:
-        write_table(detector, facts, found, out, heat_maps, watched)
+        write_table(detector, facts, found, left_out, out, heat_maps, watched)
+
+
+def _at_home(path: Path) -> Path:
+    """``~/x`` as a shell would have read it, had it seen it (``--out=~/x``)."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path's raises for unknown users
 
 
 def _check_name(out: Path) -> None:
@@ -96,7 +107,7 @@ def _refuse_drawing_among(images: Sequence[str], heat_maps: Path) -> None:
 def _load(model: str, profile: Profile) -> tuple[Detector, ScoringModel]:
     """The detector, and which one it is."""
     if not model.startswith(_REGISTRY_SCHEME):
-        return _read(Path(model), None)
+        return _read(_at_home(Path(model)), None)
     from gtrans_core.tracking.client import connect, has_record
     from gtrans_core.tracking.registry.registry import fetch_model
     from gtrans_core.tracking.registry.versions import version_now

@@ -19,8 +19,8 @@ from gtrans.cli.shared.options import (
 
 
 def run(
-    category: Categories,
     more: MoreCategories = None,
+    category: Categories = None,
     data: Data = "",
     config_file: ConfigFile = None,
     overrides: Overrides = None,
@@ -44,7 +44,7 @@ def run(
     from gtrans_core.config import load_config
 
     profile = load_profile(profile_name, store=store, experiment=experiment)
-    names, source = chosen_categories([*category, *(more or ())], data)
+    names, source = chosen_categories([*(category or ()), *(more or ())], data)
     config = load_config(config_file, overrides or ())
     gates = {name: load_gate(name, gate) for name in names}
     same_profile = profile_options(profile_name, profile.store if store else None)

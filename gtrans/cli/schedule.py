@@ -32,8 +32,8 @@ def schedule(
             "--cron", metavar="'S M H D M W'", help="When: '0 0 3 * * *' is 3:00 each night (UTC)."
         ),
     ],
-    category: Categories,
     more: MoreCategories = None,
+    category: Categories = None,
     drift: Annotated[
         bool, typer.Option("--drift", help="Watch the champion's scores, instead of training.")
     ] = False,
@@ -60,7 +60,7 @@ def schedule(
     from gtrans.pipelines.graphs import parameters
     from gtrans_core.config import load_config
 
-    named = [*category, *(more or ())]
+    named = [*(category or ()), *(more or ())]
     names, source = (named_categories(named), "") if drift else chosen_categories(named, data)
     config = load_config(config_file, overrides or ())
     profile, server = connected(profile_name, host, namespace, image, store, experiment)

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 
 def submit(
-    category: Categories,
     more: MoreCategories = None,
+    category: Categories = None,
     data: Data = "",
     host: Host = "",
     namespace: Namespace = "",
@@ -63,7 +63,7 @@ def submit(
     from gtrans.pipelines.graphs import parameters
     from gtrans_core.config import load_config
 
-    names, source = chosen_categories([*category, *(more or ())], data)
+    names, source = chosen_categories([*(category or ()), *(more or ())], data)
     config = load_config(config_file, overrides or ())
     gates = {name: load_gate(name, gate) for name in names}
     profile, server = connected(profile_name, host, namespace, image, store, experiment)

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import glob
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from gtrans_core.data.layout import is_hidden
+from gtrans_core.data.folders import files_below, is_hidden
+from gtrans_core.data.pictures import (
+    SUFFIXES,
+    by_suffix,
+    has_suffix,
+    is_picture,
+    is_picture_name,
+    starts_as_picture,
+    why_not_read,
+)
 from gtrans_core.errors import DataError, StorageError
-from gtrans_core.storage import Store, checked_name, open_store
-
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""What is looked for in folders and prefixes, in any case of letters."""
+from gtrans_core.storage import Entry, Store, checked_name, open_store
+from gtrans_core.text import printable
 
 _S3 = "s3://"
+
+OnLeftOut = Callable[[str], None]
+"""Gets the name of each file that is no image."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +35,7 @@ class ImageRef:
 
     Attributes:
         path: how it is called in the table: as the user gave it, or the folder and its name there;
-            bytes of a name that are not UTF-8 as ``\\xdf``.
+            bytes of a name that are not UTF-8 as ``\\xdf``, control characters as ``\\x1b``.
         drawing: name of its heat map below the heat maps' folder, without suffix.
         tag: changes when the file does (size and time, or the ETag); ``""`` where not known.
         read: all its bytes. Raises DataError when this one image cannot be read, and StorageError
@@ -38,16 +48,23 @@ class ImageRef:
     read: Callable[[], bytes]
 
 
-def find_images(arguments: Iterable[str]) -> list[ImageRef]:
+def find_images(
+    arguments: Iterable[str], left_out: OnLeftOut = lambda _name: None
+) -> list[ImageRef]:
     """The images of all arguments, each once; those of a folder or prefix by name.
 
+    Args:
+        arguments: files, folders, ``s3://`` prefixes or objects, patterns such as ``~/a/*.png``.
+        left_out: called with each file of a folder or prefix that is no image.
+
     Raises:
-        DataError: for a folder or prefix that holds no image.
-        StorageError: for one that cannot be listed.
+        DataError: for a folder or prefix that holds no image or cannot be listed, and for a
+            pattern that nothing matches.
+        StorageError: for a prefix that cannot be listed.
     """
     found: dict[str, ImageRef] = {}
     for argument in arguments:
-        for image in _images_of(argument):
+        for image in _images_of(argument, left_out):
             found.setdefault(image.path, image)
     return list(found.values())
 
@@ -64,80 +81,108 @@ def heat_map_files(images: Sequence[ImageRef], out: Path) -> Iterator[Path]:
         yield out / f"{name}.png"
 
 
-def _images_of(argument: str) -> list[ImageRef]:
+def _images_of(argument: str, left_out: OnLeftOut) -> list[ImageRef]:
     if argument.startswith(_S3):
-        if _is_image(argument):
+        if is_picture_name(argument):
             folder, _, name = argument.rpartition("/")
             read = partial(_read_object, open_store(folder), name, argument)
             return [ImageRef(argument, _after_its_folder(argument.removeprefix(_S3)), "", read)]
-        return _some(argument, _objects_below(argument.rstrip("/")))
-    path = Path(argument)
-    if path.is_dir():
-        return _some(argument, _files_below(argument.rstrip("/") or "/"))
-    return [_file(path, _printable(argument), _after_its_folder(str(path.absolute())))]
+        return _some(argument, partial(_objects_below, argument.rstrip("/")), left_out)
+    return [image for path in _expanded(argument) for image in _images_at(path, left_out)]
 
 
-def _some(argument: str, images: Iterable[ImageRef]) -> list[ImageRef]:
-    found = sorted(images, key=lambda image: image.path)
+def _expanded(argument: str) -> list[str]:
+    """What a shell would have made of ``~`` and of a pattern; a file of that very name is itself.
+
+    Raises:
+        DataError: when nothing matches a pattern.
+    """
+    if os.path.lexists(argument):
+        return [argument]
+    argument = os.path.expanduser(argument)  # noqa: PTH111 - Path's raises for unknown users
+    if os.path.lexists(argument) or not glob.has_magic(argument):
+        return [argument]
+    matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207 - keeps ./ and absolute
+    if not matches:
+        raise DataError(f"{printable(argument)}: matches no file")
+    return matches
+
+
+def _images_at(path: str, left_out: OnLeftOut) -> list[ImageRef]:
+    if os.path.isdir(path):  # noqa: PTH112 - Path's raises for a name that is too long
+        return _some(path, partial(_files_below, path.rstrip("/") or "/"), left_out)
+    file = Path(path)
+    return [_file(file, printable(path), _after_its_folder(str(file.absolute())), _read_file)]
+
+
+def _some(
+    argument: str, images: Callable[[OnLeftOut], Iterable[ImageRef]], left_out: OnLeftOut
+) -> list[ImageRef]:
+    others: list[str] = []
+    found = sorted(images(others.append), key=lambda image: image.path)
     if not found:
-        raise DataError(f"{argument.rstrip('/') or '/'}: holds no image ({', '.join(SUFFIXES)})")
+        there = f"; it holds {by_suffix(others)}" if others else ""
+        shown = printable(argument.rstrip("/") or "/")
+        raise DataError(f"{shown}: holds no image ({', '.join(SUFFIXES)}){there}")
+    for name in others:
+        left_out(name)
     return found
 
 
-def _objects_below(prefix: str) -> Iterator[ImageRef]:
+def _objects_below(prefix: str, left_out: OnLeftOut) -> Iterator[ImageRef]:
     store = open_store(prefix)
     for entry in store.list():
-        if _is_image(entry.name) and not any(map(is_hidden, entry.name.split("/"))):
-            path = f"{prefix}/{entry.name}"
+        if any(map(is_hidden, entry.name.split("/"))):
+            continue
+        if not _is_picture(store, entry):
+            left_out(entry.name)
+        else:
+            path = printable(f"{prefix}/{entry.name}")
             read = partial(_read_object, store, entry.name, path)
-            drawing = _without_suffix(entry.name).strip("/")
+            drawing = printable(_without_suffix(entry.name).strip("/"))
             yield ImageRef(path, drawing, entry.etag, read)
 
 
-def _files_below(root: str) -> Iterator[ImageRef]:
-    for folder, names in _folders_below(Path(root)):
-        for name in names:
-            path = folder / name
-            if _is_image(name) and not is_hidden(name) and path.is_file():
-                place = _printable(str(path.relative_to(root)))
-                shown = f"{_printable(root).removesuffix('/')}/{place}"
-                yield _file(path, shown, _without_suffix(place))
+def _is_picture(store: Store, entry: Entry) -> bool:
+    """By the suffix; an object without one by its first bytes."""
+    if is_picture_name(entry.name) or has_suffix(entry.name) or not entry.size:
+        return is_picture_name(entry.name)
+    try:
+        return starts_as_picture(store.read(checked_name(entry.name)))
+    except StorageError:
+        return True  # it becomes a row with the reason
 
 
-def _folders_below(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Every folder once, with its files' names: links are followed last, and lead in no circle."""
-    seen: set[Path] = set()
-    waiting = deque([root])
-    while waiting:
-        for name, below, files in os.walk(waiting.popleft(), onerror=_refuse):
-            folder = Path(name)
-            below[:] = sorted(child for child in below if not is_hidden(child))
-            if folder.resolve() in seen:
-                below.clear()
-                continue
-            seen.add(folder.resolve())
-            waiting.extend(folder / child for child in below if (folder / child).is_symlink())
-            yield folder, files
+def _files_below(root: str, left_out: OnLeftOut) -> Iterator[ImageRef]:
+    for path in files_below(Path(root)):
+        if is_picture(path):
+            place = printable(str(path.relative_to(root)))
+            shown = f"{printable(root).removesuffix('/')}/{place}"
+            yield _file(path, shown, _without_suffix(place), _read_found)
+        else:
+            left_out(path.name)
 
 
-def _file(path: Path, shown: str, drawing: str) -> ImageRef:
-    return ImageRef(shown, _printable(drawing), _tag_of(path), partial(_read_file, path, shown))
+def _file(path: Path, shown: str, drawing: str, read: Callable[[Path, str], bytes]) -> ImageRef:
+    return ImageRef(shown, printable(drawing), _tag_of(path), partial(read, path, shown))
+
+
+def _read_found(path: Path, shown: str) -> bytes:
+    """A file that nobody named: a pipe among the images would never end."""
+    if path.is_symlink() and not path.exists():
+        raise DataError(f"{shown}: a link to nothing")
+    if path.exists() and not path.is_file():
+        raise DataError(f"{shown}: not a file that can be read")
+    return _read_file(path, shown)
 
 
 def _read_file(path: Path, shown: str) -> bytes:
+    if reason := why_not_read(path.name):
+        raise DataError(f"{shown}: {reason}")
     try:
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"{shown}: cannot be read ({error.strerror})") from None
-
-
-def _refuse(error: OSError) -> None:
-    raise StorageError(f"{error.filename}: cannot be read ({error.strerror})")
-
-
-def _printable(name: str) -> str:
-    """A name of any bytes as text that every table and picture can hold."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _without_suffix(name: str) -> str:
@@ -145,6 +190,8 @@ def _without_suffix(name: str) -> str:
 
 
 def _read_object(store: Store, name: str, path: str) -> bytes:
+    if reason := why_not_read(name):
+        raise DataError(f"{path}: {reason}")
     try:
         checked_name(name)
     except StorageError as error:
@@ -169,7 +216,3 @@ def _tag_of(path: Path) -> str:
 def _after_its_folder(path: str) -> str:
     pure = PurePosixPath(path)
     return "-".join(filter(None, (pure.parent.name, pure.stem)))
-
-
-def _is_image(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in SUFFIXES

@@ -14,11 +14,12 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import PIL
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from gtrans_core.config import ImageConfig
 from gtrans_core.errors import DataError
@@ -38,7 +39,7 @@ MaskArray = npt.NDArray[np.bool_]
 
 _TOO_LARGE = f"too large, at most {MAX_PIXELS:,} pixels"
 _SAVE_AS = "save it with 8 or 16 bits a channel"
-_INTEGER_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+INTEGER_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _COLOUR_MODES = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr")
 _FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -60,8 +61,30 @@ def decode_image(data: bytes, name: str) -> ImageArray:
         DataError: ``NAME: reason``, for bytes that are no image, are damaged or cut short, or
             show more than one frame, too many or too few pixels, or an unsupported mode.
     """
-    with _reported_as(name):
-        return np.array(_rgb(_upright(data)))
+    return decode_picture(data, name).pixels
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A whole image, upright.
+
+    Attributes:
+        pixels: uint8 [H, W, 3], 0..255.
+        deep: integers [H, W] of a grey image with 16 bits, 0..65535; else None.
+        orientation: as EXIF said (1..8); 1: it was upright.
+    """
+
+    pixels: ImageArray
+    deep: npt.NDArray[np.integer] | None
+    orientation: int
+
+
+def decode_picture(data: bytes, name: str) -> Picture:
+    """As ``decode_image``, with what only a check of the data asks for."""
+    with reported_as(name):
+        image, orientation = upright(data)
+        deep = integers_of(image) if image.mode in INTEGER_MODES else None
+        return Picture(np.array(_rgb(image)), deep, orientation)
 
 
 def decode_view(data: bytes, name: str, config: ImageConfig) -> ImageArray:
@@ -83,8 +106,8 @@ def decode_view(data: bytes, name: str, config: ImageConfig) -> ImageArray:
         DataError: as ``decode_image``.
     """
     gap = REDUCING_GAP if config.resize == "fast" else None
-    with _reported_as(name):
-        image = _upright(data, least_side=gap * config.size if gap else None)
+    with reported_as(name):
+        image, _ = upright(data, least_side=gap * config.size if gap else None)
         # Grey stays one channel until it is small: the same pixels in a third of the time.
         if image.mode != "L" or image.has_transparency_data:
             image = _rgb(image)
@@ -92,38 +115,6 @@ def decode_view(data: bytes, name: str, config: ImageConfig) -> ImageArray:
         resized = image.resize((side, side), resampling, reducing_gap=gap)
         rgb = np.asarray(_centre_crop(resized, config).convert("RGB"))
     return np.ascontiguousarray(rgb.transpose(2, 0, 1))
-
-
-def decode_mask(data: bytes, name: str) -> MaskArray:
-    """Decode a ground-truth mask: 0 (black) is good, one other value (or colour) is defective.
-
-    Returns:
-        bool [H, W], True where defective.
-
-    Raises:
-        DataError: as ``decode_image``, and when there is more than one value besides 0.
-    """
-    with _reported_as(name):
-        codes = _codes(_upright(data))
-        defective: MaskArray = np.not_equal(codes, 0)
-        marks = codes[defective]
-        if marks.size and np.any(marks != marks[0]):
-            raise _RefusedError(f"not a two-valued mask: {_values_seen(codes)}")
-    return defective
-
-
-def decode_class_mask(data: bytes, name: str) -> MaskArray:
-    """Decode a mask of class numbers: 0 (black) is good, every other value is some defect.
-
-    Returns:
-        bool [H, W], True where defective.
-
-    Raises:
-        DataError: as ``decode_image``.
-    """
-    with _reported_as(name):
-        defective: MaskArray = np.not_equal(_codes(_upright(data)), 0)
-    return defective
 
 
 def preprocess_mask(mask: MaskArray, config: ImageConfig) -> MaskArray:
@@ -154,21 +145,22 @@ def encode_png(image: ImageArray) -> bytes:
 
 
 def encode_mask(mask: MaskArray) -> bytes:
-    """A PNG file of a mask, bool [H, W], as ``decode_mask`` reads it: 0 good, 255 defective."""
+    """A PNG file of a mask, bool [H, W]: 0 good, 255 defective."""
     buffer = io.BytesIO()
     Image.fromarray(mask.astype(np.uint8) * np.uint8(255)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
     """Why an image is not taken; becomes a DataError with the file's name."""
 
 
 @contextmanager
-def _reported_as(name: str) -> Iterator[None]:
+def reported_as(name: str) -> Iterator[None]:
+    """Whatever goes wrong while an image is decoded becomes one DataError with its name."""
     try:
         yield
-    except _RefusedError as refused:
+    except RefusedError as refused:
         raise DataError(f"{name}: {refused}") from None
     except UnidentifiedImageError:
         raise DataError(f"{name}: not a {_format_list()} image") from None
@@ -179,39 +171,49 @@ def _reported_as(name: str) -> Iterator[None]:
         raise DataError(f"{name}: damaged or cut short, cannot be decoded ({reason})") from None
 
 
-def _upright(data: bytes, least_side: int | None = None) -> Image.Image:
-    """Open, check what the header says, then decode every pixel.
+def upright(data: bytes, least_side: int | None = None) -> tuple[Image.Image, int]:
+    """Open, check what the header says, decode every pixel, turn as EXIF says.
 
     A JPEG may come out as a half, a quarter or an eighth, neither side below ``least_side``.
+
+    Returns:
+        The image, and the EXIF orientation it had (1..8).
     """
     if not data:
-        raise _RefusedError("empty file (0 bytes)")
+        raise RefusedError("empty file (0 bytes)")
     image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
     _check_header(image)
     if least_side is not None:
         image.draft(None, (least_side, least_side))
+    before = _orientation(image)  # a TIFF is turned as it is loaded
     image.load()
+    orientation = max(before, _orientation(image))  # a PNG may say so after its pixels
     ImageOps.exif_transpose(image, in_place=True)
-    return image
+    return image, orientation
+
+
+def _orientation(image: Image.Image) -> int:
+    value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return value if value in range(1, 9) else 1
 
 
 def _check_header(image: Image.Image) -> None:
     """Everything that can be refused before memory is spent on pixels."""
     width, height = image.size
     if width * height > MAX_PIXELS:
-        raise _RefusedError(f"{_TOO_LARGE} ({width} x {height} = {width * height:,})")
+        raise RefusedError(f"{_TOO_LARGE} ({width} x {height} = {width * height:,})")
     if min(width, height) < MIN_SIDE:
-        raise _RefusedError(f"too small: {width} x {height} pixels, at least {MIN_SIDE} a side")
+        raise RefusedError(f"too small: {width} x {height} pixels, at least {MIN_SIDE} a side")
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":  # a JPEG with a preview behind it, as phones write
-        raise _RefusedError(f"animated or multi-page: {frames} frames, expected one")
-    if not (image.mode in (*_COLOUR_MODES, *_INTEGER_MODES) or image.has_transparency_data):
-        raise _RefusedError(f"unsupported pixel mode {image.mode}, {_SAVE_AS}")
+        raise RefusedError(f"animated or multi-page: {frames} frames, expected one")
+    if not (image.mode in (*_COLOUR_MODES, *INTEGER_MODES) or image.has_transparency_data):
+        raise RefusedError(f"unsupported pixel mode {image.mode}, {_SAVE_AS}")
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode in _INTEGER_MODES:
-        high_byte = (_integers(image) >> 8).astype(np.uint8)
+    if image.mode in INTEGER_MODES:
+        high_byte = (integers_of(image) >> 8).astype(np.uint8)
         return Image.fromarray(high_byte).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -220,28 +222,11 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _codes(image: Image.Image) -> npt.NDArray[np.integer]:
-    """One number a pixel: its own value when grey, 0xRRGGBB when coloured."""
-    if image.mode in _INTEGER_MODES:
-        return _integers(image)
-    rgb: ImageArray = np.asarray(_rgb(image))
-    red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
-    if np.array_equal(red, green) and np.array_equal(red, blue):
-        return red
-    high = red.astype(np.int32) << 16
-    return high | (green.astype(np.int32) << 8) | blue
-
-
-def _values_seen(codes: npt.NDArray[np.integer]) -> str:
-    values = np.unique(codes)
-    shown = ", ".join(str(value) for value in values[:6]) + (", ..." if values.size > 6 else "")
-    return f"it has {values.size} values ({shown}), expected 0 and one other (255, say)"
-
-
-def _integers(image: Image.Image) -> npt.NDArray[np.integer]:
+def integers_of(image: Image.Image) -> npt.NDArray[np.integer]:
+    """The pixels [H, W] of an image in one of ``INTEGER_MODES``, 0..65535."""
     values = np.asarray(image)
     if values.min() < 0 or values.max() > 0xFFFF:
-        raise _RefusedError(f"integer pixels outside 0..65535, {_SAVE_AS}")
+        raise RefusedError(f"integer pixels outside 0..65535, {_SAVE_AS}")
     return values
 
 

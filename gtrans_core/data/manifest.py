@@ -16,6 +16,15 @@ GOOD = "good"
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+class MaskFile(BaseModel):
+    """A ground-truth mask: where it is, and its digest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    sha256: Sha256
+
+
 class Sample(BaseModel):
     """One image: where it is, what it is, and its digest."""
 
@@ -29,8 +38,23 @@ class Sample(BaseModel):
     width: Annotated[int, Field(ge=1)]
     height: Annotated[int, Field(ge=1)]
     mask: str | None = None
-    """Relative path of the ground-truth mask (0 or 255, same size), for defective images."""
+    """Relative path of the ground-truth mask (of its size), for defective images."""
     mask_sha256: Sha256 | None = None
+    more_masks: tuple[MaskFile, ...] = ()
+    """What else is defective in this image: masks to unite with the first."""
+
+    @property
+    def masks(self) -> tuple[MaskFile, ...]:
+        """All its masks; none for an image without."""
+        if self.mask is None or self.mask_sha256 is None:
+            return ()
+        return (MaskFile(path=self.mask, sha256=self.mask_sha256), *self.more_masks)
+
+    @property
+    def identity(self) -> list[str | None]:
+        """What it is by content: image, label, masks."""
+        more = sorted(mask.sha256 for mask in self.more_masks)
+        return [self.sha256, self.defect, self.mask_sha256, *more]
 
     @property
     def is_good(self) -> bool:
@@ -53,9 +77,7 @@ class Manifest(BaseModel):
     @property
     def digest(self) -> str:
         """sha256 over contents and labels, not over names: a renamed or copied set is the same."""
-        return digest_of(
-            [[s.sha256, s.defect, s.mask_sha256] for s in sorted(self.samples, key=_by_content)]
-        )
+        return digest_of([s.identity for s in sorted(self.samples, key=_by_content)])
 
     @property
     def has_masks(self) -> bool:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 
+import numpy as np
+
+from gtrans_core.data.images import MaskArray
 from gtrans_core.data.manifest import Manifest, Sample
+from gtrans_core.data.masks import decode_mask
 from gtrans_core.errors import DataError, StorageError
 from gtrans_core.storage import open_store
 
@@ -18,15 +22,16 @@ def read_image(manifest: Manifest, sample: Sample) -> bytes:
     return _read(manifest, sample.path, sample.sha256)
 
 
-def read_mask(manifest: Manifest, sample: Sample) -> bytes | None:
-    """The encoded mask of a sample; None where there is none.
+def read_mask(manifest: Manifest, sample: Sample) -> MaskArray | None:
+    """What is defective in a sample, bool [H, W], by all its masks; None where there is none.
 
     Raises:
-        DataError: when it is gone or its bytes have changed since ingest.
+        DataError: when a mask is gone, its bytes have changed since ingest, or it is none.
     """
-    if sample.mask is None or sample.mask_sha256 is None:
-        return None
-    return _read(manifest, sample.mask, sample.mask_sha256)
+    masks = [
+        decode_mask(_read(manifest, mask.path, mask.sha256), mask.path) for mask in sample.masks
+    ]
+    return np.logical_or.reduce(masks) if masks else None
 
 
 def _read(manifest: Manifest, path: str, sha256: str) -> bytes:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gtrans_core.config import ImageConfig
-from gtrans_core.data.images import decode_mask, decode_view, preprocess_mask
+from gtrans_core.data.images import decode_view, preprocess_mask
 from gtrans_core.data.manifest import GOOD, Manifest, Sample
 from gtrans_core.data.reading import read_image, read_mask
 from gtrans_core.detector.onnx import Engine
@@ -68,9 +68,9 @@ def score_split(
     for i, sample in enumerate(samples):
         views[i] = decode_view(read_image(manifest, sample), sample.path, config)
         maps[i], scores[i] = engine.score_view(views[i])
-        encoded = read_mask(manifest, sample)
-        if masks is not None and encoded is not None:
-            masks[i] = preprocess_mask(decode_mask(encoded, str(sample.mask)), config)
+        mask = read_mask(manifest, sample)
+        if masks is not None and mask is not None:
+            masks[i] = preprocess_mask(mask, config)
         on_progress(i + 1, count)
     return Evaluation(samples, views, maps, scores, masks)
 

@@ -9,6 +9,7 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from gtrans_core.errors import StorageError
+from gtrans_core.text import printable
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def checked_name(name: str) -> str:
         StorageError: for an empty or absolute name, or one that leads out of the store.
     """
     path = PurePosixPath(name)
-    if not path.parts or path.is_absolute() or ".." in path.parts or not name.isprintable():
+    if not path.parts or path.is_absolute() or ".." in path.parts or printable(name) != name:
         raise StorageError(f"{name!r}: not a name inside a store (relative, without '..')")
     return name
 

@@ -72,16 +72,14 @@ def jpeg_cut_short():
         ("train/good/000.png", b"", "train/good/000.png: empty file"),
         ("test/dent/000.png", png(200)[:-30], "test/dent/000.png: damaged or cut short"),
         ("test/good/x.jpg", jpeg_cut_short(), "test/good/x.jpg: damaged or cut short"),
-        (
-            "test/good/notes.txt",
-            b"words",
-            "test/good/notes.txt: not a PNG, JPEG, BMP, TIFF or WEBP",
-        ),
+        ("test/good/x.heic", b"words", "test/good/x.heic: HEIC is not read, save it as PNG"),
+        ("train/good/x.NEF", png(9), "train/good/x.NEF: NEF is not read, save it as PNG"),
+        ("test/good/x.jpe", b"words", "test/good/x.jpe: not a PNG, JPEG, BMP, TIFF or WEBP"),
         ("ground_truth/dent/000_mask.png", b"words", "ground_truth/dent/000_mask.png: not a PNG"),
         (
             "ground_truth/dent/000_mask.png",
             png(1),
-            "ground_truth/dent/000_mask.png: not a two-valued mask: it has 256 values",
+            "ground_truth/dent/000_mask.png: not a two-valued mask: it has 126 values",
         ),
         (
             "ground_truth/dent/000_mask.png",
@@ -94,23 +92,25 @@ def jpeg_cut_short():
             "ground_truth/dent/000_mask.png: no defective pixel, "
             "but test/dent/000.png is a defective part",
         ),
-        ("ground_truth/good/000.png", mask(), "ground_truth/good/000.png: a mask for a good image"),
+        ("ground_truth/good/000.png", mask(), "ground_truth/good/000.png: marks a defect"),
         ("ground_truth/dent/9.png", mask(), "ground_truth/dent/9.png: no image for this mask"),
         ("ground_truth/hole/9.png", mask(), "ground_truth/hole/9.png: no image for this mask"),
         (
-            "ground_truth/dent/000_mask.bmp",
-            mask(),
-            "ground_truth/dent/000_mask.png: a second mask, beside ground_truth/dent/000_mask.bmp",
-        ),
-        (
             "test/dent/002.png",
             png(202),
-            "test/dent/002.png: no mask, expected ground_truth/dent/002_mask.png",
+            "test/dent/002.png: no mask, expected ground_truth/dent/002_mask.png; to go on without "
+            "masks, move ground_truth elsewhere",
         ),
-        ("test/dent/000.jpg", png(203), "test/dent/000.png: no mask"),
+        (
+            "test/dent/000.jpg",
+            png(203),
+            "test/dent/000.png and test/dent/000.jpg: both would take the mask ground_truth/dent/",
+        ),
         ("train/bad/000.png", png(7), "train/bad: only train/good may be here"),
         ("train/000.png", png(7), "train/000.png: not a folder of images"),
-        ("test/good/sub/000.png", png(7), "test/good/sub: not a file"),
+        ("train/good/NG/000.png", png(70), "train/good/NG/000.png: among good parts, in a folder"),
+        ("test/ok/masks/000.png", mask(), "test/ok/masks/000.png: among good parts, in a folder"),
+        (f"test/{'x' * 101}/000.png", png(70), f"test/{'x' * 101}: rename it"),
         (
             "validation/good/000.png",
             png(7),
@@ -126,7 +126,12 @@ def jpeg_cut_short():
             png(200),
             "test/good/000.png: the same image as test/dent/000.png, labelled otherwise",
         ),
-        ("test/good/a\nb.png", png(7), r"'test/good/a\nb.png': unprintable characters"),
+        (
+            "test/good/000.png",
+            encoded(Image.open(io.BytesIO(png(3))), "TIFF"),
+            "test/good/000.png: the same image as train/good/003.png, in training",
+        ),
+        ("test/good/a\nb\x1b.png", png(70), r"test/good/a\nb\x1b.png: characters in the name"),
     ],
 )
 def test_each_problem_is_one_line(category, name, data, problem):
@@ -139,12 +144,14 @@ def test_each_problem_is_one_line(category, name, data, problem):
 def test_name_that_is_no_text(category):
     folder = os.fsencode(category / "train/good")
     Path(os.fsdecode(folder + b"/\xff.png")).write_bytes(png(7))
-    assert "unprintable characters" in problems_of(category)[0]
+    assert problems_of(category)[0].startswith("train/good/\\xff.png: characters in the name")
 
 
 def test_link_to_nothing(category):
     (category / "train/good/link.png").symlink_to("nowhere.png")
-    assert problems_of(category) == ["train/good/link.png: not a file"]
+    assert problems_of(category) == [
+        "train/good/link.png: a link to nothing; remove it, or mend the link"
+    ]
 
 
 def test_unreadably_large_file(category):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gtrans_core.data.sources.known import KNOWN_SOURCES
+from gtrans_core.data.sources.known import KNOWN_SOURCES, require_category_name
 from gtrans_core.errors import ConfigError
 
 ALL = "all"
@@ -15,10 +15,13 @@ def named_categories(named: Sequence[str]) -> list[str]:
 
     Raises:
         ConfigError: when nothing is named.
+        DataError: for a name that cannot be one.
     """
     names = [name.strip() for text in named for name in text.split(",") if name.strip()]
     if not names:
-        raise ConfigError("--category is missing: name one, several, or all")
+        raise ConfigError("no category is named; name one, several, or all")
+    for name in names:
+        require_category_name(name)
     return list(dict.fromkeys(names))
 
 
@@ -31,10 +34,10 @@ def chosen_categories(named: Sequence[str], data: str) -> tuple[list[str], str]:
 
     Raises:
         ConfigError: when nothing is named, or the source is missing.
+        DataError: for a name that cannot be one, given or found.
         DataError, StorageError: for ``all`` of a source that cannot be listed.
     """
     from gtrans.cli.shared.category_run import source_of
-    from gtrans_core.data.sources.sources import categories_of
 
     names = named_categories(named)
     if not data and names == ["demo"]:
@@ -45,4 +48,19 @@ def chosen_categories(named: Sequence[str], data: str) -> tuple[list[str], str]:
             f"(a folder, s3://..., or one of {', '.join(KNOWN_SOURCES)})"
         )
     source = source_of(data)
-    return (list(categories_of(source)) if names == [ALL] else names), source
+    return (all_categories(source) if names == [ALL] else names), source
+
+
+def all_categories(source: str) -> list[str]:
+    """Every category of a source.
+
+    Raises:
+        DataError: when one has a name that cannot be one.
+        DataError, StorageError: when the source cannot be listed.
+    """
+    from gtrans_core.data.sources.sources import categories_of
+
+    names = list(categories_of(source))
+    for name in names:
+        require_category_name(name)
+    return names

@@ -15,6 +15,7 @@ import typer
 from gtrans.cli.shared.next_command import next_command, profile_options
 from gtrans_core.data.sources.known import KNOWN_SOURCES
 from gtrans_core.errors import ConfigError, DataError, StorageError
+from gtrans_core.text import printable_lines
 
 if TYPE_CHECKING:
     from gtrans.pipelines.embedded.local import LocalRun, RunOutcome
@@ -165,7 +166,7 @@ def explain_failure(run: CategoryRun, profile_name: str) -> None:
     if run.outcome.exit_code == CRASHED:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
         sys.stderr.write("\n".join(lines[-_LOG_LINES_SHOWN:]) + "\n")
-    sys.stderr.write(f"error: {run.outcome.error}\nlog: {log}\n")
+    sys.stderr.write(f"error: {printable_lines(run.outcome.error)}\nlog: {log}\n")
     if tuple(run.outcome.results) == STEPS[:-1]:  # only register is missing
         same_profile = profile_options(profile_name, run.job.parameters["store"])
         command = next_command("register", "--from", str(run.evaluation.parent), *same_profile)

@@ -13,7 +13,7 @@ SOURCES = "|".join(("DIR", "s3://...", *KNOWN_SOURCES))
 
 Category = Annotated[str, typer.Argument(metavar="CATEGORY", help="Such as bottle.")]
 Categories = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         "--category",
         "-c",
@@ -23,8 +23,7 @@ Categories = Annotated[
 ]
 MoreCategories = Annotated[
     list[str] | None,
-    # What follows in `--category A B C`.
-    typer.Argument(metavar="CATEGORY", hidden=True),
+    typer.Argument(metavar="CATEGORY", help="The same, without --category."),
 ]
 Data = Annotated[
     str,

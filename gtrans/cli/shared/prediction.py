@@ -18,8 +18,10 @@ from gtrans_core.batch.images import ImageRef, heat_map_files
 from gtrans_core.batch.rows import ImageRow, ScoringModel
 from gtrans_core.batch.run import BatchSummary, read_ahead, score_to_table
 from gtrans_core.batch.scoring import score_image
+from gtrans_core.data.pictures import by_suffix
 from gtrans_core.detector.detector import Detector
 from gtrans_core.errors import DataError, StorageError
+from gtrans_core.text import printable
 from gtrans_core.watch.record import ScoreRecorder, Watched, record_all
 
 _STEP = "predict"
@@ -32,6 +34,7 @@ def print_scores(
     detector: Detector,
     model: ScoringModel,
     images: Sequence[ImageRef],
+    left_out: Sequence[str],
     heat_maps: Path | None,
     watched: Path | None,
 ) -> None:
@@ -50,9 +53,12 @@ def print_scores(
             row = score_image(detector, image, data, drawing)
             if row.score is None:
                 errors.append(str(row.error))
+                _print_line(console, _columns("no score", "-", "-", str(row.error)), "yellow")
                 continue
             record(row.score)
             _print_row(console, row, row.score, model.threshold, drawing)
+    for line in _left_out(left_out):
+        _print_line(console, line, "")
     _refuse(errors, len(images))
 
 
@@ -60,6 +66,7 @@ def write_table(
     detector: Detector,
     model: ScoringModel,
     images: Sequence[ImageRef],
+    left_out: Sequence[str],
     out: Path,
     heat_maps: Path | None,
     watched: Path | None,
@@ -90,7 +97,7 @@ def write_table(
             on_finished=lambda run_id, scores: _record_batch(watched, model, run_id, scores),
         )
         tell("finished", results={})
-    console.print(_summary_line(summary, out), soft_wrap=True, markup=False, highlight=False)
+    _print_line(console, "; ".join([_summary_line(summary, out), *_left_out(left_out)]), "")
     _refuse(summary.errors, summary.images)
 
 
@@ -145,8 +152,11 @@ def _print_row(
     word = "flagged" if row.is_anomalous else "ok"
     named = f"{row.path} -> {drawing}" if drawing else row.path
     line = _columns(word, f"{score:.4g}", f"{threshold:.4g}", named)
-    style = "red" if row.is_anomalous else "green"
-    console.print(line, style=style, soft_wrap=True, markup=False, highlight=False)
+    _print_line(console, line, "red" if row.is_anomalous else "green")
+
+
+def _print_line(console: Console, line: str, style: str) -> None:
+    console.print(printable(line), style=style, soft_wrap=True, markup=False, highlight=False)
 
 
 def _columns(verdict: str, score: str, threshold: str, files: str) -> str:
@@ -162,6 +172,10 @@ def _summary_line(summary: BatchSummary, out: Path) -> str:
     if summary.changed:
         facts.append(f"{summary.changed} scored again, since they changed")
     return f"{out}: {', '.join(facts)}"
+
+
+def _left_out(names: Sequence[str]) -> list[str]:
+    return [f"left out, since they are no images: {by_suffix(names)}"] if names else []
 
 
 def _refuse(errors: Sequence[str], images: int) -> None:

@@ -17,6 +17,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from gtrans_core.text import printable_lines
+
 Event = dict[str, Any]
 
 _PLAIN_SECONDS_BETWEEN_LINES = 10.0
@@ -47,7 +49,7 @@ def lines_view(console: Console, verbose: bool) -> Callable[[Event], None]:
     view = _PlainView(console)
 
     def show(event: Event) -> None:
-        if event["kind"] in ("started", "finished", "failed") or verbose:
+        if event["kind"] in ("started", "noted", "finished", "failed") or verbose:
             who = f"{event['category']} {event['step']}".strip()
             view.show({**event, "step": who})
 
@@ -88,14 +90,18 @@ class _LiveView:
                     task, completed=event["done"], total=event["total"], note=_count(event)
                 )
             case "said" if self._verbose:
-                self._progress.console.print(
-                    f"[{event['step']}] {event['text']}", markup=False, highlight=False
-                )
+                self._print(event, event["text"])
+            case "noted":
+                self._print(event, _note(event))
             case "failed":
                 self._end(task, "[red]failed")
             case "finished":
                 self._end(task, _verdict(event))
                 self._announce_next()
+
+    def _print(self, event: Event, text: str) -> None:
+        line = f"[{event['step']}] {printable_lines(text)}"
+        self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _announce_next(self) -> None:
         """A step's libraries take seconds to load before it can say that it runs."""
@@ -126,6 +132,8 @@ class _PlainView:
                 self._print(event, _count(event))
             case "said":
                 self._print(event, event["text"])
+            case "noted":
+                self._print(event, _note(event))
             case "failed":
                 self._print(event, "failed")
             case "finished":
@@ -135,8 +143,15 @@ class _PlainView:
     def _print(self, event: Event, text: str) -> None:
         self._last_line = event["time"]
         self._console.print(
-            f"[{event['step']}] {text}", markup=False, highlight=False, soft_wrap=True
+            f"[{event['step']}] {printable_lines(text)}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
         )
+
+
+def _note(event: Event) -> str:
+    return f"note: {event['text']}"
 
 
 def _verdict(event: Event) -> str:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from gtrans.cli.shared.next_command import next_command, program
 from gtrans_core.detector.model_name import CHALLENGER, alias_uri, model_name
+from gtrans_core.text import printable_lines
 
 if TYPE_CHECKING:
     from gtrans.cli.shared.category_run import CategoriesRun
@@ -105,7 +106,7 @@ def show_ranking(run: CategoriesRun, profile: Profile, same_profile: Sequence[st
     console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
     failed = {name: end for name, end in run.outcomes.items() if end.exit_code}
     for name, end in failed.items():
-        sys.stderr.write(f"error: {name}: {end.error}\n")
+        sys.stderr.write(f"error: {name}: {printable_lines(end.error)}\n")
     if failed or run.summary.exit_code == CRASHED:
         sys.stderr.write(
             f"error: {len(failed)} of {len(run.outcomes)} categories failed; the same command does "

@@ -19,7 +19,8 @@ from gtrans_core.data.fetching.published import (
     fetch_official,
     require_category,
 )
-from gtrans_core.data.images import decode_class_mask, encode_mask
+from gtrans_core.data.images import encode_mask
+from gtrans_core.data.masks import decode_class_mask
 from gtrans_core.data.sources.known import OnProgress, Say
 from gtrans_core.errors import DataError
 from gtrans_core.storage import prepare_folder, require_free_space

@@ -7,6 +7,8 @@ ISIE 2021, arXiv 2104.10036. The authors' page says CC BY-SA 4.0. Layout::
     CATEGORY/test/ok/*
     CATEGORY/test/ko/*
     CATEGORY/ground_truth/ko/NAME.*  png or bmp, whatever the image is
+
+A plant's own folder that says ``ok`` but has no ``ko`` is not of this layout, and needs none.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from pathlib import Path
 from gtrans_core.data.fetching.archive import ArchiveLimits
 from gtrans_core.data.fetching.arrange import Layout, Placed, fetch_arranged
 from gtrans_core.data.fetching.published import Publication
-from gtrans_core.data.layout import visible
+from gtrans_core.data.folders import files_below, visible
 from gtrans_core.data.manifest import GOOD
 from gtrans_core.data.sources.known import OnProgress, Say
 from gtrans_core.errors import DataError
@@ -34,7 +36,7 @@ PUBLICATION = Publication(
     title="BTAD",
     licence="CC BY-SA 4.0",
     page="https://github.com/pankajmishra000/VT-ADL",
-    marker="train/ok",
+    marker="test/ko",
     url=ARCHIVE_URL,
     pins={ARCHIVE_URL: ARCHIVE_SHA256},
     # A black mask saved as BMP shrinks as much as deflate can make it, 1,032-fold.
@@ -53,13 +55,14 @@ def plan_btad(root: Path, category: str) -> list[Placed]:
     Raises:
         DataError: when a mask is missing, is there twice, or has no image.
     """
-    home = root / category
+    top = root / category
     placed: list[Placed] = []
-    for folder in (*_folders(home / "train"), *_folders(home / "test")):
+    for folder in (*_folders(top / "train"), *_folders(top / "test")):
         kind = GOOD if folder.name == OK else folder.name
-        images = _files(folder)
-        placed += [Placed(path, f"{folder.parent.name}/{kind}/{path.name}") for path in images]
-        masks = home / "ground_truth" / folder.name
+        images = list(files_below(folder))
+        home = f"{folder.parent.name}/{kind}"
+        placed += [Placed(path, f"{home}/{path.relative_to(folder).as_posix()}") for path in images]
+        masks = top / "ground_truth" / folder.name
         if kind != GOOD and masks.is_dir():
             placed += _place_masks(images, masks)
     return placed

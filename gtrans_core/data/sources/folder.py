@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gtrans_core.data.listing import good_folders
 from gtrans_core.data.sources.known import EXPECTED, OnProgress, Say
 from gtrans_core.errors import DataError
 from gtrans_core.storage import without_secrets
@@ -75,7 +76,9 @@ def _categories_in(root: Path) -> list[str]:
 
 
 def _is_category(folder: Path) -> bool:
-    return any((folder / marker).is_dir() for marker in _markers())
+    return bool(good_folders(folder / "train")) or any(
+        one.publication.is_category(folder) for one in _layouts()
+    )
 
 
 def _markers() -> list[str]:

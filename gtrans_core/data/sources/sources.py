@@ -13,19 +13,22 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Protocol
 
 from gtrans_core.config import digest_of
 from gtrans_core.data.sources.folder import categories_of_folder, fetch_folder
-from gtrans_core.data.sources.known import KNOWN_SOURCES, OnProgress, Say
+from gtrans_core.data.sources.known import (
+    KNOWN_SOURCES,
+    OnProgress,
+    Say,
+    require_category_name,
+)
 from gtrans_core.errors import DataError
 from gtrans_core.storage import open_store, prepare_folder
 
 DEMO_SEED = 0
 """Of what ``generate_demo`` draws: other pictures are another folder."""
-_CATEGORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 class Fetch(Protocol):
@@ -54,10 +57,7 @@ def fetch_category(
         StorageError: when a server or the local store cannot be read or written.
         ConfigError: for an unusable setting in the environment.
     """
-    if not _CATEGORY.fullmatch(category):
-        raise DataError(
-            f"category {category!r}: not a plain name (letters, digits, '_', '-' and '.')"
-        )
+    require_category_name(category)
     if source == "demo":
         return _fetch_demo(category, store, say=say)
     if source in KNOWN_SOURCES:

@@ -96,7 +96,7 @@ def test_what_cannot_be_read_is_told_when_it_is_read(tmp_path: Path):
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path):
-    with pytest.raises(DataError, match=r"holds no image \(\.bmp, "):
+    with pytest.raises(DataError, match=r"holds no image \(\.apng, \.bmp, "):
         find_images([str(tmp_path)])
 
 
@@ -137,3 +137,70 @@ def test_drawings_of_single_images_are_named_after_their_folder():
         Path("out/scratch-000-2.png"),
         Path("out/good-000.png"),
     ]
+
+
+def test_an_image_is_one_by_its_suffix_or_its_first_bytes(folder: Path):
+    """As in training; what is none is left out and told."""
+    for name, data in {
+        "c.jpe": b"x",
+        "d.DIB": b"x",
+        "e.heic": b"x",
+        "f": b"\x89PNG\r\n\x1a\n...",
+        "g.dat": b"II*\0....",
+        "film.mp4": b"....ftyp",
+        "h.bmp_notes": b"BM is a good place",
+        "_SUCCESS": b"",
+    }.items():
+        (folder / name).write_bytes(data)
+    (folder / "gone.png").symlink_to("nowhere.png")
+    (folder / "gone.txt").symlink_to("nowhere.txt")
+    os.mkfifo(folder / "pipe.png")
+    left_out: list[str] = []
+    images = find_images([str(folder)], left_out.append)
+    names = [image.path.removeprefix(f"{folder}/") for image in images]
+    assert names == sorted(
+        [*NAMES, "c.jpe", "d.DIB", "e.heic", "f", "g.dat", "gone.png", "pipe.png"]
+    )
+    assert sorted(left_out) == sorted(
+        ["notes.txt", "x.parquet", "film.mp4", "h.bmp_notes", "_SUCCESS", "gone.txt"]
+    )
+    for name, reason in {
+        "e.heic": "HEIC is not read, save it as PNG",
+        "gone.png": "a link to nothing",
+        "pipe.png": "not a file that can be read",
+    }.items():
+        [image] = [image for image in images if image.path.endswith(name)]
+        with pytest.raises(DataError, match=reason):
+            image.read()
+
+
+def test_a_folder_of_other_files_says_what_it_holds(tmp_path: Path):
+    (tmp_path / "film.mp4").touch()
+    with pytest.raises(DataError, match=r"\.webp\); it holds 1 \.mp4$"):
+        find_images([str(tmp_path)])
+
+
+def test_home_and_patterns(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = [image.path for image in find_images(["~/line*/*.jpg", "~/line [1]/good"])]
+    assert found == [f"{folder}/a.jpg", f"{folder}/good/000.webp"]
+    deep = {image.path for image in find_images([f"{tmp_path}/**/000.*"])}
+    assert deep == {f"{folder}/good/000.webp", f"{folder}/scratch/000.tiff"}
+    with pytest.raises(DataError, match=r"/\*\.gif: matches no file"):
+        find_images([f"{tmp_path}/*.gif"])
+    (folder / "[a].png").write_bytes(b"x")
+    assert find_images([f"{folder}/[a].png"])[0].read() == b"x"
+
+
+@pytest.mark.parametrize("argument", ["x" * 5000, "~nobody-there/a.png", "gone.png"])
+def test_an_argument_that_is_no_file_becomes_a_row(argument: str):
+    [image] = find_images([argument])
+    with pytest.raises(DataError, match="cannot be read"):
+        image.read()
+
+
+def test_control_characters_are_shown_not_obeyed(tmp_path: Path):
+    (tmp_path / "a\x1b[31m\nb\u202e.png").write_bytes(b"x")
+    [image] = find_images([str(tmp_path)])
+    assert image.path == f"{tmp_path}/a\\x1b[31m\\nb\\u202e.png"
+    assert image.read() == b"x"

@@ -214,7 +214,8 @@ def test_the_files_are_in_the_store_unless_told_otherwise(pipeline: Pipeline, tm
     [
         (["--data", "moon"], DataError, "moon: no such folder; expected a folder, s3://"),
         (["--data", "mvtec", "--categories", "grid,gird"], DataError, "no category 'gird'; it has"),
-        (["--data", "mvtec", "--categories", ""], DataError, "mvtec: has no category ''"),
+        (["--data", "mvtec", "--categories", ""], ConfigError, "no category is named"),
+        (["--data", "mvtec", "--categories", "a b"], DataError, "'a b': not a plain name"),
         (["--data", "demo", "--seeds", "0,x"], ConfigError, "--seeds 0,x: expected whole numbers"),
         (["--data", "demo", "--seeds", "-1"], ConfigError, "--seeds -1: expected whole numbers"),
         (["--data", "demo", "--seeds", "9999999999"], ConfigError, "seed"),

@@ -14,7 +14,7 @@ from gtrans.pipelines.embedded.local import LocalRun, RunOutcome, StopRequested
 from gtrans.pipelines.gates import load_gate
 from gtrans.pipelines.graphs.compile import COMPILED_CATEGORIES, COMPILED_CATEGORY
 from gtrans_core.config import GTransConfig
-from gtrans_core.errors import ConfigError, GTransError, StorageError
+from gtrans_core.errors import ConfigError, DataError, GTransError, StorageError
 
 GOOD_RESULTS: dict[str, dict[str, Any]] = {
     "ingest": {},
@@ -228,6 +228,37 @@ def test_a_profile_of_ones_own_leads_the_printed_commands(pipeline: Pipeline, tm
     profile.write_text(f'store = {store}\nunsigned_models = "allow"')
     result = CliRunner().invoke(app, ["run", "-c", "demo", "--profile", str(profile)])
     assert f"@challenger --profile '{profile}'\n" in result.output
+
+
+def test_a_category_needs_no_option(pipeline: Pipeline, tmp_path: Path):
+    assert gtrans_run(tmp_path, "flange", "-d", "s3://b/p").exit_code == 0
+    assert pipeline.jobs[0].parameters["category"] == "flange"
+
+
+@pytest.mark.parametrize("name", ["my part", "../x", "a/b", "Größe", "-x-", "x" * 101, "a\x1bb"])
+def test_a_category_of_no_plain_name_stops_before_anything_starts(
+    pipeline: Pipeline, tmp_path: Path, name: str
+):
+    for named in ([f"-c{name}"], ["-c", "nut", "--", name]):
+        result = gtrans_run(tmp_path / "store", "-d", "s3://b/p", *named)
+        assert isinstance(result.exception, DataError)
+        assert "not a plain name; expected letters" in str(result.exception)
+        assert str(result.exception).isprintable()
+    assert pipeline.jobs == []
+    assert not (tmp_path / "store").exists()
+
+
+def test_no_category_at_all_is_told(pipeline: Pipeline, tmp_path: Path):
+    result = gtrans_run(tmp_path, "-d", "s3://b/p")
+    assert isinstance(result.exception, ConfigError)
+    assert "no category is named" in str(result.exception)
+
+
+def test_a_folder_among_all_must_have_a_plain_name_too(pipeline: Pipeline, tmp_path: Path):
+    (tmp_path / "sets/my part/train/good").mkdir(parents=True)
+    result = gtrans_run(tmp_path, "-d", str(tmp_path / "sets"), "-c", "all")
+    assert "category 'my part': not a plain name" in str(result.exception)
+    assert pipeline.jobs == []
 
 
 class TestSeveralCategories:

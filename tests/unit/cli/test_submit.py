@@ -245,3 +245,11 @@ class TestRunsAndSchedules:
         assert isinstance(result.exception, ConfigError)
         assert "expected six fields" in str(result.exception)
         assert not api.recurring
+
+
+@pytest.mark.parametrize("verb", ["submit", "schedule"])
+def test_a_category_of_no_plain_name_sends_no_request(api: KfpApi, verb: str):
+    more = ("--cron", "0 0 3 * * *") if verb == "schedule" else ()
+    result = gtrans(api, verb, "--data", "mvtec", "my part", *more)
+    assert "category 'my part': not a plain name" in str(result.exception)
+    assert api.requests == []

@@ -69,7 +69,7 @@ def test_missing_folder_and_category(user, tmp_path: Path, official) -> None:
     assert "mvtec, visa, btad, mpdd, elpv, demo" in text
     write_files(tmp_path / "data", official("bottle") | official("cable") | {"other/x": b""})
     text = user.refused(str(tmp_path / "data"), "spoon")
-    assert text.endswith("(folders with train/good or Data/Images or train/ok): bottle, cable")
+    assert text.endswith("(folders with train/good or Data/Images or test/ko): bottle, cable")
 
 
 @pytest.mark.parametrize("source", ["x" * 5000, "~nobody-of-that-name/data", "a\0b"])

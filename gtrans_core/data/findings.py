@@ -1,0 +1,96 @@
+"""What the checked images of a category are like as a whole: problems, and notes worth a line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from gtrans_core.data.checking import Checked
+from gtrans_core.data.listing import DataFile
+
+_DARK = 16
+"""A category in which every pixel is below this (of 255) is refused."""
+_SHOWN = 4
+
+
+def darkness_problems(images: Sequence[Checked]) -> list[str]:
+    """Pictures of 10 or 12 bits in files of 16 would be learnt from a handful of grey levels."""
+    brightest = max((image.brightest for image in images), default=255)
+    if brightest >= _DARK:
+        return []
+    return [
+        f"the brightest pixel of all {len(images)} images is {brightest} of 255; of 16 bits a "
+        "channel the upper 8 are read, so multiply 12-bit values by 16 and 10-bit ones by 64"
+    ]
+
+
+def duplicate_problems(images: Iterable[Checked]) -> list[str]:
+    """The same picture in both splits, or under two labels, in the same bytes or in others."""
+    first: dict[str, DataFile] = {}
+    problems = []
+    for image in images:
+        twin = first.setdefault(image.sha256, image.file)
+        if twin is image.file:
+            twin = first.setdefault(image.pixels_sha256, image.file)
+        if twin.part != image.file.part:
+            problems.append(f"{image.file.name}: the same image as {twin.name}, in training")
+        elif twin.defect != image.file.defect:
+            problems.append(f"{image.file.name}: the same image as {twin.name}, labelled otherwise")
+    return problems
+
+
+def without_repeats(images: Sequence[Checked]) -> tuple[list[Checked], list[str]]:
+    """The images, less training images whose pixels another has in other bytes; and the note.
+
+    One of them might be trained on while the other is held out. Equal bytes are known as one image
+    by every later step.
+    """
+    first: dict[str, Checked] = {}
+    repeats = [
+        image
+        for image in images
+        if image.file.part == "train"
+        and first.setdefault(image.pixels_sha256, image).sha256 != image.sha256
+    ]
+    if not repeats:
+        return list(images), []
+    twin = first[repeats[0].pixels_sha256].file.name
+    left_out = {image.file for image in repeats}
+    return [image for image in images if image.file not in left_out], [
+        f"left out of training, since other files show the same pixels: {len(repeats)} images, "
+        f"such as {repeats[0].file.name} (as {twin})"
+    ]
+
+
+def size_notes(images: Iterable[Checked]) -> list[str]:
+    """Which sizes there are, where there are several."""
+    sizes = Counter(image.size for image in images)
+    if len(sizes) < 2:
+        return []
+    shown = [f"{count} of {w} x {h}" for (w, h), count in sizes.most_common(_SHOWN)]
+    if len(sizes) > _SHOWN:
+        shown.append(f"{len(sizes) - _SHOWN} other sizes")
+    shapes = sorted(width / height for width, height in sizes)
+    note = f"images of {len(sizes)} sizes, all resized to one: {', '.join(shown)}"
+    if shapes[-1] > 1.05 * shapes[0]:
+        note += (
+            f"; width : height is from {shapes[0]:.2f} to {shapes[-1]:.2f}, so parts are stretched "
+            "differently"
+        )
+    return [note]
+
+
+def turning_notes(images: Iterable[Checked], masked: Iterable[Checked]) -> list[str]:
+    """How many images are turned by EXIF, and how many of them have a mask."""
+    turned = [image for image in images if image.orientation != 1]
+    if not turned:
+        return []
+    which = ", ".join(map(str, sorted({image.orientation for image in turned})))
+    note = (
+        f"{len(turned)} images are turned as their EXIF orientation says ({which}), such as "
+        f"{turned[0].file.name}"
+    )
+    with_mask = sum(image.orientation != 1 for image in masked)
+    if with_mask:
+        note += f"; {with_mask} of them have a mask, which must show them turned"
+    return [note]
