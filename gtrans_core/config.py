@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from gtrans_core.errors import ConfigError
+from gtrans_core.storage.documents import describe_validation, read_toml
 
 SAME_AS_AGN = "agn"
 LEAST_SCENE_IMAGES = 4
@@ -158,9 +159,14 @@ class ScoringConfig(Section):
     scene_precision: Literal["int8", "fp32"] = "int8"
     """The scene model's products in the ONNX graph; fp32 where int8 scores or decides otherwise."""
 
+    @property
+    def has_scene(self) -> bool:
+        """Whether there is a scene model: only where it has a share of the score."""
+        return self.scene_share > 0
+
     @model_validator(mode="after")
     def _scene_fits_fusion(self) -> ScoringConfig:
-        if self.scene_share and self.fusion != "geometric":
+        if self.has_scene and self.fusion != "geometric":
             raise ValueError(
                 f"fusion {self.fusion} has no place for the scene model; set scene_share = 0"
             )
@@ -259,12 +265,7 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> GTra
     if path is not None:
         path = _preset_or_file(path)
         origin = str(path)
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: not valid TOML: {error}") from None
+        values = read_toml(path, "a config")
     for override in overrides:
         _apply_override(values, override)
     return _validated(values, origin)
@@ -341,15 +342,3 @@ def _validated(values: Any, origin: str) -> GTransConfig:
         return GTransConfig.model_validate(values)
     except ValidationError as error:
         raise ConfigError(f"{origin}: {describe_validation(error)}") from None
-
-
-def describe_validation(error: ValidationError) -> str:
-    """All of a pydantic error in one line: each key, what is wrong, what it has."""
-    return "; ".join(_describe_one(dict(item)) for item in error.errors())
-
-
-def _describe_one(item: Mapping[str, Any]) -> str:
-    key = ".".join(str(part) for part in item["loc"]) or "value"
-    if item["type"] == "extra_forbidden":
-        return f"unknown key '{key}' (see `gtrans config` for every key)"
-    return f"{key}: {item['msg']} (got {item['input']!r})"

@@ -6,13 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from gtrans_core.steps.names import ALL_STEPS
+
 Quantity = Annotated[str, Field(pattern=r"^\d+(\.\d+)?(m|[KMGT]i?)?$")]
 """An amount as Kubernetes writes it: 500m, 2, 4Gi."""
 Path = Annotated[str, Field(pattern=r"^/[^:]*$")]
 SecretName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
-
-STEPS = ("ingest", "cache_features", "train", "evaluate", "register", "summarize", "check_drift")
-"""Every step of every pipeline; a test compares them with what is compiled."""
 
 
 class _Model(BaseModel):
@@ -68,7 +67,7 @@ class Secret(_Model):
     """Key in the secret -> environment variable of the step."""
     mount: Path | Literal[""] = ""
     """Folder to mount it at, for keys that are files; empty: not mounted."""
-    steps: tuple[str, ...] = STEPS
+    steps: tuple[str, ...] = ALL_STEPS
     """Which steps get it."""
     optional: bool = False
     """Whether pods start without it."""
@@ -126,7 +125,7 @@ class Cluster(_Model):
 
 
 def _known_steps(steps: tuple[str, ...]) -> tuple[str, ...]:
-    unknown = sorted(set(steps) - set(STEPS))
+    unknown = sorted(set(steps) - set(ALL_STEPS))
     if unknown:
-        raise ValueError(f"no such step '{unknown[0]}'; there are {', '.join(STEPS)}")
+        raise ValueError(f"no such step '{unknown[0]}'; there are {', '.join(ALL_STEPS)}")
     return steps

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
-from gtrans_core.errors import ConfigError
 from gtrans_core.evaluation.gate import Gate
+from gtrans_core.storage.documents import read_toml
 
 _FOLDER = Path(__file__).parent / "categories"
 _DEFAULT = "default.toml"
@@ -22,7 +21,7 @@ def load_gate(category: str = "", path: Path | None = None) -> Gate:
     files = [_FOLDER / _DEFAULT, _own_file(category), path]
     values: dict[str, Any] = {}
     for file in filter(None, files):
-        values = _laid_over(values, _read(file))
+        values = _laid_over(values, read_toml(file, "a gate"))
         Gate.read(values, str(file))  # so that an error names the file that made it
     return Gate.read(values, "gate")
 
@@ -41,12 +40,3 @@ def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
             value = {**old, **value}
         merged[key] = value
     return merged
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: gate cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from None

@@ -6,7 +6,6 @@ The config says what it computes.
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -22,8 +21,8 @@ from pydantic import (
 )
 
 from gtrans.pipelines.cluster_profile import Cluster
-from gtrans_core.config import describe_validation
 from gtrans_core.errors import ConfigError
+from gtrans_core.storage.documents import describe_validation, read_toml
 from gtrans_core.trust.policy import TrustPolicy, Unsigned, public_key_of_environment
 
 _FOLDER = Path(__file__).parent / "profiles"
@@ -117,7 +116,7 @@ def load_profile(name: str, *, store: str | None = None, experiment: str | None 
         ConfigError: naming the file, the key and what was expected.
     """
     path = _find(name)
-    values = _read(path)
+    values = read_toml(path, "a profile")
     values |= {
         key: value
         for key, value in {"store": store, "experiment": experiment}.items()
@@ -159,15 +158,6 @@ def _find(name: str) -> Path:
         known = ", ".join(known_profiles())
         raise ConfigError(f"profile '{name}' is not known: use one of {known}, or a .toml file")
     return path
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: profile cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from None
 
 
 def _refuse_unknown_keys(values: dict[str, Any], path: Path) -> None:

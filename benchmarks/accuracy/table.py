@@ -6,13 +6,9 @@ from collections.abc import Sequence
 from statistics import mean, stdev
 
 from benchmarks.accuracy.measure import Row
+from gtrans_core.evaluation.metric_names import labels_of
 
-METRICS = {
-    "image_auroc": "image AUROC",
-    "pixel_auroc": "pixel AUROC",
-    "pixel_ap": "pixel AP",
-    "au_pro_30": "AU-PRO@0.3",
-}
+METRICS = labels_of("image_auroc", "pixel_auroc", "pixel_ap", "au_pro_30")
 MEAN = "mean"
 
 

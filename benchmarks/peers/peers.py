@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from benchmarks.peers.contract import PEERS, UNAVAILABLE, PeerResult, Request
 from gtrans_core.config import AgnConfig, GTransConfig
 from gtrans_core.features.weights import read_weights
-from gtrans_core.network.agn import backbone_spec
+from gtrans_core.network.backbone import backbone_spec
 
 ROOT = Path(__file__).resolve().parents[2]
 # Freed memory stays with the process: else zeroing it anew takes most of a training step's time.

@@ -27,7 +27,7 @@ from gtrans_core.features.cache import (
     write_index,
 )
 from gtrans_core.features.reading import Features, StreamedFeatures, open_features
-from gtrans_core.network.agn import BackboneSpec, backbone_spec
+from gtrans_core.network.backbone import BackboneSpec, backbone_spec
 from gtrans_core.storage.verified import write_verified
 from gtrans_core.training.loop import epoch_order, train_trans
 

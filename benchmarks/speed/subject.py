@@ -30,7 +30,7 @@ def make_scorer(store: Path, *overrides: str) -> Scorer:
     config = load_config(None, overrides)
     guide = load_guide(config.agn, store / "weights")
     shapes = guide.agn.spec.map_shapes(config.image.input_size)
-    scene = random_scene(shapes, config) if config.scoring.scene_share > 0 else None
+    scene = random_scene(shapes, config) if config.scoring.has_scene else None
     return Scorer(guide.agn, build_trans(guide.agn.spec, config), scene, config.scoring)
 
 

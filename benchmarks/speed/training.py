@@ -23,7 +23,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gtrans_core.config import GTransConfig, load_config
 from gtrans_core.features.cache import CachedFeatures
-from gtrans_core.network.agn import Agn, build_backbone
+from gtrans_core.network.agn import Agn
+from gtrans_core.network.backbone import build_backbone
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.loss import guidance_loss
 from gtrans_core.network.scorer import Scorer

@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.speed.memory import peak_bytes_so_far
 from gtrans_core.config import load_config
-from gtrans_core.network.agn import backbone_spec
+from gtrans_core.network.backbone import backbone_spec
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.loss import guidance_loss
 from gtrans_core.training.loop import make_optimizer

@@ -77,7 +77,7 @@ def bench(
     from gtrans.pipelines.embedded.local import new_run_key
     from gtrans.pipelines.gates import load_gate
     from gtrans.pipelines.profiles import load_profile
-    from gtrans_core.data.sources.sources import categories_of
+    from gtrans_core.data.sources.catalogue import categories_of
     from gtrans_core.storage import require_writable
 
     profile = load_profile(profile_name, store=store, experiment=experiment)

@@ -7,21 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gtrans.cli.shared.options import ProfileName, Store
+from gtrans_core.evaluation.metric_names import labels_of
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from gtrans_core.tracking.comparison import Comparison, Group, Spread
+    from gtrans_core.evaluation.spread import Spread
+    from gtrans_core.tracking.comparison import Comparison, Group
 
-_COLUMNS = {
-    "image_auroc": "image AUROC",
-    "image_f1_max": "image F1-max",
-    "pixel_auroc": "pixel AUROC",
-    "pixel_ap": "pixel AP",
-    "au_pro_30": "AU-PRO @0.3",
-    "au_pro_05": "AU-PRO @0.05",
-}
+_COLUMNS = labels_of(
+    "image_auroc", "image_f1_max", "pixel_auroc", "pixel_ap", "au_pro_30", "au_pro_05"
+)
 _ID_LENGTH = 8
 
 
@@ -115,10 +112,7 @@ def _runs(group: Group) -> str:
 
 
 def _shown(spread: Spread | None, digits: int) -> str:
-    if spread is None:
-        return "-"
-    mean = f"{spread.mean:.{digits}f}"
-    return mean if spread.sd is None else f"{mean} ± {spread.sd:.{digits}f}"
+    return "-" if spread is None else spread.shown(digits)
 
 
 def _data_line(found: Comparison) -> str:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from gtrans.cli.shared.options import Category, ProfileName, Store
 from gtrans_core.detector.model_name import model_name
+from gtrans_core.evaluation.metric_names import labels_of
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from gtrans_core.tracking.promotion.promotion import ChampionHistory
 
-_METRICS = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "au_pro_30": "AU-PRO @0.3"}
+_METRICS = labels_of("image_auroc", "pixel_auroc", "au_pro_30")
 
 
 def history(category: Category, profile_name: ProfileName = "local", store: Store = None) -> None:

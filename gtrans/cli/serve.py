@@ -84,8 +84,8 @@ def _settings(**values: Any) -> ServeSettings:
     from pydantic import ValidationError
 
     from gtrans.serving.settings import ServeSettings
-    from gtrans_core.config import describe_validation
     from gtrans_core.errors import ConfigError
+    from gtrans_core.storage.documents import describe_validation
 
     held = ServeSettings.model_fields["max_body_bytes"].default
     try:

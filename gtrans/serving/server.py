@@ -23,7 +23,7 @@ def bind(settings: ServeSettings) -> socket.socket:
     Raises:
         ConfigError: when the port is taken, or the address is not one of this machine.
     """
-    place = f"{settings.host} port {settings.port}"
+    name = f"{settings.host} port {settings.port}"
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -33,7 +33,7 @@ def bind(settings: ServeSettings) -> socket.socket:
         listener.bind(address)
     except OSError as error:
         raise ConfigError(
-            f"{place}: cannot listen there ({error.strerror}); choose another --host or --port"
+            f"{name}: cannot listen there ({error.strerror}); choose another --host or --port"
         ) from None
     return listener
 

@@ -13,13 +13,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from gtrans_core.bench.published import Published
+from gtrans_core.evaluation.metric_names import labels_of
+from gtrans_core.evaluation.spread import Spread
 
-METRICS = {
-    "image_auroc": "image AUROC",
-    "pixel_auroc": "pixel AUROC",
-    "pixel_ap": "pixel AP",
-    "au_pro_30": "AU-PRO@0.3",
-}
+METRICS = labels_of("image_auroc", "pixel_auroc", "pixel_ap", "au_pro_30")
 """What the table shows, by its name in the evaluation record."""
 NOT_AVAILABLE = "not available"
 
@@ -47,23 +44,6 @@ class Failure:
     exit_code: int
     error: str
     log: str
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Mean and sample standard deviation over seeds; one seed has no deviation."""
-
-    mean: float
-    sd: float | None
-
-    @classmethod
-    def over(cls, values: Sequence[float]) -> Spread:
-        """The spread of one value a seed, at least one."""
-        sd = statistics.stdev(values) if len(values) > 1 else None
-        return cls(statistics.fmean(values), sd)
-
-    def __str__(self) -> str:
-        return f"{self.mean:.3f}" if self.sd is None else f"{self.mean:.3f} ± {self.sd:.3f}"
 
 
 @dataclass(frozen=True)
@@ -156,7 +136,7 @@ def cells(row: Row) -> list[str]:
     return [
         row.name,
         ", ".join(map(str, row.seeds)) or "none in common",
-        *(NOT_AVAILABLE if spread is None else str(spread) for spread in ours),
+        *(NOT_AVAILABLE if spread is None else spread.shown(3) for spread in ours),
         *(NOT_AVAILABLE if value is None else f"{value:.3f}" for value in theirs),
     ]
 

@@ -6,11 +6,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from gtrans_core.config import describe_validation, digest_of
+from gtrans_core.config import digest_of
 from gtrans_core.errors import DataError
 from gtrans_core.storage import write_atomic
+from gtrans_core.storage.documents import read_json
 
 GOOD = "good"
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -108,12 +109,7 @@ class Manifest(BaseModel):
         Raises:
             DataError: when the file is missing or is no manifest, naming the field.
         """
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except OSError as error:
-            raise DataError(f"{path}: manifest cannot be read ({error.strerror})") from None
-        except ValidationError as error:
-            raise DataError(f"{path}: not a manifest: {describe_validation(error)}") from None
+        return read_json(path, cls, "a manifest", DataError)
 
 
 def data_digest(train: Manifest, test: Manifest) -> str:

@@ -32,7 +32,8 @@ from gtrans_core.detector.files import (
 )
 from gtrans_core.detector.onnx import Engine, OnnxEngine
 from gtrans_core.errors import ConfigError, ModelError
-from gtrans_core.network.agn import Agn, BackboneSpec, build_backbone
+from gtrans_core.network.agn import Agn
+from gtrans_core.network.backbone import BackboneSpec, build_backbone
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.scene import SceneModel
 from gtrans_core.network.scorer import Scorer

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from gtrans_core.config import GTransConfig, StoredConfig, describe_validation
+from gtrans_core.config import GTransConfig, StoredConfig
 from gtrans_core.errors import ModelError
+from gtrans_core.storage.documents import read_json
 
 INFO_NAME = "detector.json"
 WEIGHT_NAMES = ("agn.safetensors", "trans.safetensors", "scene.safetensors")
@@ -48,7 +49,7 @@ class DetectorInfo(BaseModel):
 
 def weight_names(config: GTransConfig) -> tuple[str, ...]:
     """The weights files of a detector with this config."""
-    return WEIGHT_NAMES if config.scoring.scene_share > 0 else WEIGHT_NAMES[:-1]
+    return WEIGHT_NAMES if config.scoring.has_scene else WEIGHT_NAMES[:-1]
 
 
 def read_info(folder: Path) -> DetectorInfo:
@@ -57,13 +58,7 @@ def read_info(folder: Path) -> DetectorInfo:
     Raises:
         ModelError: when ``detector.json`` is missing or not one.
     """
-    path = folder / INFO_NAME
-    try:
-        return DetectorInfo.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    except ValidationError as error:
-        raise ModelError(f"{path}: {describe_validation(error)}") from None
+    return read_json(folder / INFO_NAME, DetectorInfo, "the facts of a detector", ModelError)
 
 
 def detector_digest(folder: Path) -> str:

@@ -63,7 +63,7 @@ def calibrate(
     if config.scoring.engine == "onnxruntime":
         graph = package_graph(scorer, np.stack(list(islice(views(), PARITY_VIEWS))), say)
     full = _calibration(graph or scorer, graph, views, config)
-    if graph is None or config.scoring.scene_share == 0 or config.scoring.scene_precision == "fp32":
+    if graph is None or not config.scoring.has_scene or config.scoring.scene_precision == "fp32":
         return full
     try:
         engine = OnnxEngine(quantise_scene(graph.graph))

@@ -15,9 +15,10 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, ValidationError
 
-from gtrans_core.config import Section, canonical_json, describe_validation
+from gtrans_core.config import Section, canonical_json
 from gtrans_core.errors import ConfigError
 from gtrans_core.evaluation.metric_names import MetricName
+from gtrans_core.storage.documents import describe_validation
 
 DefectMetric = Literal["caught", "image_auroc", "au_pro_30"]
 

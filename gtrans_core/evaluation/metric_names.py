@@ -12,3 +12,20 @@ MetricName = Literal[
     "au_pro_30",
     "au_pro_05",
 ]
+
+METRIC_LABELS: dict[MetricName, str] = {
+    "image_auroc": "image AUROC",
+    "image_ap": "image AP",
+    "image_f1_max": "image F1-max",
+    "pixel_auroc": "pixel AUROC",
+    "pixel_ap": "pixel AP",
+    "pixel_f1_max": "pixel F1-max",
+    "au_pro_30": "AU-PRO@0.3",
+    "au_pro_05": "AU-PRO@0.05",
+}
+"""What people read; AP is average precision."""
+
+
+def labels_of(*names: MetricName) -> dict[str, str]:
+    """The labels of some metrics, in the order given."""
+    return {name: METRIC_LABELS[name] for name in names}

@@ -9,13 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from gtrans_core.config import describe_validation
 from gtrans_core.errors import ModelError
 from gtrans_core.evaluation.defect_result import DefectResult
 from gtrans_core.evaluation.gate import Evidence
 from gtrans_core.storage import write_atomic
+from gtrans_core.storage.documents import read_json
 
 RECORD = "record.json"
 REPORT = "report.html"
@@ -93,10 +93,4 @@ class EvaluationRecord(BaseModel):
         Raises:
             ModelError: when it is missing or not one.
         """
-        path = folder / RECORD
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except OSError as error:
-            raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
-        except ValidationError as error:
-            raise ModelError(f"{path}: {describe_validation(error)}") from None
+        return read_json(folder / RECORD, cls, "an evaluation's record", ModelError)

@@ -26,7 +26,8 @@ from gtrans_core.data.images import DECODER_VERSION, decode_view
 from gtrans_core.data.manifest import Manifest, Sample
 from gtrans_core.data.reading import read_image
 from gtrans_core.errors import DataError
-from gtrans_core.network.agn import Agn, BackboneSpec
+from gtrans_core.network.agn import Agn
+from gtrans_core.network.backbone import BackboneSpec
 from gtrans_core.storage import require_free_space, write_atomic
 from gtrans_core.storage.verified import (
     DamagedFileError,

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from gtrans_core.config import AgnConfig, digest_of
 from gtrans_core.errors import WeightsError
-from gtrans_core.network.agn import Agn, backbone_spec, build_backbone, state_sha256
+from gtrans_core.network.agn import Agn, state_sha256
+from gtrans_core.network.backbone import backbone_spec, build_backbone
 from gtrans_core.network.light_timm import timm
 from gtrans_core.storage import open_store, sha256_file
 

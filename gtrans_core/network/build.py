@@ -7,7 +7,7 @@ from torch import nn
 
 from gtrans_core.config import SAME_AS_AGN, GTransConfig
 from gtrans_core.errors import ConfigError
-from gtrans_core.network.agn import (
+from gtrans_core.network.backbone import (
     BackboneSpec,
     backbone_spec,
     build_backbone,

@@ -31,7 +31,7 @@ class Scorer(nn.Module):
         self, agn: Agn, trans: Trans, scene: SceneModel | None, config: ScoringConfig
     ) -> None:
         super().__init__()
-        if scene is None and config.scene_share > 0:
+        if scene is None and config.has_scene:
             raise ValueError("scoring.scene_share is not 0, but there is no scene model")
         self.agn = agn
         self.trans = trans.to(memory_format=torch.channels_last)
@@ -46,7 +46,7 @@ class Scorer(nn.Module):
         agn_maps = self.agn(inputs)
         # A branch that has no share is not computed.
         trans_maps = self.trans(inputs, agn_maps) if self.config.scene_share < 1 else []
-        scene_maps = self.scene(agn_maps) if self.scene and self.config.scene_share > 0 else []
+        scene_maps = self.scene(agn_maps) if self.scene and self.config.has_scene else []
         height, width = views_B3HW.shape[2:]
         maps = agn_maps, trans_maps, scene_maps
         map_BHW = heat_map(*maps, (height, width), self.config)

@@ -5,64 +5,18 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from gtrans_core.config import GTransConfig, describe_validation
+from gtrans_core.config import GTransConfig
 from gtrans_core.data.manifest import Manifest
-from gtrans_core.errors import DataError
 from gtrans_core.features.cache import build_cache, cache_identity
-from gtrans_core.features.reading import Features, open_features
-from gtrans_core.features.shared import build_shared_cache, fetch_cache
+from gtrans_core.features.reference import FeatureCacheRef
+from gtrans_core.features.shared import build_shared_cache
 from gtrans_core.features.weights import load_guide
-from gtrans_core.network.agn import check_input_size
+from gtrans_core.network.backbone import check_input_size
 from gtrans_core.network.build import check_student
 from gtrans_core.progress import Progress
 from gtrans_core.steps.context import RunContext
 from gtrans_core.storage import write_atomic
 from gtrans_core.training.author_compat import apply_author_compat, author_compat_identity
-
-
-class FeatureCacheRef(BaseModel):
-    """What the step hands on: where the cache is and what it was made with."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    folder: str
-    key: str
-    weights_sha256: str
-    cache_store: str = ""
-    """Where the cache is shared; empty: it is only in the folder."""
-
-    def open(self, resident_mb: int) -> Features:
-        """Verify the whole cache, fetching it first where another machine has made it.
-
-        Args:
-            resident_mb: what may be held in memory (see ``open_features``).
-
-        Raises:
-            DataError: when it is missing or damaged; building it again mends it.
-            StorageError: when it cannot be fetched.
-        """
-        folder = Path(self.folder)
-        if self.cache_store:
-            fetch_cache(self.cache_store, folder)
-        return open_features(folder, resident_mb)
-
-    @classmethod
-    def read(cls, path: Path) -> FeatureCacheRef:
-        """Read what ``cache_features`` wrote.
-
-        Raises:
-            DataError: when the file is missing or not one.
-        """
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-        except ValidationError as error:
-            raise DataError(
-                f"{path}: not a cache reference: {describe_validation(error)}"
-            ) from None
 
 
 def cache_features(

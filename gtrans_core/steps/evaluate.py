@@ -29,11 +29,11 @@ from gtrans_core.evaluation.evaluation import (
 )
 from gtrans_core.evaluation.gate import Gate, check_gate
 from gtrans_core.evaluation.record import EvaluationRecord
+from gtrans_core.features.reference import FeatureCacheRef
 from gtrans_core.features.weights import load_guide
 from gtrans_core.lineage import collect_lineage
 from gtrans_core.network.scorer import Scorer
 from gtrans_core.progress import Progress
-from gtrans_core.steps.cache_features import FeatureCacheRef
 from gtrans_core.steps.context import RunContext
 from gtrans_core.storage import write_atomic
 from gtrans_core.training.author_compat import apply_author_compat

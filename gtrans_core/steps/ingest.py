@@ -7,7 +7,7 @@ from pathlib import Path
 from gtrans_core.config import LEAST_SCENE_IMAGES, GTransConfig
 from gtrans_core.data.layout import scan_category
 from gtrans_core.data.manifest import data_digest
-from gtrans_core.data.sources.sources import fetch_category
+from gtrans_core.data.sources.catalogue import fetch_category
 from gtrans_core.detector.thresholds import needed_images
 from gtrans_core.errors import DataError
 from gtrans_core.progress import Progress
@@ -67,7 +67,7 @@ def _require_calibration(images: int, config: GTransConfig, folder: Path) -> Non
             f"{needed} held out: add images, or raise evaluation.false_alarm_rate or "
             "training.held_out_fraction"
         )
-    if images - held_out < LEAST_SCENE_IMAGES and config.scoring.scene_share > 0:
+    if images - held_out < LEAST_SCENE_IMAGES and config.scoring.has_scene:
         raise DataError(
             f"{folder}/train/good: {images} different images, of which {images - held_out} would "
             f"be trained on (training.held_out_fraction {share}); the scene model needs "

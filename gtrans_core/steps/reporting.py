@@ -9,11 +9,9 @@ from contextlib import contextmanager
 from gtrans_core.errors import GTransError, PreemptedError
 from gtrans_core.progress import Progress
 from gtrans_core.steps.context import RunContext
+from gtrans_core.steps.names import CATEGORY_STEPS
 from gtrans_core.tracking.runs import fail_run
 from gtrans_core.tracking.step_run import StepRun
-
-_OF_A_CATEGORY = ("ingest", "cache_features", "train", "evaluate", "register")
-"""Steps that have a run of their own below the category's."""
 
 
 @contextmanager
@@ -56,7 +54,7 @@ def _collect_garbage() -> None:
 
 def _step_run(name: str, context: RunContext) -> StepRun | None:
     on_a_server = context.tracking.server_uri.startswith(("http://", "https://"))
-    if name not in _OF_A_CATEGORY or not on_a_server:
+    if name not in CATEGORY_STEPS or not on_a_server:
         return None
     return StepRun(context.tracking, context.run_key, context.category, name)
 

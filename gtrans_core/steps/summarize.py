@@ -38,12 +38,12 @@ def summarize(context: RunContext, categories: Sequence[str], ranking: Path, sum
     progress = Progress("summarize")
     progress.started()
     results = sweep_results(context.tracking, context.run_key, categories)
-    registered = sorted((r for r in results if not r.failure), key=_place)
+    registered = sorted((r for r in results if not r.failure), key=_best_first)
     failed = [result for result in results if result.failure]
     content = {
         "run_key": context.run_key,
         "ranked_by": RANKED_BY,
-        "ranking": [_row(place, result) for place, result in enumerate(registered, start=1)],
+        "ranking": [_row(rank, result) for rank, result in enumerate(registered, start=1)],
         "failed": [{"category": r.category, "reason": r.failure} for r in failed],
     }
     files = {
@@ -63,15 +63,15 @@ def summarize(context: RunContext, categories: Sequence[str], ranking: Path, sum
     return verdict
 
 
-def _place(result: CategoryResult) -> tuple[float, str]:
+def _best_first(result: CategoryResult) -> tuple[float, str]:
     """The best first; without the metric last."""
     value = (result.metrics or {}).get(RANKED_BY)
     return (1.0 if value is None else -value, result.category)
 
 
-def _row(place: int, result: CategoryResult) -> dict[str, Any]:
+def _row(rank: int, result: CategoryResult) -> dict[str, Any]:
     return {
-        "place": place,
+        "place": rank,
         "category": result.category,
         "version": result.version,
         "run_id": result.run_id,
@@ -84,10 +84,10 @@ def _page(registered: Sequence[CategoryResult], failed: Sequence[CategoryResult]
         f"| | category | {' | '.join(_SHOWN)} | version |",
         f"|---|---|{'---|' * len(_SHOWN)}---|",
     ]
-    for place, result in enumerate(registered, start=1):
+    for rank, result in enumerate(registered, start=1):
         values = ((result.metrics or {}).get(name) for name in _SHOWN)
         cells = ("not available" if value is None else f"{value:.4f}" for value in values)
-        lines.append(f"| {place} | {result.category} | {' | '.join(cells)} | {result.version} |")
+        lines.append(f"| {rank} | {result.category} | {' | '.join(cells)} | {result.version} |")
     if failed:
         lines += ["", "**Failed**", ""]
         lines += [f"- {result.category}: {result.failure}" for result in failed]

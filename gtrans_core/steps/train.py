@@ -10,9 +10,9 @@ import torch._dynamo  # noqa: F401  # optimizers load it: here, with all imports
 
 from gtrans_core.config import GTransConfig
 from gtrans_core.features.reading import Features, StreamedFeatures
-from gtrans_core.network.agn import backbone_spec
+from gtrans_core.features.reference import FeatureCacheRef
+from gtrans_core.network.backbone import backbone_spec
 from gtrans_core.progress import Progress
-from gtrans_core.steps.cache_features import FeatureCacheRef
 from gtrans_core.steps.context import RunContext
 from gtrans_core.storage import exclusive
 from gtrans_core.tracking.journal import JournalFlusher
@@ -72,7 +72,7 @@ def train(context: RunContext, config_json: str, feature_cache: Path, model: Pat
     finally:
         flusher.close(FLUSH_SECONDS)
     info = _info(key, reference, config, features, result, time.monotonic() - started)
-    scene = fit_training_scene(features, config) if config.scoring.scene_share > 0 else None
+    scene = fit_training_scene(features, config) if config.scoring.has_scene else None
     save_trained(model, TrainedModel(result.trans, scene), info)
     last = result.history[-1]["values"] if result.history else {}
     if result.reused:

@@ -1,11 +1,14 @@
 """A local folder or an S3 bucket behind the same few verbs, and files that are whole or not there.
 
 =============  =====================================================================
-``store``      the verbs, and ``open_store``, which picks the kind of store by its URI
+``store``      the verbs, and the names that a store takes
+``opening``    ``open_store``, which picks the kind of store by its URI
 ``local``      a folder as a store
 ``s3``         a bucket's prefix as a store; ``s3_client``, ``s3_parts``, ``s3_errors`` serve it
 ``atomic``     writing, publishing and checking single local files
 ``folders``    preparing a whole local folder once
+``verified``   files that carry their own sha256 in their name
+``documents``  small files of facts, JSON or TOML
 ``retry``      the one retry policy of everything that talks to a server
 =============  =====================================================================
 """
@@ -21,8 +24,9 @@ from gtrans_core.storage.atomic import (
 )
 from gtrans_core.storage.folders import exclusive, prepare_folder
 from gtrans_core.storage.local import LocalStore
+from gtrans_core.storage.opening import open_store
 from gtrans_core.storage.retry import RetryPolicy, TransientError, retrying
-from gtrans_core.storage.store import Entry, Store, checked_name, open_store, without_secrets
+from gtrans_core.storage.store import Entry, Store, checked_name, without_secrets
 
 __all__ = [
     "Entry",

@@ -1,4 +1,4 @@
-"""The few verbs of a store, and which kind of store a URI names."""
+"""The few verbs of a store, and the names that it takes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from gtrans_core.errors import StorageError
 from gtrans_core.text import printable
@@ -50,27 +50,6 @@ class Store(Protocol):
         """Copy a file to a local path, where it appears complete or not at all."""
 
 
-def open_store(uri: str) -> Store:
-    """The store that ``s3://bucket/prefix``, ``file:///path`` or a plain path names.
-
-    Raises:
-        StorageError: for another kind of URI.
-    """
-    scheme, separator, _ = uri.partition("://")
-    if not separator:
-        return _local(Path(uri))
-    if scheme == "s3":
-        # Imported on use: boto3 takes half a second.
-        from gtrans_core.storage.s3 import S3Store
-
-        return S3Store(uri)
-    if scheme == "file":
-        return _local(Path(unquote(urlsplit(uri).path)))
-    raise StorageError(
-        f"{without_secrets(uri)}: no such kind of store; expected a folder or s3://bucket/prefix"
-    )
-
-
 def checked_name(name: str) -> str:
     """The name itself.
 
@@ -90,9 +69,3 @@ def without_secrets(url: str) -> str:
         return url
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path}"
-
-
-def _local(root: Path) -> Store:
-    from gtrans_core.storage.local import LocalStore
-
-    return LocalStore(root)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gtrans_core.errors import TrackingError
+from gtrans_core.evaluation.spread import Spread
 from gtrans_core.tracking.client import translate_mlflow_errors
 from gtrans_core.tracking.runs import CATEGORY_TAG, DATA_DIGEST_TAG, quoted
 
@@ -44,14 +44,6 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Spread:
-    """A metric over the seeds of one config; ``sd`` is None for a single seed."""
-
-    mean: float
-    sd: float | None
-
-
-@dataclass(frozen=True)
 class Group:
     """Runs of one config on the same data, the newest of each seed, the newest first."""
 
@@ -71,10 +63,7 @@ class Group:
         """Mean and sample standard deviation; None where no run has the metric as a number."""
         values = [trial.metrics.get(metric, math.nan) for trial in self.trials]
         finite = [value for value in values if math.isfinite(value)]
-        if not finite:
-            return None
-        sd = statistics.stdev(finite) if len(finite) > 1 else None
-        return Spread(statistics.fmean(finite), sd)
+        return Spread.over(finite) if finite else None
 
 
 @dataclass(frozen=True)
@@ -157,12 +146,12 @@ def group_trials(trials: Iterable[Trial]) -> list[Group]:
 def ranked(groups: Iterable[Group], by: str) -> tuple[Group, ...]:
     """The best mean first; equal ones by how new they are; those without the metric last."""
 
-    def place(group: Group) -> tuple[bool, float, int]:
+    def rank(group: Group) -> tuple[bool, float, int]:
         spread = group.spread(by)
         mean = 0.0 if spread is None else spread.mean
         return spread is None, -mean, -group.trials[0].started
 
-    return tuple(sorted(groups, key=place))
+    return tuple(sorted(groups, key=rank))
 
 
 def differing_keys(groups: Sequence[Group]) -> tuple[str, ...]:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gtrans_core.config import describe_validation
 from gtrans_core.errors import GTransError, TrackingError
+from gtrans_core.storage.documents import describe_validation
 from gtrans_core.tracking.client import translate_mlflow_errors
 from gtrans_core.tracking.runs import RunLogger
 

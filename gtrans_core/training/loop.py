@@ -21,7 +21,7 @@ from gtrans_core.config import GTransConfig, TrainingConfig, digest_of
 from gtrans_core.errors import PreemptedError, TrainingError
 from gtrans_core.features.cache import CachedFeatures
 from gtrans_core.features.reading import Features, Request
-from gtrans_core.network.agn import BackboneSpec
+from gtrans_core.network.backbone import BackboneSpec
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.loss import guidance_loss
 from gtrans_core.network.scene import SceneModel, fit_scene

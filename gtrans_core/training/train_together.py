@@ -19,7 +19,7 @@ from torch import distributed
 from gtrans_core.config import GTransConfig
 from gtrans_core.errors import GTransError, PreemptedError, TrainingError
 from gtrans_core.features.reading import open_features
-from gtrans_core.network.agn import backbone_spec
+from gtrans_core.network.backbone import backbone_spec
 from gtrans_core.progress import Progress
 from gtrans_core.training.device import choose_device
 from gtrans_core.training.loop import train_trans

@@ -6,18 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from gtrans_core.config import StoredConfig, describe_validation
+from gtrans_core.config import StoredConfig
 from gtrans_core.errors import ModelError
-from gtrans_core.network.agn import backbone_spec
+from gtrans_core.network.backbone import backbone_spec
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.scene import SceneModel
 from gtrans_core.network.trans import Trans
 from gtrans_core.storage import write_atomic
+from gtrans_core.storage.documents import read_json
 
 _INFO = "training.json"
 _TRANS = "trans.safetensors"
@@ -68,18 +69,13 @@ def load_trained(folder: Path) -> tuple[TrainedModel, TrainingInfo]:
     Raises:
         ModelError: when a file is missing, damaged, or does not fit its config.
     """
-    try:
-        info = TrainingInfo.model_validate_json((folder / _INFO).read_bytes())
-    except OSError as error:
-        raise ModelError(f"{error.filename}: cannot be read ({error.strerror})") from None
-    except ValidationError as error:
-        raise ModelError(f"{folder / _INFO}: {describe_validation(error)}") from None
+    info = read_json(folder / _INFO, TrainingInfo, "the facts of a training", ModelError)
     spec = backbone_spec(info.config.agn.backbone, info.config.agn.taps)
     trans = build_trans(spec, info.config)
     scene = None
     try:
         trans.load_state_dict(_read(folder / _TRANS))
-        if info.config.scoring.scene_share > 0:
+        if info.config.scoring.has_scene:
             scene = SceneModel(_read(folder / _SCENE))
     except (RuntimeError, ValueError) as error:
         first_line = str(error).splitlines()[0]

@@ -17,10 +17,11 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 from gtrans_core.errors import StorageError
 from gtrans_core.storage import checked_name, write_atomic
+from gtrans_core.storage.documents import read_json
 from gtrans_core.watch.histogram import Counts, bin_of
 
 WATCH_FOLDER = "watch"
@@ -141,12 +142,8 @@ def read_counts(folder: Path, category: str, digest: str, since: date | None = N
     """
     total: Counts = Counter()
     for path in _files(folder / checked_name(category) / checked_name(digest), since):
-        try:
-            total.update(DayOfScores.model_validate_json(path.read_bytes()).counts)
-        except OSError as error:
-            raise StorageError(f"{path}: cannot be read ({error.strerror})") from None
-        except ValidationError:
-            raise StorageError(f"{path}: not a file of scores; remove it") from None
+        day = read_json(path, DayOfScores, "a file of scores, so remove it", StorageError)
+        total.update(day.counts)
     return total
 
 

@@ -25,11 +25,8 @@ from typing import Any
 import gtrans
 from gtrans_core import progress
 from gtrans_core.errors import PreemptedError
+from gtrans_core.steps.names import CATEGORY_STEPS, SUMMARIZE
 
-STEPS = ("ingest", "cache_features", "train", "evaluate", "register")
-"""Of one category, in the order in which they run; a test compares them with what is compiled."""
-SUMMARIZE = "summarize"
-"""The step after all categories, where a run has several."""
 PREEMPTED = PreemptedError.exit_code
 CRASHED = 70
 """Exit code of a run whose step ended without saying why (EX_SOFTWARE)."""
@@ -101,7 +98,7 @@ def execute(run: LocalRun, on_event: Callable[[Event], None]) -> RunOutcome:
     """
     reports, clean = _run(run, on_event)
     of_the_category = next(iter(reports.values()), _Reports())
-    return of_the_category.outcome(STEPS, clean)
+    return of_the_category.outcome(CATEGORY_STEPS, clean)
 
 
 def execute_many(
@@ -116,7 +113,9 @@ def execute_many(
         StopRequested, OSError: as ``execute``.
     """
     reports, clean = _run(run, on_event)
-    ends = {name: reports.get(name, _Reports()).outcome(STEPS, True) for name in categories}
+    ends = {
+        name: reports.get(name, _Reports()).outcome(CATEGORY_STEPS, True) for name in categories
+    }
     return ends, reports.get("", _Reports()).outcome((SUMMARIZE,), clean)
 
 

@@ -13,7 +13,7 @@ from kfp import dsl
 from gtrans.components.summarize.component import summarize
 from gtrans.pipelines.cluster_profile import Cluster
 from gtrans.pipelines.graphs.category import category_pipeline
-from gtrans.pipelines.graphs.resources import Placement, equip
+from gtrans.pipelines.graphs.resources import Placement, equip, with_placement
 from gtrans_core.config import GTransConfig
 
 
@@ -26,6 +26,7 @@ def categories_pipeline(at_once: int, cluster: Cluster | None = None) -> Callabl
         description="Many categories, each trained, evaluated and registered; one summary that "
         "ranks them.",
     )
+    @with_placement
     def pipeline(
         categories: list[dict[str, str]],
         source: str,
@@ -35,10 +36,8 @@ def categories_pipeline(at_once: int, cluster: Cluster | None = None) -> Callabl
         experiment: str = "gtrans",
         cache_store: str = "",
         unsigned_models: str = "refuse",
-        node_selector: dict[str, str] = {},  # noqa: B006 - a default that is compiled into the YAML
-        tolerations: list[dict[str, Any]] = [],  # noqa: B006
-        accelerator_node_selector: dict[str, str] = {},  # noqa: B006
-        accelerator_tolerations: list[dict[str, Any]] = [],  # noqa: B006
+        *,
+        placement: Placement,
     ) -> None:
         """Train, evaluate and register a detector for each category.
 
@@ -51,10 +50,6 @@ def categories_pipeline(at_once: int, cluster: Cluster | None = None) -> Callabl
             experiment: the MLflow experiment of the runs.
             cache_store: as in gtrans-category.
             unsigned_models: refuse or allow, as in gtrans-category.
-            node_selector: labels that the nodes of steps without an accelerator must have.
-            tolerations: taints that steps without an accelerator tolerate.
-            accelerator_node_selector: labels that the nodes of steps with an accelerator must have.
-            accelerator_tolerations: taints that steps with an accelerator tolerate.
         """
         summary = summarize(
             run_key=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
@@ -62,9 +57,6 @@ def categories_pipeline(at_once: int, cluster: Cluster | None = None) -> Callabl
             store=store,
             tracking_uri=tracking_uri,
             experiment=experiment,
-        )
-        placement = Placement(
-            node_selector, tolerations, accelerator_node_selector, accelerator_tolerations
         )
         equip(summary, "summarize", cluster, placement)
         with (
@@ -81,10 +73,7 @@ def categories_pipeline(at_once: int, cluster: Cluster | None = None) -> Callabl
                 gate=item.gate,
                 cache_store=cache_store,
                 unsigned_models=unsigned_models,
-                node_selector=node_selector,
-                tolerations=tolerations,
-                accelerator_node_selector=accelerator_node_selector,
-                accelerator_tolerations=accelerator_tolerations,
+                **placement.parameters(),
             )
 
     return cast(Callable[..., Any], pipeline)

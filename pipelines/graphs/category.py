@@ -16,7 +16,7 @@ from gtrans.components.register.component import register
 from gtrans.components.train.component import train
 from gtrans.pipelines.cluster_profile import Cluster
 from gtrans.pipelines.gates import load_gate
-from gtrans.pipelines.graphs.resources import Placement, equip
+from gtrans.pipelines.graphs.resources import Placement, equip, with_placement
 from gtrans_core.config import GTransConfig
 
 
@@ -28,6 +28,7 @@ def category_pipeline(cluster: Cluster | None = None) -> Callable[..., Any]:
         description="Source images of one category in; a registered anomaly detector and a "
         "report out.",
     )
+    @with_placement
     def pipeline(
         category: str,
         source: str,
@@ -38,10 +39,8 @@ def category_pipeline(cluster: Cluster | None = None) -> Callable[..., Any]:
         gate: str = load_gate().to_json(),
         cache_store: str = "",
         unsigned_models: str = "refuse",
-        node_selector: dict[str, str] = {},  # noqa: B006 - a default that is compiled into the YAML
-        tolerations: list[dict[str, Any]] = [],  # noqa: B006
-        accelerator_node_selector: dict[str, str] = {},  # noqa: B006
-        accelerator_tolerations: list[dict[str, Any]] = [],  # noqa: B006
+        *,
+        placement: Placement,
     ) -> None:
         """Train, evaluate and register a detector for one category.
 
@@ -58,10 +57,6 @@ def category_pipeline(cluster: Cluster | None = None) -> Callable[..., Any]:
                 folder that all see); empty: nowhere.
             unsigned_models: refuse or allow: whether a model may be registered unsigned where
                 register finds no key (GTRANS_SIGNING_KEY).
-            node_selector: labels that the nodes of steps without an accelerator must have.
-            tolerations: taints that steps without an accelerator tolerate.
-            accelerator_node_selector: labels that the nodes of steps with an accelerator must have.
-            accelerator_tolerations: taints that steps with an accelerator tolerate.
         """
         run = {
             "run_key": dsl.PIPELINE_JOB_ID_PLACEHOLDER,
@@ -92,9 +87,6 @@ def category_pipeline(cluster: Cluster | None = None) -> Callable[..., Any]:
             unsigned_models=unsigned_models,
             detector=verdict.outputs["detector"],
             evaluation=verdict.outputs["evaluation"],
-        )
-        placement = Placement(
-            node_selector, tolerations, accelerator_node_selector, accelerator_tolerations
         )
         equip(data, "ingest", cluster, placement)
         equip(features, "cache_features", cluster, placement)

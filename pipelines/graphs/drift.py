@@ -7,7 +7,7 @@ from kfp import dsl
 
 from gtrans.components.check_drift.component import check_drift
 from gtrans.pipelines.cluster_profile import Cluster
-from gtrans.pipelines.graphs.resources import Placement, equip
+from gtrans.pipelines.graphs.resources import Placement, equip, with_placement
 from gtrans_core.watch.drift import DEFAULT_ALPHA, DEFAULT_DEFECT_SHARE
 
 
@@ -19,6 +19,7 @@ def drift_pipeline(cluster: Cluster | None = None) -> Callable[..., Any]:
         description="Scores in use beside those of held-out good images: fine, recalibrate, "
         "retrain.",
     )
+    @with_placement
     def pipeline(
         category: str,
         store: str,
@@ -28,10 +29,8 @@ def drift_pipeline(cluster: Cluster | None = None) -> Callable[..., Any]:
         defect_share: float = DEFAULT_DEFECT_SHARE,
         fail_on_drift: bool = True,
         experiment: str = "gtrans",
-        node_selector: dict[str, str] = {},  # noqa: B006 - a default that is compiled into the YAML
-        tolerations: list[dict[str, Any]] = [],  # noqa: B006
-        accelerator_node_selector: dict[str, str] = {},  # noqa: B006
-        accelerator_tolerations: list[dict[str, Any]] = [],  # noqa: B006
+        *,
+        placement: Placement,
     ) -> None:
         """Judge the champion of a category.
 
@@ -44,10 +43,6 @@ def drift_pipeline(cluster: Cluster | None = None) -> Callable[..., Any]:
             defect_share: largest share of defective images in use that is no drift.
             fail_on_drift: end the run as failed, which is what a scheduler notices.
             experiment: the MLflow experiment of the category's runs.
-            node_selector: labels that the node must have.
-            tolerations: taints that the step tolerates.
-            accelerator_node_selector: the same, where the profile gives the step an accelerator.
-            accelerator_tolerations: the same, where the profile gives the step an accelerator.
         """
         task = check_drift(
             run_key=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
@@ -59,9 +54,6 @@ def drift_pipeline(cluster: Cluster | None = None) -> Callable[..., Any]:
             alpha=alpha,
             defect_share=defect_share,
             fail_on_drift=fail_on_drift,
-        )
-        placement = Placement(
-            node_selector, tolerations, accelerator_node_selector, accelerator_tolerations
         )
         equip(task, "check_drift", cluster, placement)
 

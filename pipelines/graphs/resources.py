@@ -1,6 +1,9 @@
 """A profile's cluster settings on a pipeline's tasks."""
 
-from dataclasses import dataclass
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import Any
 
 from kfp import dsl, kubernetes
@@ -19,6 +22,61 @@ class Placement:
     tolerations: Any
     accelerator_node_selector: Any
     accelerator_tolerations: Any
+
+    def parameters(self) -> dict[str, Any]:
+        """By name, to hand them on to a pipeline within."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+_PLACEMENT: dict[str, tuple[Any, str]] = {
+    "node_selector": (
+        dict[str, str],
+        "labels that the nodes of steps without an accelerator must have.",
+    ),
+    "tolerations": (
+        list[dict[str, Any]],
+        "taints that steps without an accelerator tolerate.",
+    ),
+    "accelerator_node_selector": (
+        dict[str, str],
+        "labels that the nodes of steps with an accelerator must have.",
+    ),
+    "accelerator_tolerations": (
+        list[dict[str, Any]],
+        "taints that steps with an accelerator tolerate.",
+    ),
+}
+"""Type and description of each parameter that ``with_placement`` adds; by default empty."""
+
+
+def with_placement(pipeline: Callable[..., None]) -> Callable[..., None]:
+    """Replace a pipeline's last parameter, ``placement``, by the parameters it is made of.
+
+    kfp reads a pipeline's parameters from its signature and their descriptions from its docstring.
+
+    Args:
+        pipeline: its docstring ends with the section ``Args:``.
+    """
+    signature = inspect.signature(pipeline)
+    own = [p for p in signature.parameters.values() if p.name != "placement"]
+    added = [
+        inspect.Parameter(
+            name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=kind(), annotation=kind
+        )
+        for name, (kind, _) in _PLACEMENT.items()
+    ]
+    described = "".join(f"\n    {name}: {text}" for name, (_, text) in _PLACEMENT.items())
+    signature = signature.replace(parameters=[*own, *added])
+
+    @functools.wraps(pipeline)
+    def placed(*arguments: Any, **named: Any) -> None:
+        given = signature.bind(*arguments, **named).arguments
+        placement = Placement(**{name: given.pop(name) for name in _PLACEMENT})
+        pipeline(**given, placement=placement)
+
+    placed.__signature__ = signature  # type: ignore[attr-defined]
+    placed.__doc__ = inspect.cleandoc(pipeline.__doc__ or "") + described + "\n"
+    return placed
 
 
 def equip(task: dsl.PipelineTask, step: str, cluster: Cluster | None, placement: Placement) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from gtrans.pipelines.embedded.local import STEPS
 from gtrans_core.data.sources.demo import generate_demo
+from gtrans_core.steps.names import CATEGORY_STEPS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -83,7 +83,7 @@ def first_run(plant: Plant) -> subprocess.CompletedProcess[str]:
 def test_every_step_ran_and_the_run_left_its_traces(plant: Plant):
     folder = plant.newest()
     events = [json.loads(line) for line in (folder / "progress.jsonl").read_text().splitlines()]
-    assert [e["step"] for e in events if e["kind"] == "finished"] == list(STEPS)
+    assert [e["step"] for e in events if e["kind"] == "finished"] == list(CATEGORY_STEPS)
     assert not any(e["results"].get("reused") for e in events if e["kind"] == "finished")
     assert (folder / "report.html").read_text(encoding="utf-8").lstrip().startswith("<!")
     assert "finished with status" in (folder / "pipeline.log").read_text(encoding="utf-8")

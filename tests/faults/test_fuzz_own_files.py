@@ -18,8 +18,8 @@ from gtrans_core.detector.detector import Detector
 from gtrans_core.errors import GTransError
 from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.features.cache import build_cache, load_cache
+from gtrans_core.features.reference import FeatureCacheRef
 from gtrans_core.network.build import build_trans
-from gtrans_core.steps.cache_features import FeatureCacheRef
 from gtrans_core.storage.verified import write_verified
 from gtrans_core.tracking.registry.model_files import verify_model
 from gtrans_core.training.checkpoint import Checkpoint, newest_checkpoint

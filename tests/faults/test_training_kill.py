@@ -17,9 +17,9 @@ import pytest
 from gtrans_core.config import GTransConfig
 from gtrans_core.errors import PreemptedError
 from gtrans_core.features.cache import load_cache
+from gtrans_core.features.reference import FeatureCacheRef
 from gtrans_core.network.agn import state_sha256
 from gtrans_core.progress import ENVIRONMENT_VARIABLE
-from gtrans_core.steps.cache_features import FeatureCacheRef
 from gtrans_core.tracking.journal import replay
 from gtrans_core.tracking.runs import open_run
 from gtrans_core.training.checkpoint import newest_checkpoint

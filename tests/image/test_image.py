@@ -18,9 +18,9 @@ import pytest
 import yaml
 
 import gtrans.pipelines
-from gtrans.pipelines.embedded.local import STEPS
 from gtrans_core.data.sources.demo import generate_demo
 from gtrans_core.lineage import collect_lineage
+from gtrans_core.steps.names import CATEGORY_STEPS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -119,7 +119,7 @@ def test_the_root_cannot_be_written(pod: Pod):
 
 def test_every_component_of_the_pipeline_runs(pod: Pod, first_run: Path):
     events = [json.loads(line) for line in (first_run / "progress.jsonl").read_text().splitlines()]
-    assert [e["step"] for e in events if e["kind"] == "finished"] == list(STEPS)
+    assert [e["step"] for e in events if e["kind"] == "finished"] == list(CATEGORY_STEPS)
     written = [path for path in (pod.root / "store").rglob("*") if path.is_file()]
     assert {path.stat().st_uid for path in written} == {UID}
 

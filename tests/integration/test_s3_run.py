@@ -18,7 +18,8 @@ from gtrans_core.config import load_config
 from gtrans_core.data.sources.demo import generate_demo
 from gtrans_core.errors import StorageError, WeightsError
 from gtrans_core.features.cache import CachedFeatures, load_cache
-from gtrans_core.steps.cache_features import FeatureCacheRef, cache_features
+from gtrans_core.features.reference import FeatureCacheRef
+from gtrans_core.steps.cache_features import cache_features
 from gtrans_core.steps.context import RunContext
 from gtrans_core.steps.ingest import ingest
 from gtrans_core.storage import open_store, sha256_file

@@ -13,7 +13,8 @@ from gtrans_core.config import GTransConfig
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.features.cache import CacheReport, build_cache, cache_identity
 from gtrans_core.features.weights import load_guide
-from gtrans_core.network.agn import Agn, BackboneSpec
+from gtrans_core.network.agn import Agn
+from gtrans_core.network.backbone import BackboneSpec
 from tests.support.tiny import photos, tiny_config
 
 

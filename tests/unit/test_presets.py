@@ -11,7 +11,7 @@ import torch
 
 from gtrans_core.config import GTransConfig, ScoringConfig, TransConfig, load_config
 from gtrans_core.errors import ConfigError
-from gtrans_core.network.agn import backbone_spec, build_backbone
+from gtrans_core.network.backbone import backbone_spec, build_backbone
 from gtrans_core.network.build import build_trans
 
 PRESETS = ["paper-resnet18", "paper-resnet34"]

@@ -15,6 +15,7 @@ import typer
 from gtrans.cli.shared.next_command import next_command, profile_options
 from gtrans_core.data.sources.known import KNOWN_SOURCES
 from gtrans_core.errors import ConfigError, DataError, StorageError
+from gtrans_core.steps.names import CATEGORY_STEPS
 from gtrans_core.text import printable_lines
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def run_category(
 
     given = parameters.of_category(profile, category, source, config, gate)
     job = _job(profile, COMPILED_CATEGORY, given)
-    with _ending_well(job), progress_view(Console(), local.STEPS, verbose) as on_event:
+    with _ending_well(job), progress_view(Console(), CATEGORY_STEPS, verbose) as on_event:
         outcome = local.execute(job, on_event)
     run = CategoryRun(job, outcome)
     if run.outcome.exit_code == 0:
@@ -160,14 +161,14 @@ def explain_failure(run: CategoryRun, profile_name: str) -> None:
 
     Where only register is missing, also the command that finishes the run under that profile.
     """
-    from gtrans.pipelines.embedded.local import CRASHED, STEPS
+    from gtrans.pipelines.embedded.local import CRASHED
 
     log = run.job.log
     if run.outcome.exit_code == CRASHED:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
         sys.stderr.write("\n".join(lines[-_LOG_LINES_SHOWN:]) + "\n")
     sys.stderr.write(f"error: {printable_lines(run.outcome.error)}\nlog: {log}\n")
-    if tuple(run.outcome.results) == STEPS[:-1]:  # only register is missing
+    if tuple(run.outcome.results) == CATEGORY_STEPS[:-1]:  # only register is missing
         same_profile = profile_options(profile_name, run.job.parameters["store"])
         command = next_command("register", "--from", str(run.evaluation.parent), *same_profile)
         sys.stderr.write(f"to finish: {command}\n")

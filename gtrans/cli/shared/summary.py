@@ -14,23 +14,14 @@ from rich.table import Table
 
 from gtrans.cli.shared.next_command import next_command, program
 from gtrans_core.detector.model_name import CHALLENGER, alias_uri, model_name
+from gtrans_core.evaluation.metric_names import METRIC_LABELS, MetricName, labels_of
 from gtrans_core.text import printable_lines
 
 if TYPE_CHECKING:
     from gtrans.cli.shared.category_run import CategoriesRun
     from gtrans.pipelines.profiles import Profile
 
-_METRICS = {
-    "image_auroc": "image AUROC",
-    "image_ap": "image average precision",
-    "image_f1_max": "image F1-max",
-    "pixel_auroc": "pixel AUROC",
-    "pixel_ap": "pixel average precision",
-    "pixel_f1_max": "pixel F1-max",
-    "au_pro_30": "AU-PRO@0.3",
-    "au_pro_05": "AU-PRO@0.05",
-}
-_RANKED = ("image_auroc", "pixel_auroc", "au_pro_30")
+_RANKED: tuple[MetricName, ...] = ("image_auroc", "pixel_auroc", "au_pro_30")
 
 
 def show_summary(
@@ -85,7 +76,7 @@ def show_ranking(run: CategoriesRun, profile: Profile, same_profile: Sequence[st
 
     console = Console()
     table = Table(box=None)
-    for heading in ("category", *(_METRICS[name] for name in _RANKED), "version"):
+    for heading in ("category", *labels_of(*_RANKED).values(), "version"):
         table.add_column(heading, justify="left" if heading == "category" else "right")
     done = {name: end.results for name, end in run.outcomes.items() if end.exit_code == 0}
 
@@ -118,7 +109,7 @@ def _metrics_table(metrics: Mapping[str, float | None], title: str) -> Table:
     table = Table(title=title, title_justify="left", box=None, show_header=False)
     table.add_column(min_width=24)
     table.add_column(justify="right")
-    for key, label in _METRICS.items():
+    for key, label in METRIC_LABELS.items():
         table.add_row(label, _number(metrics.get(key)))
     return table
 

@@ -14,11 +14,11 @@ from gtrans_core.bench.table import (
     Failure,
     Row,
     Run,
-    Spread,
     render_json,
     render_markdown,
 )
 from gtrans_core.data.sources.mvtec import CATEGORIES, OBJECTS, TEXTURES
+from gtrans_core.evaluation.spread import Spread
 
 PUBLISHED = Published(
     what="somebody's table",
@@ -78,7 +78,7 @@ def test_one_seed_has_no_deviation():
     assert row.metrics == {"image_auroc": Spread(0.9, None)} | dict.fromkeys(
         ("pixel_auroc", "pixel_ap", "au_pro_30"), Spread(0.5, None)
     )
-    assert str(row.metrics["image_auroc"]) == "0.900"
+    assert row.metrics["image_auroc"].shown(3) == "0.900"
 
 
 def test_a_groups_deviation_is_that_of_its_mean():

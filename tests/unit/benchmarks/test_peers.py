@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from benchmarks.peers.contract import PEERS, UNAVAILABLE, PeerResult, Request, facts_path
 from benchmarks.peers.peers import PeerError, export_weights, run_peer
 from gtrans_core.config import AgnConfig
-from gtrans_core.network.agn import check_weights
+from gtrans_core.network.backbone import check_weights
 
 REQUEST = Request(
     peer="padim",

@@ -15,6 +15,7 @@ from gtrans.pipelines.gates import load_gate
 from gtrans.pipelines.graphs.compile import COMPILED_CATEGORIES, COMPILED_CATEGORY
 from gtrans_core.config import GTransConfig
 from gtrans_core.errors import ConfigError, DataError, GTransError, StorageError
+from gtrans_core.steps.names import CATEGORY_STEPS
 
 GOOD_RESULTS: dict[str, dict[str, Any]] = {
     "ingest": {},
@@ -186,7 +187,7 @@ def test_where_only_register_failed_the_command_that_makes_up_for_it_is_told(
 ):
     def without_mlflow(job: LocalRun) -> RunOutcome:
         done = Pipeline.succeed(job).results
-        return RunOutcome(7, "MLflow is down", {step: done[step] for step in local.STEPS[:-1]})
+        return RunOutcome(7, "MLflow is down", {step: done[step] for step in CATEGORY_STEPS[:-1]})
 
     pipeline.ending = without_mlflow
     result = gtrans_run(tmp_path, "-c", "demo")

@@ -43,10 +43,10 @@ def test_metrics_are_a_table_and_what_is_missing_is_not_zero(capsys: pytest.Capt
     }
     assert rows == {
         "image AUROC": "0.9877",
-        "image average precision": "1.0000",
+        "image AP": "1.0000",
         "image F1-max": "not available",
         "pixel AUROC": "not available",
-        "pixel average precision": "not available",
+        "pixel AP": "not available",
         "pixel F1-max": "not available",
         "AU-PRO@0.3": "not available",
         "AU-PRO@0.05": "not available",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gtrans_core.data.sources.sources import fetch_category
+from gtrans_core.data.sources.catalogue import fetch_category
 from gtrans_core.errors import DataError
 
 

@@ -163,11 +163,11 @@ class TestNumbers:
     def test_each_metric_is_under_its_name(self):
         assert page().tiles() == {
             "Image AUROC": "0.991",
-            "Image average precision": "0.982",
+            "Image AP (average precision)": "0.982",
             "Image F1-max": "0.973",
             "AU-PRO@0.3": "0.938",
             "Pixel AUROC": "0.964",
-            "Pixel average precision": "0.555",
+            "Pixel AP (average precision)": "0.555",
             "Pixel F1-max": "0.547",
             "AU-PRO@0.05": "0.729",
         }
@@ -182,7 +182,8 @@ class TestNumbers:
 
     def test_zero_is_a_number(self):
         assert (
-            page(metrics=METRICS | {"pixel_ap": 0.0}).tiles()["Pixel average precision"] == "0.000"
+            page(metrics=METRICS | {"pixel_ap": 0.0}).tiles()["Pixel AP (average precision)"]
+            == "0.000"
         )
 
     def test_kinds_are_counted_row_by_row(self):

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from gtrans_core.config import GTransConfig, ScoringConfig
-from gtrans_core.network.agn import Agn, build_backbone, state_sha256
+from gtrans_core.network.agn import Agn, state_sha256
+from gtrans_core.network.backbone import build_backbone
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.loss import guidance_loss
 from gtrans_core.network.scene import fit_scene

@@ -8,7 +8,7 @@ import torch
 
 from gtrans_core.config import GTransConfig, load_config
 from gtrans_core.errors import ConfigError
-from gtrans_core.network.agn import (
+from gtrans_core.network.backbone import (
     BackboneSpec,
     backbone_spec,
     build_backbone,

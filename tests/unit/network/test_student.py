@@ -9,7 +9,7 @@ import torch
 
 from gtrans_core.config import GTransConfig, TransConfig, load_config
 from gtrans_core.errors import ConfigError
-from gtrans_core.network.agn import backbone_spec, build_backbone
+from gtrans_core.network.backbone import backbone_spec, build_backbone
 from gtrans_core.network.build import build_trans, check_student
 from gtrans_core.network.student import Student
 

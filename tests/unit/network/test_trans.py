@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gtrans_core.config import SAME_AS_AGN, GTransConfig, TransConfig
-from gtrans_core.network.agn import backbone_spec
+from gtrans_core.network.backbone import backbone_spec
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.trans import Projector, TokenBlock, Tokenizer, Trans
 

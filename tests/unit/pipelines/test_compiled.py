@@ -8,11 +8,11 @@ import pytest
 import yaml
 
 from gtrans.components.image import IMAGE
-from gtrans.pipelines.embedded.local import STEPS
 from gtrans.pipelines.gates import load_gate
 from gtrans.pipelines.graphs.compile import COMPILED, PIPELINES, compile_all, compiled
 from gtrans.pipelines.profiles import known_profiles, load_profile
 from gtrans_core.config import GTransConfig
+from gtrans_core.steps.names import CATEGORY_STEPS
 
 RUN = {"run_key", "category", "store", "tracking_uri", "experiment"}
 PLACEMENT = {
@@ -90,7 +90,7 @@ def test_it_is_ascii_and_names_no_machine(path: Path):
 
 
 def test_the_steps_are_the_five_and_the_local_runner_knows_them(tasks: dict[str, Any]):
-    assert set(tasks) == {step.replace("_", "-") for step in STEPS}
+    assert set(tasks) == {step.replace("_", "-") for step in CATEGORY_STEPS}
 
 
 def test_parameters_and_defaults(spec: dict[str, Any]):

@@ -13,13 +13,13 @@ import pytest
 
 from gtrans.pipelines.embedded.local import (
     CRASHED,
-    STEPS,
     LocalRun,
     RunOutcome,
     StopRequested,
     execute,
     new_run_key,
 )
+from gtrans_core.steps.names import CATEGORY_STEPS
 
 STAND_IN = """
 from kfp import compiler, dsl
@@ -76,7 +76,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = folder / "pipeline.yaml"
     source = folder / "stand_in.py"
     source.write_text(
-        STAND_IN.replace("{steps!r}", repr(STEPS)).replace("{path!r}", repr(str(path)))
+        STAND_IN.replace("{steps!r}", repr(CATEGORY_STEPS)).replace("{path!r}", repr(str(path)))
     )
     subprocess.run([sys.executable, str(source)], check=True)
     return path
@@ -91,12 +91,12 @@ def run(compiled: Path, tmp_path: Path, behaviour: str) -> tuple[LocalRun, RunOu
 def test_a_good_run_reports_every_step_in_order(compiled: Path, tmp_path: Path):
     job, outcome, events = run(compiled, tmp_path, "work")
     assert outcome.exit_code == 0
-    assert tuple(outcome.results) == STEPS
-    assert [e["step"] for e in events if e["kind"] == "started"] == list(STEPS)
+    assert tuple(outcome.results) == CATEGORY_STEPS
+    assert [e["step"] for e in events if e["kind"] == "started"] == list(CATEGORY_STEPS)
     assert [json.loads(line) for line in job.events.read_text().splitlines()] == events
     # The placeholder of the run's id is the folder's name, not kfp.local's random number.
     artifacts = [path for path in (job.folder / "artifacts").rglob("artifact") if path.is_file()]
-    assert [path.read_text() for path in artifacts] == [job.folder.name] * len(STEPS)
+    assert [path.read_text() for path in artifacts] == [job.folder.name] * len(CATEGORY_STEPS)
     assert f"[train] train of {job.folder.name}" in job.log.read_text()
 
 
@@ -105,7 +105,7 @@ def test_a_step_that_ends_well_is_neither_collected_nor_taken_apart(compiled: Pa
     job, outcome, _ = run(compiled, tmp_path, "succeed")
     assert outcome.exit_code == 0
     log = job.log.read_text()
-    for step in STEPS:
+    for step in CATEGORY_STEPS:
         assert f"{step} imports uncollected: True" in log
         assert f"{step} was told of the end" in log
         assert f"{step} had work left" in log

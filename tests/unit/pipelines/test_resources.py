@@ -7,7 +7,6 @@ import pytest
 import yaml
 
 from gtrans.components.image import IMAGE
-from gtrans.pipelines.cluster_profile import STEPS
 from gtrans.pipelines.gates import load_gate
 from gtrans.pipelines.graphs import parameters
 from gtrans.pipelines.graphs.compile import compiled
@@ -15,6 +14,7 @@ from gtrans.pipelines.graphs.resources import SCRATCH, SHARED_MEMORY
 from gtrans.pipelines.profiles import Profile, load_profile
 from gtrans_core.config import GTransConfig, load_config
 from gtrans_core.errors import ConfigError
+from gtrans_core.steps.names import ALL_STEPS
 
 CPU, GPU = "cluster-cpu", "cluster-gpu"
 ACCELERATED = {"train"}
@@ -96,7 +96,7 @@ def planted(request: pytest.FixtureRequest, plant: Profile) -> Compiled:
 
 def test_the_steps_one_can_equip_are_the_steps_there_are(plant: Profile):
     there = Compiled("categories", plant).steps() | Compiled("drift", plant).steps()
-    assert there == set(STEPS)
+    assert there == set(ALL_STEPS)
 
 
 def test_every_step_of_a_shipped_profile_has_its_resources(shipped: tuple[Profile, Compiled]):

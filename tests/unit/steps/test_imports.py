@@ -38,7 +38,7 @@ def test_the_guide_is_described_built_and_checked_without_torchs_compiler():
         "import sys, torch\n"
         "from pathlib import Path\n"
         "from gtrans_core.config import GTransConfig\n"
-        "from gtrans_core.network.agn import check_input_size\n"
+        "from gtrans_core.network.backbone import check_input_size\n"
         "from gtrans_core.network.build import build_trans, check_student\n"
         "from gtrans_core.features.weights import load_guide\n"
         "config = GTransConfig()\n"

@@ -11,10 +11,11 @@ import torch
 from gtrans_core.config import GTransConfig
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.features.cache import load_cache
+from gtrans_core.features.reference import FeatureCacheRef
 from gtrans_core.features.weights import load_guide
 from gtrans_core.network.agn import state_sha256
 from gtrans_core.network.build import build_trans
-from gtrans_core.steps.cache_features import FeatureCacheRef, cache_features
+from gtrans_core.steps.cache_features import cache_features
 from gtrans_core.steps.context import RunContext
 from gtrans_core.steps.evaluate import _load_scorer
 from gtrans_core.training.author_compat import apply_author_compat, author_compat_identity

@@ -8,8 +8,8 @@ import pytest
 
 from gtrans_core.data.layout import scan_category
 from gtrans_core.data.sources import demo
+from gtrans_core.data.sources.catalogue import categories_of
 from gtrans_core.data.sources.known import KNOWN_SOURCES
-from gtrans_core.data.sources.sources import categories_of
 from gtrans_core.errors import DataError, StorageError
 from gtrans_core.storage import open_store
 

@@ -1,0 +1,48 @@
+"""A reference to a feature cache: the file that one step writes and later steps open it by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from gtrans_core.errors import DataError
+from gtrans_core.features.reading import Features, open_features
+from gtrans_core.features.shared import fetch_cache
+from gtrans_core.storage.documents import read_json
+
+
+class FeatureCacheRef(BaseModel):
+    """What ``cache_features`` hands on: where the cache is and what it was made with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: str
+    key: str
+    weights_sha256: str
+    cache_store: str = ""
+    """Where the cache is shared; empty: it is only in the folder."""
+
+    def open(self, resident_mb: int) -> Features:
+        """Verify the whole cache, fetching it first where another machine has made it.
+
+        Args:
+            resident_mb: what may be held in memory (see ``open_features``).
+
+        Raises:
+            DataError: when it is missing or damaged; building it again mends it.
+            StorageError: when it cannot be fetched.
+        """
+        folder = Path(self.folder)
+        if self.cache_store:
+            fetch_cache(self.cache_store, folder)
+        return open_features(folder, resident_mb)
+
+    @classmethod
+    def read(cls, path: Path) -> FeatureCacheRef:
+        """Read what ``cache_features`` wrote.
+
+        Raises:
+            DataError: when the file is missing or not one.
+        """
+        return read_json(path, cls, "a cache reference", DataError)

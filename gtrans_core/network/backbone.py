@@ -1,0 +1,223 @@
+"""Building a timm backbone that gives the maps at three strides, and checking weights for it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from gtrans_core.errors import ConfigError, WeightsError
+from gtrans_core.network.light_timm import (
+    EfficientNetFeatures,
+    FeatureInfo,
+    MobileNetV3Features,
+    timm,
+)
+
+AGN_KNOB = "agn.backbone"
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """What a backbone's three taps give, finest first."""
+
+    name: str
+    strides: tuple[int, int, int]
+    channels: tuple[int, int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def map_shapes(self, size: int) -> list[tuple[int, int, int]]:
+        """[C_i, H_i, W_i] of the three maps of a square input, ``size`` pixels a side."""
+        return [(c, size // s, size // s) for c, s in zip(self.channels, self.strides, strict=True)]
+
+    def normalise(self, views_B3HW: Tensor) -> Tensor:
+        """uint8 RGB [B, 3, H, W] to the backbone's fp32 input, channels last."""
+        pixels = views_B3HW.contiguous(memory_format=torch.channels_last).float() / 255.0
+        mean = torch.tensor(self.mean, device=pixels.device).view(1, 3, 1, 1)
+        std = torch.tensor(self.std, device=pixels.device).view(1, 3, 1, 1)
+        return (pixels - mean) / std
+
+
+def backbone_spec(name: str, taps: Sequence[int], knob: str = AGN_KNOB) -> BackboneSpec:
+    """The channels a timm backbone has at three strides, without allocating its weights.
+
+    Args:
+        name: any timm model with ``features_only`` support.
+        taps: three strides in pixels, finest first.
+        knob: where its name comes from, for error messages.
+
+    Raises:
+        ConfigError: when timm has no such backbone, or no map at one of the strides.
+    """
+    spec, _ = _resolve_taps(name, taps, knob)
+    return spec
+
+
+def build_backbone(
+    name: str,
+    taps: Sequence[int],
+    state: Mapping[str, Tensor] | None = None,
+    knob: str = AGN_KNOB,
+) -> tuple[nn.Module, BackboneSpec]:
+    """A timm backbone that returns the maps at ``taps`` and computes nothing behind the last one.
+
+    Args:
+        name: any timm model with ``features_only`` support.
+        taps: three strides in pixels, finest first.
+        state: weights under timm's names for the *whole* model; None: random initialisation
+            from torch's global generator.
+        knob: where its name comes from, for error messages.
+
+    Raises:
+        ConfigError: unknown backbone or stride.
+        WeightsError: a key is missing or unexpected, or a shape differs; all are named.
+    """
+    spec, indices = _resolve_taps(name, taps, knob)
+    if state is not None:
+        check_weights(name, state)
+    # check_weights is stricter than timm, which would warn of the unused classifier.
+    logging.getLogger("timm.models._builder").setLevel(logging.ERROR)
+    backbone = timm.create_model(
+        name,
+        pretrained=state is not None,
+        features_only=True,
+        out_indices=indices,
+        # timm renames and wraps for feature extraction; it loads its own names correctly.
+        pretrained_cfg_overlay={"state_dict": dict(state)} if state is not None else None,
+    )
+    # A MobileNetV3 guide keeps them all: those that are packaged have them among their weights.
+    return backbone if isinstance(backbone, MobileNetV3Features) else trim(backbone), spec
+
+
+@torch.no_grad()
+def check_input_size(spec: BackboneSpec, size: int, knob: str = AGN_KNOB) -> None:
+    """Try with random weights whether a backbone gives its maps for an input size.
+
+    The meta device would save the arithmetic of one image, and load torch's compiler (2 s) for it.
+
+    Args:
+        spec: the backbone and what its maps should be.
+        size: side of the square input in pixels.
+        knob: where its name comes from, for error messages.
+
+    Raises:
+        ConfigError: when it takes other sizes only, or its maps have another shape.
+    """
+    expected = [(1, *shape) for shape in spec.map_shapes(size)]
+    try:
+        with torch.random.fork_rng(devices=[]):
+            backbone, _ = build_backbone(spec.name, spec.strides)
+            shapes = [tuple(m.shape) for m in backbone.eval()(torch.zeros(1, 3, size, size))]
+    except (AssertionError, RuntimeError) as error:
+        raise ConfigError(
+            f"{knob} {spec.name}: does not take inputs of {size} x {size} pixels "
+            f"({_first_line(error)}); change image.size or the backbone"
+        ) from None
+    if shapes != expected:
+        raise ConfigError(
+            f"{knob} {spec.name}: gives maps {shapes} for {size} x {size} pixels, "
+            f"expected {expected}; take another backbone"
+        )
+
+
+def check_weights(name: str, state: Mapping[str, Tensor]) -> None:
+    """Compare weights with a timm model key by key and shape by shape (the classifier included).
+
+    Raises:
+        WeightsError: naming up to five keys of each kind of difference.
+    """
+    with torch.device("meta"), _Undrawn():
+        expected = timm.create_model(name, pretrained=False).state_dict()
+    # BatchNorm's counter is not used, and files of torchvision's time do not have it.
+    missing = sorted(
+        key for key in expected.keys() - state.keys() if not key.endswith(".num_batches_tracked")
+    )
+    unexpected = sorted(state.keys() - expected.keys())
+    shapes = [
+        f"{key} {tuple(state[key].shape)} instead of {tuple(expected[key].shape)}"
+        for key in sorted(expected.keys() & state.keys())
+        if state[key].shape != expected[key].shape
+    ]
+    problems = [
+        f"{len(keys)} {what} ({', '.join(keys[:5])}{', ...' if len(keys) > 5 else ''})"
+        for what, keys in (
+            ("keys missing", missing),
+            ("keys unexpected", unexpected),
+            ("shapes differ", shapes),
+        )
+        if keys
+    ]
+    if problems:
+        raise WeightsError(
+            f"weights do not fit backbone {name}: {'; '.join(problems)}; "
+            "set agn.weights to weights of this backbone (hub: takes timm's own)"
+        )
+
+
+def _resolve_taps(
+    name: str, taps: Sequence[int], knob: str
+) -> tuple[BackboneSpec, tuple[int, ...]]:
+    if not timm.is_model(name):  # a path or a hub address would make timm read or fetch a config
+        raise ConfigError(f"{knob} {name}: timm has no such model (see timm.list_models())")
+    try:
+        with torch.device("meta"), _Undrawn():
+            probe = timm.create_model(name, pretrained=False, features_only=True)
+    except (AssertionError, RuntimeError) as error:
+        raise ConfigError(f"{knob} {name}: {_first_line(error)}") from None
+    info = cast(FeatureInfo, probe.feature_info)
+    strides = list(info.reduction())
+    missing = [tap for tap in taps if strides.count(tap) != 1]
+    if missing:
+        raise ConfigError(
+            f"{knob} {name}: has no single map at stride {', '.join(map(str, missing))} of "
+            f"agn.taps {tuple(taps)}; its maps have strides {strides}"
+        )
+    positions = [strides.index(tap) for tap in taps]
+    if positions != sorted(set(positions)):
+        raise ConfigError(f"agn.taps {tuple(taps)}: expected three strides, finest first")
+    channels = info.channels()
+    data = timm.get_pretrained_cfg(name)
+    if data is None:
+        raise ConfigError(f"{knob} {name}: timm has no preprocessing for it")
+    c1, c2, c3 = (int(channels[position]) for position in positions)
+    # Where timm leaves out a backbone's first map (dla34), a position is not yet an index.
+    indices = tuple(info.out_indices[position] for position in positions)
+    s1, s2, s3 = taps
+    m1, m2, m3 = data.mean
+    d1, d2, d3 = data.std
+    return BackboneSpec(name, (s1, s2, s3), (c1, c2, c3), (m1, m2, m3), (d1, d2, d3)), indices
+
+
+def trim(backbone: nn.Module) -> nn.Module:
+    """Drop stages behind the last tap, which timm leaves in these two families and runs."""
+    if isinstance(backbone, EfficientNetFeatures | MobileNetV3Features):
+        # Stage numbers count the stem as 0, so stage k is blocks[k - 1].
+        backbone.blocks = backbone.blocks[: max(backbone._stage_out_idx)]
+    return backbone
+
+
+class _Undrawn(TorchFunctionMode):
+    """Initial weights stay undrawn: on the meta device drawing loads torch's compiler (2 s)."""
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Give back the tensor that ``torch.nn.init`` was to fill."""
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
