@@ -58,7 +58,7 @@ def all_categories(source: str) -> list[str]:
         DataError: when one has a name that cannot be one.
         DataError, StorageError: when the source cannot be listed.
     """
-    from gtrans_core.data.sources.sources import categories_of
+    from gtrans_core.data.sources.catalogue import categories_of
 
     names = list(categories_of(source))
     for name in names:

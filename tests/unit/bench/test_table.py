@@ -185,11 +185,11 @@ def test_the_published_numbers_are_those_of_the_log():
 
 @pytest.mark.parametrize(
     ("module", "heavy"),
-    [("benchmark", {"torch", "numpy", "pydantic"}), ("record", {"torch", "scipy"})],
+    [("bench.table", {"torch", "numpy", "pydantic"}), ("evaluation.record", {"torch", "scipy"})],
 )
 def test_what_the_command_needs_imports_nothing_heavy(module: str, heavy: set[str]):
     """``gtrans bench`` waits beside the steps: it must not hold their libraries in memory."""
-    code = f"import sys, gtrans_core.evaluation.{module}; print(*sys.modules)"
+    code = f"import sys, gtrans_core.{module}; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()

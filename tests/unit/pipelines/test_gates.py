@@ -68,5 +68,5 @@ def test_a_mistake_names_the_file(tmp_path: Path, text: str, message: str):
 
 
 def test_a_file_that_is_not_there(tmp_path: Path):
-    with pytest.raises(ConfigError, match="cannot be read .*; expected a gate"):
+    with pytest.raises(ConfigError, match=r"cannot be read .*; expected a gate"):
         load_gate("bottle", tmp_path / "none.toml")
