@@ -34,6 +34,11 @@ class Section(BaseModel):
     )
 
 
+MOST_MEGAPIXELS = 170
+"""More would be a decompression bomb to Pillow."""
+GreyLevel = Annotated[int, Field(ge=0, le=65535)]
+
+
 class ImageConfig(Section):
     """From an image file to the network's input."""
 
@@ -45,11 +50,17 @@ class ImageConfig(Section):
     """Resampling filter of the resize (antialiased)."""
     resize: Literal["fast", "exact"] = "fast"
     """``exact``: from all pixels; ``fast``: large images first shrink to twice size or more."""
+    levels: tuple[GreyLevel, GreyLevel] | None = None
+    """Of 16-bit images: what becomes 0 and 255; not set: all, or what training images need."""
+    max_megapixels: Annotated[int, Field(ge=1, le=MOST_MEGAPIXELS)] = 50
+    """Larger images are refused, in training and in use: decoding takes 3 to 6 MB a megapixel."""
 
     @model_validator(mode="after")
     def _crop_fits(self) -> ImageConfig:
         if self.crop is not None and self.crop > self.size:
             raise ValueError(f"crop {self.crop} is larger than size {self.size}")
+        if self.levels is not None and self.levels[0] >= self.levels[1]:
+            raise ValueError(f"levels {list(self.levels)} are not a lower and a higher one")
         return self
 
     @property

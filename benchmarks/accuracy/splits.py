@@ -60,15 +60,17 @@ class Category:
         self, store: Path, guide: Guide, config: GTransConfig
     ) -> tuple[CachedFeatures, str]:
         """The feature cache of all good training images, built on first use, and its key."""
-        identity = cache_identity(self.train, guide.agn.spec, guide.weights_sha256, config.image)
+        image = self.train.settled(config).image
+        identity = cache_identity(self.train, guide.agn.spec, guide.weights_sha256, image)
         report = build_cache(store, identity, self.train, guide.agn, lambda *_: None)
         return load_cache(report.folder), report.key
 
     def test_views(self, config: GTransConfig) -> npt.NDArray[np.uint8]:
         """What the network sees of each test image [N, 3, S, S], in content order."""
+        image = self.train.settled(config).image
         return np.stack(
             [
-                decode_view(read_image(self.test, s), s.path, config.image)
+                decode_view(read_image(self.test, s), s.path, image)
                 for s in self.test.in_content_order()
             ]
         )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
-from gtrans_core.data.images import decode_picture
+from gtrans_core.config import ImageConfig
+from gtrans_core.data.images import Picture, decode_picture
+from gtrans_core.data.levels import counts_of
 from gtrans_core.data.listing import DataFile
 from gtrans_core.data.masks import Mask, read_mask_file
 from gtrans_core.data.pictures import why_not_read
@@ -35,8 +39,14 @@ class Checked:
     height: int = 0
     orientation: int = 1
     """As EXIF said; width and height are those of the upright image."""
-    brightest: int = 0
-    """Largest value of a pixel, 0..255."""
+    range: tuple[int, int] = (0, 255)
+    """Smallest and largest value of a pixel: 0..255, or of 65,535 where it is deep."""
+    is_deep: bool = False
+    """Whether it is grey with 16 bits."""
+    counts: npt.NDArray[np.integer] | None = field(default=None, compare=False, repr=False)
+    """How often each grey level occurs, where it is deep and trained on."""
+    cut_counts: npt.NDArray[np.integer] | None = field(default=None, compare=False, repr=False)
+    """How often each of the 256 values occurs that are left of 16 bits a channel in colour."""
     coverage: float = 0.0
     """Share of a mask that is marked."""
     is_soft_mask: bool = False
@@ -49,23 +59,25 @@ class Checked:
         return (self.width, self.height)
 
 
-def check_all(files: Sequence[DataFile], on_progress: OnProgress | None) -> list[Checked]:
+def check_all(
+    files: Sequence[DataFile], image: ImageConfig, on_progress: OnProgress | None
+) -> Iterator[Checked]:
     """Read and decode all files.
 
     Args:
         files: images and masks.
+        image: gives the most pixels an image may have.
         on_progress: called with (files checked, files in all) after each file.
     """
-    checked = []
+    check = partial(_check, max_megapixels=image.max_megapixels)
     with ThreadPoolExecutor(_THREADS) as pool:
-        for done, one in enumerate(pool.map(_check, files), start=1):
-            checked.append(one)
+        for done, one in enumerate(pool.map(check, files), start=1):
+            yield one
             if on_progress is not None:
                 on_progress(done, len(files))
-    return checked
 
 
-def _check(file: DataFile) -> Checked:
+def _check(file: DataFile, max_megapixels: int) -> Checked:
     try:
         if reason := why_not_read(file.name):
             return Checked(file, problem=f"{file.name}: {reason}")
@@ -74,18 +86,18 @@ def _check(file: DataFile) -> Checked:
             return Checked(file, problem=f"{file.name}: too large, {size:,} bytes")
         data = file.path.read_bytes()
         if file.part == "ground_truth":
-            return _checked_mask(file, data, read_mask_file(data, file.name))
-        return _checked_image(file, data)
+            return _checked_mask(file, data, read_mask_file(data, file.name, max_megapixels))
+        return _checked_image(file, data, decode_picture(data, file.name, max_megapixels))
     except OSError as error:
         return Checked(file, problem=f"{file.name}: cannot be read ({error.strerror})")
     except DataError as error:
         return Checked(file, problem=str(error))
 
 
-def _checked_image(file: DataFile, data: bytes) -> Checked:
-    picture = decode_picture(data, file.name)
+def _checked_image(file: DataFile, data: bytes, picture: Picture) -> Checked:
     height, width = picture.pixels.shape[:2]
     seen = picture.pixels if picture.deep is None else picture.deep.astype(np.uint16)
+    is_trained_on = file.part == "train"
     pixels_sha256 = hashlib.sha256(repr(seen.shape).encode())
     pixels_sha256.update(np.ascontiguousarray(seen).data)
     return Checked(
@@ -95,7 +107,10 @@ def _checked_image(file: DataFile, data: bytes) -> Checked:
         width=width,
         height=height,
         orientation=picture.orientation,
-        brightest=int(picture.pixels.max()),
+        range=(int(seen.min()), int(seen.max())),
+        is_deep=picture.deep is not None,
+        counts=counts_of(picture.deep) if picture.deep is not None and is_trained_on else None,
+        cut_counts=np.bincount(seen.ravel(), minlength=256) if picture.is_cut else None,
     )
 
 

@@ -8,20 +8,14 @@ from collections.abc import Iterable, Sequence
 from gtrans_core.data.checking import Checked
 from gtrans_core.data.listing import DataFile
 
-_DARK = 16
-"""A category in which every pixel is below this (of 255) is refused."""
 _SHOWN = 4
 
 
-def darkness_problems(images: Sequence[Checked]) -> list[str]:
-    """Pictures of 10 or 12 bits in files of 16 would be learnt from a handful of grey levels."""
-    brightest = max((image.brightest for image in images), default=255)
-    if brightest >= _DARK:
+def flatness_problems(images: Sequence[Checked]) -> list[str]:
+    """Nothing can be learnt from pictures of one grey level, and the same one."""
+    if not images or len({value for image in images for value in image.range}) > 1:
         return []
-    return [
-        f"the brightest pixel of all {len(images)} images is {brightest} of 255; of 16 bits a "
-        "channel the upper 8 are read, so multiply 12-bit values by 16 and 10-bit ones by 64"
-    ]
+    return [f"every pixel of all {len(images)} images has the same value, {images[0].range[0]}"]
 
 
 def duplicate_problems(images: Iterable[Checked]) -> list[str]:

@@ -5,7 +5,8 @@ What the modes become (all uint8 RGB):
 - 1, L, P, RGB, CMYK, YCbCr: as Pillow converts them to RGB;
 - transparency of any kind (alpha, a transparent palette entry or colour key): laid onto black, so
   that what lies hidden under it never reaches the network; an opaque alpha changes nothing;
-- 16 bits a channel: the high byte (0..65535 to 0..255), whatever range the values use;
+- 16 bits of grey: the high byte (0..65535 to 0..255), or the range ``image.levels``;
+- 16 bits a channel in colour: the high byte;
 - floating point, Lab: refused, since their range is anyone's guess.
 """
 
@@ -21,7 +22,8 @@ import numpy.typing as npt
 import PIL
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from gtrans_core.config import ImageConfig
+from gtrans_core.config import MOST_MEGAPIXELS, ImageConfig
+from gtrans_core.data.levels import stretch
 from gtrans_core.errors import DataError
 
 DECODER_VERSION = f"1, Pillow {PIL.__version__}"
@@ -30,14 +32,14 @@ DECODER_VERSION = f"1, Pillow {PIL.__version__}"
 REDUCING_GAP = 2
 """A fast resize leaves the filter at least so many pixels for each of its own, along a side."""
 
-MAX_PIXELS = 50_000_000
+_MEGA = 1_000_000
+DEFAULT_MEGAPIXELS = ImageConfig().max_megapixels
 MIN_SIDE = 8
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 
 ImageArray = npt.NDArray[np.uint8]
 MaskArray = npt.NDArray[np.bool_]
 
-_TOO_LARGE = f"too large, at most {MAX_PIXELS:,} pixels"
 _SAVE_AS = "save it with 8 or 16 bits a channel"
 INTEGER_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _COLOUR_MODES = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr")
@@ -47,12 +49,13 @@ _FILTERS = {
 }
 
 
-def decode_image(data: bytes, name: str) -> ImageArray:
+def decode_image(data: bytes, name: str, max_megapixels: int = DEFAULT_MEGAPIXELS) -> ImageArray:
     """Decode a whole file into RGB, upright as its EXIF orientation says.
 
     Args:
         data: the file's bytes.
         name: what to call it in an error.
+        max_megapixels: a larger image is refused.
 
     Returns:
         uint8 [H, W, 3], 0..255.
@@ -61,7 +64,7 @@ def decode_image(data: bytes, name: str) -> ImageArray:
         DataError: ``NAME: reason``, for bytes that are no image, are damaged or cut short, or
             show more than one frame, too many or too few pixels, or an unsupported mode.
     """
-    return decode_picture(data, name).pixels
+    return decode_picture(data, name, max_megapixels).pixels
 
 
 @dataclass(frozen=True)
@@ -71,20 +74,23 @@ class Picture:
     Attributes:
         pixels: uint8 [H, W, 3], 0..255.
         deep: integers [H, W] of a grey image with 16 bits, 0..65535; else None.
+        is_cut: whether the file has 16 bits a channel in colour, of which 8 are read.
         orientation: as EXIF said (1..8); 1: it was upright.
     """
 
     pixels: ImageArray
     deep: npt.NDArray[np.integer] | None
+    is_cut: bool
     orientation: int
 
 
-def decode_picture(data: bytes, name: str) -> Picture:
+def decode_picture(data: bytes, name: str, max_megapixels: int = DEFAULT_MEGAPIXELS) -> Picture:
     """As ``decode_image``, with what only a check of the data asks for."""
     with reported_as(name):
-        image, orientation = upright(data)
+        image, orientation = upright(data, max_megapixels)
         deep = integers_of(image) if image.mode in INTEGER_MODES else None
-        return Picture(np.array(_rgb(image)), deep, orientation)
+        is_cut = deep is None and _has_16_bits(data)
+        return Picture(np.array(_rgb(image)), deep, is_cut, orientation)
 
 
 def decode_view(data: bytes, name: str, config: ImageConfig) -> ImageArray:
@@ -107,10 +113,13 @@ def decode_view(data: bytes, name: str, config: ImageConfig) -> ImageArray:
     """
     gap = REDUCING_GAP if config.resize == "fast" else None
     with reported_as(name):
-        image, _ = upright(data, least_side=gap * config.size if gap else None)
+        least_side = gap * config.size if gap else None
+        image, _ = upright(data, config.max_megapixels, least_side)
         # Grey stays one channel until it is small: the same pixels in a third of the time.
         if image.mode != "L" or image.has_transparency_data:
-            image = _rgb(image)
+            image = _rgb(image, config.levels)
+        elif config.levels is not None:
+            raise _not_deep(config.levels)
         side, resampling = config.size, _FILTERS[config.interpolation]
         resized = image.resize((side, side), resampling, reducing_gap=gap)
         rgb = np.asarray(_centre_crop(resized, config).convert("RGB"))
@@ -165,13 +174,15 @@ def reported_as(name: str) -> Iterator[None]:
     except UnidentifiedImageError:
         raise DataError(f"{name}: not a {_format_list()} image") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"{name}: {_TOO_LARGE} ({error})") from None
+        raise DataError(f"{name}: {_too_large(MOST_MEGAPIXELS, str(error))}") from None
     except Exception as error:  # noqa: BLE001 - Pillow raises nearly anything on damaged bytes
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{name}: damaged or cut short, cannot be decoded ({reason})") from None
 
 
-def upright(data: bytes, least_side: int | None = None) -> tuple[Image.Image, int]:
+def upright(
+    data: bytes, max_megapixels: int, least_side: int | None = None
+) -> tuple[Image.Image, int]:
     """Open, check what the header says, decode every pixel, turn as EXIF says.
 
     A JPEG may come out as a half, a quarter or an eighth, neither side below ``least_side``.
@@ -182,7 +193,7 @@ def upright(data: bytes, least_side: int | None = None) -> tuple[Image.Image, in
     if not data:
         raise RefusedError("empty file (0 bytes)")
     image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
-    _check_header(image)
+    _check_header(image, max_megapixels)
     if least_side is not None:
         image.draft(None, (least_side, least_side))
     before = _orientation(image)  # a TIFF is turned as it is loaded
@@ -197,11 +208,12 @@ def _orientation(image: Image.Image) -> int:
     return value if value in range(1, 9) else 1
 
 
-def _check_header(image: Image.Image) -> None:
+def _check_header(image: Image.Image, max_megapixels: int) -> None:
     """Everything that can be refused before memory is spent on pixels."""
     width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise RefusedError(f"{_TOO_LARGE} ({width} x {height} = {width * height:,})")
+    if width * height > max_megapixels * _MEGA:
+        counted = f"{width} x {height} = {width * height:,}"
+        raise RefusedError(_too_large(max_megapixels, counted))
     if min(width, height) < MIN_SIDE:
         raise RefusedError(f"too small: {width} x {height} pixels, at least {MIN_SIDE} a side")
     frames = getattr(image, "n_frames", 1)
@@ -211,10 +223,33 @@ def _check_header(image: Image.Image) -> None:
         raise RefusedError(f"unsupported pixel mode {image.mode}, {_SAVE_AS}")
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _too_large(max_megapixels: int, reason: str) -> str:
+    return (
+        f"too large, at most {max_megapixels * _MEGA:,} pixels ({reason}); cut it into tiles, "
+        f"shrink it, or raise image.max_megapixels (up to {MOST_MEGAPIXELS})"
+    )
+
+
+def _has_16_bits(data: bytes) -> bool:
+    """Whether the header says that Pillow cuts each channel to 8 bits."""
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        return any(";16" in str(tile[3]) for tile in image.tile)
+
+
+def _not_deep(levels: tuple[int, int]) -> RefusedError:
+    return RefusedError(
+        "not a grey image of 16 bits, but the training images were, and their grey levels "
+        f"{levels[0]} to {levels[1]} are read (image.levels); give files as the camera writes them"
+    )
+
+
+def _rgb(image: Image.Image, levels: tuple[int, int] | None = None) -> Image.Image:
     if image.mode in INTEGER_MODES:
-        high_byte = (integers_of(image) >> 8).astype(np.uint8)
-        return Image.fromarray(high_byte).convert("RGB")
+        values = integers_of(image)
+        grey = (values >> 8).astype(np.uint8) if levels is None else stretch(values, levels)
+        return Image.fromarray(grey).convert("RGB")
+    if levels is not None:
+        raise _not_deep(levels)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
@@ -226,7 +261,8 @@ def integers_of(image: Image.Image) -> npt.NDArray[np.integer]:
     """The pixels [H, W] of an image in one of ``INTEGER_MODES``, 0..65535."""
     values = np.asarray(image)
     if values.min() < 0 or values.max() > 0xFFFF:
-        raise RefusedError(f"integer pixels outside 0..65535, {_SAVE_AS}")
+        seen = f"they are from {values.min()} to {values.max()}"
+        raise RefusedError(f"integer pixels outside 0..65535 ({seen}), {_SAVE_AS}")
     return values
 
 

@@ -18,8 +18,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from gtrans_core.config import ImageConfig
 from gtrans_core.data import findings
 from gtrans_core.data.checking import Checked, OnProgress, check_all
+from gtrans_core.data.depth import Depth
 from gtrans_core.data.folders import visible
 from gtrans_core.data.listing import DataFile, good_folders, list_files
 from gtrans_core.data.manifest import GOOD, Manifest, MaskFile, Sample
@@ -42,6 +44,7 @@ def scan_category(
     category: str,
     source: str,
     on_progress: OnProgress | None = None,
+    image: ImageConfig = ImageConfig(),  # noqa: B008 - frozen
     note: Callable[[str], None] = lambda _line: None,
 ) -> tuple[Manifest, Manifest]:
     """Check every file of a category and describe both splits.
@@ -51,6 +54,7 @@ def scan_category(
         category: its name in the manifests.
         source: where it came from, for the manifests.
         on_progress: called with (files checked, files in all) after each file.
+        image: gives the most pixels of an image, and the grey levels to read, if that is settled.
         note: gets each line worth knowing of a category that is sound.
 
     Returns:
@@ -63,10 +67,13 @@ def scan_category(
     _require_layout(root, category)
     listing = list_files(root)
     problems = [*listing.problems, *_count_problems(listing.files)]
-    checked = check_all(listing.files, on_progress)
+    depth = Depth()
+    checked = [depth.take(one) for one in check_all(listing.files, image, on_progress)]
     problems += [one.problem for one in checked if one.problem]
     images = [one for one in checked if one.file.part != "ground_truth" and not one.problem]
-    problems += findings.darkness_problems(images)
+    problems += findings.flatness_problems(images)
+    levels, depth_problems, depth_notes = depth.settle(images, image)
+    problems += depth_problems
     problems += findings.duplicate_problems(images)
     masks, mask_problems, mask_notes = pair_masks(checked)
     problems += mask_problems
@@ -77,6 +84,7 @@ def scan_category(
         *listing.notes,
         *findings.size_notes(images),
         *findings.turning_notes(images, (image for image in images if image.file in masks)),
+        *depth_notes,
         *repeats,
         *mask_notes,
     ):
@@ -87,6 +95,7 @@ def scan_category(
             source=source,
             split=split,
             root=str(root.resolve()),
+            levels=levels,
             samples=tuple(
                 _sample(image, masks.get(image.file, ()))
                 for image in images

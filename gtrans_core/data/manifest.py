@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gtrans_core.config import digest_of
+from gtrans_core.config import GTransConfig, digest_of
 from gtrans_core.errors import DataError
 from gtrans_core.storage import write_atomic
 from gtrans_core.storage.documents import read_json
@@ -74,6 +74,15 @@ class Manifest(BaseModel):
     split: Literal["train", "test"]
     root: str
     samples: tuple[Sample, ...]
+    levels: tuple[int, int] | None = None
+    """Grey levels of 16-bit images that become 0 and 255, where ingest had to settle that."""
+
+    def settled(self, config: GTransConfig) -> GTransConfig:
+        """The config with the grey levels that these images are read by."""
+        if self.levels is None or config.image.levels is not None:
+            return config
+        image = config.image.model_copy(update={"levels": self.levels})
+        return config.model_copy(update={"image": image})
 
     @property
     def digest(self) -> str:

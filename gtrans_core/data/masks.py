@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from gtrans_core.config import MOST_MEGAPIXELS
 from gtrans_core.data.images import (
+    DEFAULT_MEGAPIXELS,
     INTEGER_MODES,
     MaskArray,
     RefusedError,
@@ -54,14 +56,14 @@ class Mask:
         return 0.5 < self.coverage < 1 and float(edge.mean()) >= 0.9
 
 
-def read_mask_file(data: bytes, name: str) -> Mask:
+def read_mask_file(data: bytes, name: str, max_megapixels: int = DEFAULT_MEGAPIXELS) -> Mask:
     """Decode a ground-truth mask.
 
     Raises:
         DataError: as ``decode_image``, and when it is no mask: a photograph, numbers of classes.
     """
     with reported_as(name):
-        image, orientation = upright(data)
+        image, orientation = upright(data, max_megapixels)
         marks = _marks(image)
         values = np.unique(marks)
         if values.size <= 2 and (values.size == 1 or values[0] == 0):
@@ -71,13 +73,13 @@ def read_mask_file(data: bytes, name: str) -> Mask:
         return Mask(2 * marks > marks.max(), is_soft=True, orientation=orientation)
 
 
-def decode_mask(data: bytes, name: str) -> MaskArray:
+def decode_mask(data: bytes, name: str, max_megapixels: int = DEFAULT_MEGAPIXELS) -> MaskArray:
     """What a mask marks: bool [H, W], True where defective.
 
     Raises:
         DataError: as ``read_mask_file``.
     """
-    return read_mask_file(data, name).defective
+    return read_mask_file(data, name, max_megapixels).defective
 
 
 def decode_class_mask(data: bytes, name: str) -> MaskArray:
@@ -90,7 +92,7 @@ def decode_class_mask(data: bytes, name: str) -> MaskArray:
         DataError: as ``decode_image``.
     """
     with reported_as(name):
-        defective: MaskArray = np.not_equal(_marks(upright(data)[0]), 0)
+        defective: MaskArray = np.not_equal(_marks(upright(data, MOST_MEGAPIXELS)[0]), 0)
     return defective
 
 

@@ -6,6 +6,7 @@ import hashlib
 
 import numpy as np
 
+from gtrans_core.config import MOST_MEGAPIXELS
 from gtrans_core.data.images import MaskArray
 from gtrans_core.data.manifest import Manifest, Sample
 from gtrans_core.data.masks import decode_mask
@@ -29,7 +30,8 @@ def read_mask(manifest: Manifest, sample: Sample) -> MaskArray | None:
         DataError: when a mask is gone, its bytes have changed since ingest, or it is none.
     """
     masks = [
-        decode_mask(_read(manifest, mask.path, mask.sha256), mask.path) for mask in sample.masks
+        decode_mask(_read(manifest, mask.path, mask.sha256), mask.path, MOST_MEGAPIXELS)
+        for mask in sample.masks
     ]
     return np.logical_or.reduce(masks) if masks else None
 

@@ -64,8 +64,13 @@ class CacheIdentity(BaseModel):
 
     @property
     def key(self) -> str:
-        """sha256 (hex) of the canonical JSON; a clean guide's keys do not mention drift."""
-        return digest_of(self.model_dump(mode="json", exclude=set() if self.drift else {"drift"}))
+        """sha256 (hex) of the canonical JSON, but for what changes no pixel.
+
+        A clean guide's keys do not mention drift, those of whole grey levels do not mention levels.
+        """
+        unused = {"max_megapixels"} | (set() if self.image.levels else {"levels"})
+        exclude: dict[str, set[str] | bool] = {"image": unused, "drift": not self.drift}
+        return digest_of(self.model_dump(mode="json", exclude=exclude))
 
 
 class Shard(BaseModel):

@@ -48,6 +48,7 @@ def cache_features(
     progress.started()
     config = GTransConfig.from_json(config_json)
     manifest = Manifest.read(train_manifest)
+    config = manifest.settled(config)
     guide = load_guide(config.agn, context.weights_folder)
     check_input_size(guide.agn.spec, config.image.input_size)
     check_student(guide.agn.spec, config)  # not of the cache, but training would fail after it

@@ -41,6 +41,7 @@ def ingest(
         context.category,
         source,
         lambda done, total: progress.advanced("images checked", done, total),
+        config.image,
         progress.noted,
     )
     unique = len({sample.sha256 for sample in train.samples})

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gtrans_core.config import ImageConfig
 from gtrans_core.data.images import decode_image, encode_png
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.data.reading import read_image
-from gtrans_core.detector.files import require_intact
+from gtrans_core.detector.files import read_info, require_intact
 from gtrans_core.detector.model_name import CHALLENGER, alias_uri
 from gtrans_core.errors import DataError, ModelError, TrackingError
 from gtrans_core.evaluation import record as files
@@ -65,7 +66,8 @@ def register(
         run = open_run(context.tracking, context.run_key, context.category)
         _log_evaluation(run, record, evaluation, progress)
         test = Manifest.read(evaluation / files.TEST_MANIFEST)
-        model_uri = log_model(run.client, run.run_id, detector, _input_example(test), key)
+        example = _input_example(test, read_info(detector).config.image)
+        model_uri = log_model(run.client, run.run_id, detector, example, key)
         version, created = register_version(
             run.client, run.run_id, model_uri, context.category, detector, _version_tags(record)
         )
@@ -131,11 +133,17 @@ def _log_evaluation(
         progress.advanced("files logged", done, len(paths))
 
 
-def _input_example(test: Manifest) -> bytes:
-    """The first good test image, as PNG: what a request to the served model looks like."""
+def _input_example(test: Manifest, image: ImageConfig) -> bytes:
+    """The first good test image: what a request to the served model looks like.
+
+    As a PNG of 8 bits, but for a detector that needs 16: then as it is.
+    """
     for sample in test.in_content_order():
         if sample.is_good:
-            return encode_png(decode_image(read_image(test, sample), sample.path))
+            data = read_image(test, sample)
+            if image.levels is not None:
+                return data
+            return encode_png(decode_image(data, sample.path, image.max_megapixels))
     raise DataError(f"{test.root}: no good test image")
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gtrans_core.data.images import MAX_PIXELS, decode_image, encode_mask
+from gtrans_core.data.images import decode_image, encode_mask
 from gtrans_core.data.masks import decode_class_mask, decode_mask
 from gtrans_core.errors import DataError
 
@@ -185,7 +185,7 @@ FLOAT = Image.fromarray(np.full((HEIGHT, WIDTH), 0.5, np.float32))
         (encode(Image.new("L", (7, 90))), "too small: 7 x 90 pixels"),
         (png_header(5001, 10_000), "too large, at most 50,000,000 pixels"),
         (png_header(12_000, 10_000), "too large, at most 50,000,000 pixels"),
-        (png_header(20_000, 20_000), r"too large, at most 50,000,000 pixels \(.*400000000"),
+        (png_header(20_000, 20_000), r"too large, at most 170,000,000 pixels \(.*400000000"),
         (frames("PNG"), "animated or multi-page: 2 frames"),
         (frames("WEBP"), "animated or multi-page: 2 frames"),
         (frames("TIFF"), "animated or multi-page: 2 frames"),
@@ -208,8 +208,16 @@ def test_bomb_warning_turned_into_an_error_is_reported_too():
 
 
 def test_largest_allowed_image_passes():
-    image = Image.new("1", (MAX_PIXELS // 5000, 5000))
-    assert decode_mask(encode(image), "a").shape == (5000, MAX_PIXELS // 5000)
+    image = Image.new("1", (10_000, 5000))
+    assert decode_mask(encode(image), "a").shape == (5000, 10_000)
+
+
+def test_the_limit_can_be_raised_and_the_message_says_how():
+    data = encode(Image.new("1", (10_001, 5000)))
+    with pytest.raises(DataError, match=r"into tiles, .* or raise image\.max_megapixels") as told:
+        decode_image(data, "a")
+    assert "10001 x 5000 = 50,005,000" in str(told.value)
+    assert decode_mask(data, "a", max_megapixels=51).shape == (5000, 10_001)
 
 
 @pytest.mark.parametrize("mark", [1, 7, 255])

@@ -42,11 +42,23 @@ class TestIdentity:
         """Caches made before there was any drift are still found."""
         values = builder.identity.model_dump(mode="json")
         assert values.pop("drift") == ""
+        del values["image"]["levels"], values["image"]["max_megapixels"]
         assert digest_of(values) == builder.identity.key
+
+    def test_what_changes_no_pixel_changes_no_key(self, builder, tiny_config) -> None:
+        image = tiny_config("image.max_megapixels=90").image
+        other = cache_identity(builder.manifest, builder.agn.spec, "0" * 64, image)
+        assert other.key == builder.identity.key
 
     @pytest.mark.parametrize(
         "override",
-        ["image.size=80", "image.crop=48", "image.interpolation=bicubic", "image.resize=exact"],
+        [
+            "image.size=80",
+            "image.crop=48",
+            "image.interpolation=bicubic",
+            "image.resize=exact",
+            "image.levels=[0, 4095]",
+        ],
     )
     def test_preprocessing(self, builder, tiny_config, override: str) -> None:
         image = tiny_config(override).image

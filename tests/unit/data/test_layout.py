@@ -5,13 +5,11 @@ import io
 import os
 import shutil
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from gtrans_core.data.layout import scan_category
 from gtrans_core.data.manifest import data_digest
-from gtrans_core.errors import DataError
 from tests.support.categories import put, sound_category
 from tests.support.images import SIDE, mask, png
 
@@ -118,16 +116,3 @@ def test_progress_counts_every_file(category):
     seen = []
     scan_category(category, "screw", "folder", lambda done, total: seen.append((done, total)))
     assert seen == [(i, 23) for i in range(1, 24)]
-
-
-def test_pictures_that_are_nearly_black_are_refused(category):
-    """12 bits in files of 16: fifteen grey levels are left of them."""
-    scale = np.linspace(0, 4095, SIDE * SIDE).reshape(SIDE, SIDE).astype(np.uint16)
-    images = [*category.glob("train/*/*.png"), *category.glob("test/*/*.png")]
-    for number, path in enumerate(images):
-        Image.fromarray(np.roll(scale, number)).save(path)
-    with pytest.raises(DataError, match=f"all {len(images)} images is 15 of 255; of 16 bits"):
-        scan(category)
-    for number, path in enumerate(images):
-        Image.fromarray(np.roll(scale, number) * np.uint16(16)).save(path)
-    scan(category)

@@ -302,6 +302,6 @@ class TestRepeats:
 
     def test_deep_images_are_compared_by_all_their_bits(self, category: Path) -> None:
         for number, part in enumerate(["train/good", "test/good"] * 2):
-            deep = np.full((SIDE, SIDE), 51200 + number, np.uint16)
+            deep = np.arange(SIDE * SIDE, dtype=np.uint16).reshape(SIDE, SIDE) * 256 + number
             put(category, f"{part}/deep{number}.png", encoded(Image.fromarray(deep)))
         scan(category)
