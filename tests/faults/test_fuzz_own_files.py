@@ -31,25 +31,13 @@ from gtrans_core.training.trained_model import (
     save_trained,
 )
 from tests.support.fuzzing import check_one_line, damaged, fuzz, spoiled
+from tests.support.records import evaluation_record
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
 def test_manifests_records_and_references(make_photos, tmp_path: Path) -> None:
-    record = EvaluationRecord(
-        category="part",
-        data_digest="0" * 64,
-        metrics={"image_auroc": 0.9, "pixel_auroc": None},
-        per_defect=(),
-        threshold=1.0,
-        false_alarm_rate=0.1,
-        held_out=9,
-        good_images=9,
-        good_flagged=1,
-        training_seconds=None,
-        config={"seed": 0},
-        lineage={"run_key": "r"},
-    )
+    record = evaluation_record(training_seconds=1.5, lineage={"run_key": "r"})
     reference = FeatureCacheRef(folder="f", key="k", weights_sha256="0" * 64)
     valid = {
         Manifest: make_photos(tmp_path / "photos", 3).model_dump_json().encode(),

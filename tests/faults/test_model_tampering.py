@@ -20,7 +20,6 @@ import pytest
 
 from gtrans_core.config import GTransConfig
 from gtrans_core.detector.detector import Detector
-from gtrans_core.detector.files import DetectorInfo
 from gtrans_core.errors import ConfigError, ModelError
 from gtrans_core.evaluation.gate import Gate
 from gtrans_core.tracking.client import TrackingAddress
@@ -31,8 +30,10 @@ from gtrans_core.tracking.registry.registry import fetch_model, register
 from gtrans_core.tracking.runs import open_run
 from gtrans_core.trust.keys import SigningKey, make_key_pair
 from gtrans_core.trust.policy import TrustPolicy
+from tests.support.detectors import make_detector
 
 WEIGHTS = "artifacts/detector/trans.safetensors"
+CODE = "code/gtrans_core/detector/detector.py"
 UNSIGNED = TrustPolicy(unsigned="allow")
 GATE = Gate(
     floors={},
@@ -75,8 +76,8 @@ def registry(tmp_path_factory, tiny_config, photo) -> Plant:
     private, public = make_key_pair(folder / "keys")
     settings = TrackingAddress(f"sqlite:///{folder}/mlflow.db", "tests")
     plant = Plant(None, {}, SigningKey(private), TrustPolicy(public))
-    for category in ("bottle", "cable"):
-        detector = make_detector(folder / category, tiny_config(), category)
+    for seed, category in enumerate(("bottle", "cable")):
+        detector = save_detector(folder / category, tiny_config(f"seed={seed}"), category)
         run = open_run(settings, category, category)
         plant.client = run.client
         uri = log_model(run.client, run.run_id, detector, photo, plant.key)
@@ -98,29 +99,9 @@ def plant(registry, tmp_path) -> Iterator[Plant]:
     registry.claim(model / "artifacts/detector")
 
 
-def make_detector(folder: Path, config: GTransConfig, category: str) -> Path:
-    import torch
-
-    from gtrans_core.features.weights import load_guide
-    from gtrans_core.network.build import build_trans
-    from gtrans_core.network.scene import fit_scene
-    from gtrans_core.network.scorer import Scorer
-
-    guide = load_guide(config.agn, folder)
-    torch.manual_seed(len(category))
-    shapes = guide.agn.spec.map_shapes(config.image.input_size)
-    scene = fit_scene([torch.rand(6, *shape) for shape in shapes], rank=2)
-    info = DetectorInfo(
-        category=category,
-        config=config,
-        threshold=0.5,
-        held_out_scores=(0.1, 0.2),
-        data_digest="0" * 64,
-        training_key="key",
-        weights_sha256=guide.weights_sha256,
-    )
-    trans = build_trans(guide.agn.spec, config)
-    Detector(Scorer(guide.agn, trans, scene, config.scoring), info).save(folder)
+def save_detector(folder: Path, config: GTransConfig, category: str) -> Path:
+    facts = {"category": category, "threshold": 0.5}
+    make_detector(config, **facts).save(folder)
     return folder
 
 
@@ -164,7 +145,10 @@ def test_untouched_it_loads_and_promotion_lets_it_pass(plant, tmp_path, photo):
         (lambda m: (m / WEIGHTS).unlink(), "trans.safetensors is missing"),
         (lambda m: (m / "artifacts/detector/x.json").write_text("{}"), "x.json does not belong"),
         (lambda m: append(m, "served_model.py", "\n"), "served_model.py was changed"),
-        (lambda m: append(m, "code/gtrans_core/detector.py", "\n"), "detector.py was changed"),
+        (
+            lambda m: append(m, "code/gtrans_core/detector/detector.py", "\n"),
+            "detector.py was changed",
+        ),
         (lambda m: (m / "code/torch.py").touch(), "code/torch.py is not covered"),
         (lambda m: append(m, "requirements.txt", "\nevil"), "requirements.txt was changed"),
         (lambda m: (m / "model.sig").unlink(), "model.sig is missing"),
@@ -248,15 +232,15 @@ def test_fault_20_what_we_save_holds_no_pickle(plant):
 
 
 def test_fault_21_a_rollback_to_a_model_that_fails_is_refused(plant, tmp_path, tiny_config, photo):
-    folder = make_detector(tmp_path / "next", tiny_config("seed=1"), "bottle")
+    folder = save_detector(tmp_path / "next", tiny_config("seed=2"), "bottle")
     promote(plant.client, "bottle", GATE, 1, trust=plant.trust)
     run = open_run(TrackingAddress(plant.client.tracking_uri, "tests"), "next", "bottle")
     uri = log_model(run.client, run.run_id, folder, photo, plant.key)
     tags = {"test_images": "9", "metric.image_auroc": "0.9"}
     register(run.client, run.run_id, uri, "bottle", folder, tags)
     assert promote(plant.client, "bottle", GATE, 2, trust=plant.trust).champion == 2
-    append(plant.models["bottle"], "code/gtrans_core/detector.py", "\n")
-    with pytest.raises(ModelError, match=r"gtrans-bottle/1: file code/gtrans_core/detector\.py"):
+    append(plant.models["bottle"], CODE, "\n")
+    with pytest.raises(ModelError, match=f"gtrans-bottle/1: file {CODE}"):
         rollback(plant.client, "bottle", trust=plant.trust)
     version = plant.client.get_model_version_by_alias("gtrans-bottle", "champion").version
     assert int(version) == 2

@@ -26,9 +26,9 @@ from PIL import Image
 
 import gtrans_core
 from gtrans_core.detector.detector import Detector
-from gtrans_core.detector.files import DetectorInfo
 from gtrans_core.detector.model_name import CHAMPION
 from gtrans_core.tracking.registry.registry import register
+from tests.support.detectors import make_detector
 
 pytestmark = pytest.mark.slow
 
@@ -128,27 +128,8 @@ class Service:
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory, tiny_config) -> Registry:
-    import torch
-
-    from gtrans_core.features.weights import load_guide
-    from gtrans_core.network.build import build_trans
-    from gtrans_core.network.scorer import Scorer
-
-    store = tmp_path_factory.mktemp("store")
-    config = tiny_config("scoring.scene_share=0")
-    guide = load_guide(config.agn, store)
-    torch.manual_seed(0)
-    info = DetectorInfo(
-        category="part",
-        config=config,
-        threshold=1.0,
-        held_out_scores=(1.0,),
-        data_digest="0" * 64,
-        training_key="key",
-        weights_sha256=guide.weights_sha256,
-    )
-    trans = build_trans(guide.agn.spec, config)
-    return Registry(store, Detector(Scorer(guide.agn, trans, None, config.scoring), info))
+    detector = make_detector(tiny_config("scoring.scene_share=0"))
+    return Registry(tmp_path_factory.mktemp("store"), detector)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import secrets
 import subprocess
@@ -10,58 +9,28 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from PIL import Image
 
-from gtrans_core.config import GTransConfig
-from gtrans_core.detector.detector import Detector
-from gtrans_core.detector.files import DetectorInfo
-from gtrans_core.features.weights import load_guide
-from gtrans_core.network.build import build_trans
-from gtrans_core.network.scene import fit_scene
-from gtrans_core.network.scorer import Scorer
 from infra.stack.ports import free_port
 from infra.stack.postgresql import PostgreSQL, programs
 from infra.stack.service import StackError, start, stop
+from tests.support import images
+from tests.support.detectors import make_detector
 from tests.support.processes import Processes
-
-CONFIG = GTransConfig.model_validate(
-    {
-        "image": {"size": 64},
-        "agn": {"backbone": "test_efficientnet", "weights": "random:0"},
-        "trans": {"token_width": 16},
-    }
-)
+from tests.support.tiny import tiny_config
 
 
 @pytest.fixture(scope="session")
 def detector_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("detector")
-    guide = load_guide(CONFIG.agn, folder)
-    torch.manual_seed(0)
-    trans = build_trans(guide.agn.spec, CONFIG)
-    info = DetectorInfo(
-        category="bottle",
-        config=CONFIG,
-        threshold=0.5,
-        held_out_scores=(0.1, 0.2),
-        data_digest="0" * 64,
-        training_key="key",
-        weights_sha256=guide.weights_sha256,
-    )
-    scene = fit_scene([torch.rand(6, *shape) for shape in guide.agn.spec.map_shapes(64)], rank=2)
-    Detector(Scorer(guide.agn, trans, scene, CONFIG.scoring), info).save(folder)
+    facts = {"category": "bottle", "threshold": 0.5, "training_key": "key"}
+    make_detector(tiny_config(), **facts).save(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def png() -> bytes:
-    pixels = np.random.default_rng(0).integers(0, 256, (80, 90, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
+    return images.png(size=(90, 80))
 
 
 @pytest.fixture(scope="session")

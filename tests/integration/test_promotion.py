@@ -17,12 +17,12 @@ import pytest
 
 from gtrans.pipelines.gates import load_gate
 from gtrans_core.errors import GateError, ModelError, SupersededError
-from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.tracking.client import TrackingAddress
 from gtrans_core.tracking.promotion.ledger import LEDGER_PREFIX
 from gtrans_core.tracking.promotion.promotion import promote, read_history, rollback
 from gtrans_core.tracking.registry.registry import fetch_model, register
 from gtrans_core.tracking.runs import open_run
+from tests.support.records import evaluation_record
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("empty_folder")]
 
@@ -94,20 +94,7 @@ class Plant:
 
     def log_evaluation(self) -> None:
         """What a pipeline's run has, and a release folder is made from."""
-        record = EvaluationRecord(
-            category=self.category,
-            data_digest="d" * 64,
-            metrics={"image_auroc": 0.95},
-            per_defect=(),
-            threshold=0.5,
-            false_alarm_rate=0.05,
-            held_out=42,
-            good_images=30,
-            good_flagged=1,
-            training_seconds=None,
-            config={},
-            lineage={},
-        )
+        record = evaluation_record(category=self.category)
         self.run.log_artifact_bytes("record.json", record.model_dump_json().encode())
         self.run.log_artifact_bytes("report.html", b"<html>")
 
@@ -227,6 +214,7 @@ def test_several_hosts_append_and_each_number_is_given_once(plant, processes, tm
 import sys
 from gtrans_core.tracking.client import connect
 from gtrans_core.tracking.promotion.ledger import Move, append_move
+from tests.support.records import evaluation_record
 uri, category, version, who = sys.argv[1:]
 client = connect(uri)
 for number in range(10):

@@ -16,12 +16,12 @@ from gtrans_core.network.scorer import Scorer
 from tests.support.records import detector_info
 
 
-def make_scorer(config: GTransConfig, seed: int = 0) -> Scorer:
+def make_scorer(config: GTransConfig) -> Scorer:
     """An untrained scorer: scores mean nothing, but each image has its own.
 
-    It has a scene model, of noise, where the config gives that a share.
+    The config's seed draws it. It has a scene model, of noise, where the config gives that a share.
     """
-    torch.manual_seed(seed)
+    torch.manual_seed(config.seed)
     guide = load_guide(config.agn, Path())
     trans = build_trans(guide.agn.spec, config)
     shapes = guide.agn.spec.map_shapes(config.image.input_size)
@@ -30,6 +30,6 @@ def make_scorer(config: GTransConfig, seed: int = 0) -> Scorer:
     return Scorer(guide.agn, trans, scene, config.scoring)
 
 
-def make_detector(config: GTransConfig, seed: int = 0, **facts: Any) -> Detector:
+def make_detector(config: GTransConfig, **facts: Any) -> Detector:
     """A detector around ``make_scorer``; ``facts`` change its ``detector_info``."""
-    return Detector(make_scorer(config, seed), detector_info(config, **facts))
+    return Detector(make_scorer(config), detector_info(config, **facts))

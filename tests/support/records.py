@@ -34,7 +34,7 @@ def evaluation_record(**facts: Any) -> EvaluationRecord:
         "false_alarm_rate": 0.05,
         "held_out": 42,
         "good_images": 30,
-        "good_flagged": 1,
+        "good_flagged": 3,
         "training_seconds": None,
         "config": {},
         "lineage": {},

@@ -17,7 +17,7 @@ from gtrans.pipelines.graphs.compile import COMPILED_CATEGORY
 from gtrans_core.config import GTransConfig
 from gtrans_core.data.sources.mvtec import CATEGORIES
 from gtrans_core.errors import ConfigError, DataError, GTransError, StorageError
-from gtrans_core.evaluation.record import EvaluationRecord
+from tests.support.records import evaluation_record
 
 PIXEL_METRICS = ("pixel_auroc", "pixel_ap", "au_pro_30")
 
@@ -41,18 +41,11 @@ class Pipeline:
         config = GTransConfig.from_json(job.parameters["config"])
         metrics: dict[str, float | None] = dict.fromkeys(PIXEL_METRICS, self.pixel_metric)
         metrics["image_auroc"] = 0.9 - config.seed / 100
-        EvaluationRecord(
+        evaluation_record(
             category=category,
-            data_digest="d" * 64,
             metrics=metrics,
-            per_defect=(),
             threshold=0.25,
-            false_alarm_rate=0.05,
-            held_out=20,
             good_images=20,
-            good_flagged=1,
-            training_seconds=None,
-            config={},
             lineage={"config_digest": "e" * 64},
         ).write(outputs / "evaluation")
         return RunOutcome(0, "", {"evaluate": {"report": str(outputs / "report")}, "register": {}})

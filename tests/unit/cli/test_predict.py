@@ -6,21 +6,16 @@ from unittest.mock import patch
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import torch
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 from gtrans.cli.main import app
-from gtrans_core.config import GTransConfig
 from gtrans_core.detector.detector import Detector
-from gtrans_core.detector.files import DetectorInfo, detector_digest
+from gtrans_core.detector.files import detector_digest
 from gtrans_core.errors import ConfigError, DataError, ModelError, StorageError
-from gtrans_core.features.weights import load_guide
-from gtrans_core.network.build import build_trans
-from gtrans_core.network.scene import fit_scene
-from gtrans_core.network.scorer import Scorer
 from gtrans_core.tracking.registry.versions import ModelVersion
 from gtrans_core.watch.record import read_counts
+from tests.support.detectors import make_detector
 
 REGISTRY = "gtrans_core.tracking.registry"
 
@@ -36,31 +31,15 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def detector(tmp_path_factory: pytest.TempPathFactory, images: list[Path]) -> Path:
+def detector(tmp_path_factory, images: list[Path], tiny_config) -> Path:
     """A detector whose threshold flags the highest of the three images alone."""
-    config = GTransConfig.from_json(
-        '{"agn": {"backbone": "test_resnet", "weights": "random:0"},'
-        ' "image": {"size": 64}, "trans": {"token_width": 16}}'
-    )
-    folder = tmp_path_factory.mktemp("model")
-    guide = load_guide(config.agn, folder)
-    trans = build_trans(guide.agn.spec, config)
-    scene = fit_scene([torch.rand(6, *shape) for shape in guide.agn.spec.map_shapes(64)], rank=2)
-    scorer = Scorer(guide.agn, trans, scene, config.scoring)
-    info = DetectorInfo(
-        category="part",
-        config=config,
-        threshold=1.0,
-        held_out_scores=(1.0,),
-        data_digest="0" * 64,
-        training_key="1" * 64,
-        weights_sha256=guide.weights_sha256,
-    )
-    predictions = Detector(scorer, info).predict_bytes([path.read_bytes() for path in images])
+    made = make_detector(tiny_config("agn.backbone=test_resnet", "scoring.engine=torch"))
+    predictions = made.predict_bytes([path.read_bytes() for path in images])
     scores = sorted(prediction.score for prediction in predictions)
-    info = info.model_copy(update={"threshold": (scores[1] + scores[2]) / 2})
-    Detector(scorer, info).save(folder / "detector")
-    return folder / "detector"
+    info = made.info.model_copy(update={"threshold": (scores[1] + scores[2]) / 2})
+    folder = tmp_path_factory.mktemp("model") / "detector"
+    Detector(made.scorer, info).save(folder)
+    return folder
 
 
 def gtrans_predict(*arguments: object) -> Result:

@@ -15,37 +15,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from gtrans_core.config import GTransConfig
 from gtrans_core.detector.detector import Detector, Prediction
 from gtrans_core.detector.files import (
     INFO_NAME,
     WEIGHT_NAMES,
-    DetectorInfo,
     detector_digest,
     read_info,
 )
 from gtrans_core.errors import DataError, ModelError, StorageError
-from gtrans_core.features.weights import load_guide
-from gtrans_core.network.build import build_trans
-from gtrans_core.network.scene import fit_scene
-from gtrans_core.network.scorer import Scorer
-
-
-def make_detector(config: GTransConfig, category: str = "part") -> Detector:
-    guide = load_guide(config.agn, Path())
-    shapes = guide.agn.spec.map_shapes(config.image.input_size)
-    scene = fit_scene([torch.rand(6, *shape) for shape in shapes], rank=2)
-    scorer = Scorer(guide.agn, build_trans(guide.agn.spec, config), scene, config.scoring)
-    info = DetectorInfo(
-        category=category,
-        config=config,
-        threshold=0.25,
-        held_out_scores=(0.1, 0.2, 0.25),
-        data_digest="d" * 64,
-        training_key="e" * 64,
-        weights_sha256=guide.weights_sha256,
-    )
-    return Detector(scorer, info)
+from tests.support.detectors import make_detector
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -56,7 +34,7 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="module")
 def detector(tiny_config) -> Detector:
-    return make_detector(tiny_config())
+    return make_detector(tiny_config(), threshold=0.25, held_out_scores=(0.1, 0.2, 0.25))
 
 
 @pytest.fixture(scope="module")
@@ -242,14 +220,14 @@ class TestRefusal:
     def test_weights_of_another_category(
         self, folder: Path, tiny_config, tmp_path: Path, name: str
     ) -> None:
-        other = make_detector(tiny_config("seed=1", "agn.weights=random:1"), "other")
+        other = make_detector(tiny_config("seed=1", "agn.weights=random:1"), category="other")
         other.save(tmp_path / "other")
         shutil.copy(tmp_path / "other" / name, folder / name)
         refused(folder, str(folder / name))
 
     def test_facts_of_another_category(self, folder: Path, tiny_config, tmp_path: Path) -> None:
         """Then the weights are foreign; the first one is named."""
-        other = make_detector(tiny_config("seed=1", "agn.weights=random:1"), "other")
+        other = make_detector(tiny_config("seed=1", "agn.weights=random:1"), category="other")
         other.save(tmp_path / "other")
         shutil.copy(tmp_path / "other" / INFO_NAME, folder / INFO_NAME)
         refused(folder, "agn.safetensors")

@@ -3,23 +3,17 @@ from __future__ import annotations
 import pytest
 
 from gtrans_core.evaluation.defect_result import DefectResult
-from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.release.facts import Approval, ReleaseFacts, Split
+from tests.support.records import evaluation_record
 
-RECORD = EvaluationRecord(
+RECORD = evaluation_record(
     category="bottle",
-    data_digest="d" * 64,
     metrics={"image_auroc": 0.97, "pixel_auroc": None},
     per_defect=(
         DefectResult(defect="dent", images=12, caught=9, image_auroc=0.9, au_pro_30=0.8),
         DefectResult(defect="odd|name", images=8, caught=8, image_auroc=1.0, au_pro_30=None),
     ),
     threshold=0.512345678,
-    false_alarm_rate=0.05,
-    held_out=42,
-    good_images=30,
-    good_flagged=3,
-    training_seconds=None,
     config={"agn.backbone": "resnet18", "image.size": 256, "image.crop": None},
     lineage={"git_sha": "abc", "agn_weights_sha256": "e" * 64, "package.torch": "2.13"},
 )

@@ -16,19 +16,19 @@ from gtrans_core.detector.onnx import OnnxEngine, export_onnx
 from gtrans_core.errors import DataError
 
 
-class Gate:
-    """Stands in for a detector: scores by length, and only while open."""
+class HeldDetector:
+    """Stands in for a detector: scores by length, and only once it is let go."""
 
     graph = "side by side"
 
     def __init__(self) -> None:
-        self.open = threading.Event()
+        self.let_go = threading.Event()
         self.entered = threading.Event()
         self.order: list[str] = []
 
     def view(self, data, name):
         self.entered.set()
-        assert self.open.wait(10)
+        assert self.let_go.wait(10)
         self.order.append(name)
         if data == b"bad":
             raise DataError(f"{name}: bad")
@@ -39,8 +39,8 @@ class Gate:
 
 
 @pytest.fixture
-def gate() -> Gate:
-    return Gate()
+def held() -> HeldDetector:
+    return HeldDetector()
 
 
 class Together:
@@ -93,60 +93,60 @@ def images(prefix: str, count: int, data: bytes = b"x") -> list[EncodedImage]:
     return [EncodedImage(f"{prefix}{i}", data) for i in range(count)]
 
 
-def test_requests_take_turns_image_by_image(worker, gate):
-    model = ServedModel("bottle", 1, "d", gate)
+def test_requests_take_turns_image_by_image(worker, held):
+    model = ServedModel("bottle", 1, "d", held)
     first = worker.submit(model, images("a", 3))
-    assert gate.entered.wait(10)
+    assert held.entered.wait(10)
     second = worker.submit(model, images("b", 1))
     third = worker.submit(model, images("c", 2))
-    gate.open.set()
+    held.let_go.set()
     assert [one.name for one in first.result(10)] == ["a0", "a1", "a2"]
     second.result(10)
     third.result(10)
-    assert gate.order == ["a0", "b0", "c0", "a1", "c1", "a2"]
+    assert held.order == ["a0", "b0", "c0", "a1", "c1", "a2"]
 
 
-def test_a_request_without_room_is_refused_whole_and_room_comes_back(worker, gate):
-    model = ServedModel("bottle", 1, "d", gate)
-    held = worker.submit(model, images("a", 4))
+def test_a_request_without_room_is_refused_whole_and_room_comes_back(worker, held):
+    model = ServedModel("bottle", 1, "d", held)
+    waiting = worker.submit(model, images("a", 4))
     with pytest.raises(QueueFullError):
         worker.submit(model, images("b", 3))
     more = worker.submit(model, images("c", 2))
     assert worker.waiting == 6
-    gate.open.set()
-    held.result(10)
+    held.let_go.set()
+    waiting.result(10)
     more.result(10)
     assert len(worker.submit(model, images("d", 6)).result(10)) == 6
 
 
-def test_a_bad_image_ends_its_own_request_only(worker, gate):
-    model = ServedModel("bottle", 1, "d", gate)
-    gate.open.set()
+def test_a_bad_image_ends_its_own_request_only(worker, held):
+    model = ServedModel("bottle", 1, "d", held)
+    held.let_go.set()
     bad = worker.submit(model, [*images("a", 1, b"bad"), *images("b", 5)])
     with pytest.raises(DataError, match="a0: bad"):
         bad.result(10)
     assert len(worker.submit(model, images("c", 6)).result(10)) == 6
-    assert "b0" not in gate.order
+    assert "b0" not in held.order
 
 
-def test_a_cancelled_request_gives_its_room_back(worker, gate):
-    model = ServedModel("bottle", 1, "d", gate)
+def test_a_cancelled_request_gives_its_room_back(worker, held):
+    model = ServedModel("bottle", 1, "d", held)
     first = worker.submit(model, images("a", 1))
-    assert gate.entered.wait(10)
+    assert held.entered.wait(10)
     gone = worker.submit(model, images("b", 5))
     assert gone.cancel()
     # At once: the worker is still at its first image, and the next round is not in sight.
     came_after = worker.submit(model, images("c", 5))
-    gate.open.set()
+    held.let_go.set()
     assert len(first.result(10)) == 1
     assert len(came_after.result(10)) == 5
-    assert not [name for name in gate.order if name.startswith("b")]
+    assert not [name for name in held.order if name.startswith("b")]
 
 
-def test_stop_scores_what_waits_and_takes_nothing_more(worker, gate):
-    model = ServedModel("bottle", 1, "d", gate)
+def test_stop_scores_what_waits_and_takes_nothing_more(worker, held):
+    model = ServedModel("bottle", 1, "d", held)
     waiting = worker.submit(model, images("a", 3))
-    gate.open.set()
+    held.let_go.set()
     worker.stop()
     assert len(waiting.result(0)) == 3
     with pytest.raises(QueueFullError):
@@ -157,16 +157,16 @@ def test_stop_scores_what_waits_and_takes_nothing_more(worker, gate):
 def test_what_waits_is_scored_side_by_side_whoever_sent_it(started):
     together = Together(3)
     models = [ServedModel(category, 1, "d", together) for category in ("bottle", "flange")]
-    gate = Gate()
+    held = HeldDetector()
     worker = started(3)
-    first = worker.submit(ServedModel("nut", 1, "d", gate), images("first", 1))
-    assert gate.entered.wait(10)
+    first = worker.submit(ServedModel("nut", 1, "d", held), images("first", 1))
+    assert held.entered.wait(10)
     waiting = [
         worker.submit(models[0], images("a", 4), draw=True),
         worker.submit(models[1], images("b", 1)),
         worker.submit(models[1], images("c", 1)),
     ]
-    gate.open.set()
+    held.let_go.set()
     assert len(first.result(10)) == 1
     # With less than three at the same moment nothing would come back.
     names = [[one.name for one in future.result(10)] for future in waiting]
@@ -174,9 +174,9 @@ def test_what_waits_is_scored_side_by_side_whoever_sent_it(started):
     assert started.rounds == [1, 3, 3]
 
 
-def test_one_image_waits_for_no_other(started, gate):
-    worker, model = started(8), ServedModel("bottle", 1, "d", gate)
-    gate.open.set()
+def test_one_image_waits_for_no_other(started, held):
+    worker, model = started(8), ServedModel("bottle", 1, "d", held)
+    held.let_go.set()
     began = time.perf_counter()
     for _ in range(100):
         assert len(worker.submit(model, images("a", 1)).result(10)) == 1
@@ -185,17 +185,17 @@ def test_one_image_waits_for_no_other(started, gate):
 
 
 def test_a_bad_image_fails_alone_among_those_of_its_round(started):
-    gate = Gate()
+    held = HeldDetector()
     worker = started(3)
-    model = ServedModel("bottle", 1, "d", gate)
+    model = ServedModel("bottle", 1, "d", held)
     worker.submit(model, images("first", 1))
-    assert gate.entered.wait(10)
+    assert held.entered.wait(10)
     good, bad, other = (
         worker.submit(model, images("a", 1)),
         worker.submit(model, [*images("b", 1, b"bad"), *images("c", 4, b"bad")]),
         worker.submit(model, images("d", 2)),
     )
-    gate.open.set()
+    held.let_go.set()
     with pytest.raises(DataError, match="b0: bad"):
         bad.result(10)
     assert [len(future.result(10)) for future in (good, other)] == [1, 2]

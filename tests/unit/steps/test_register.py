@@ -10,27 +10,18 @@ from gtrans.pipelines.gates import load_gate
 from gtrans_core.errors import ConfigError
 from gtrans_core.evaluation.evaluation import DefectResult
 from gtrans_core.evaluation.gate import Check, Verdict
-from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.steps.context import RunContext
 from gtrans_core.steps.register import _in_words, _version_tags, register
 from gtrans_core.tracking.promotion.championship import Judgement, evidence_of
 from gtrans_core.tracking.runs import prefixed
+from tests.support.records import evaluation_record
 
-RECORD = EvaluationRecord(
-    category="bottle",
-    data_digest="d" * 64,
+RECORD = evaluation_record(
     metrics={"image_auroc": 0.97, "pixel_auroc": None},
     per_defect=(
         DefectResult(defect="dent", images=12, caught=9, image_auroc=0.9, au_pro_30=0.8),
         DefectResult(defect="odd name", images=8, caught=8, image_auroc=1.0, au_pro_30=None),
     ),
-    threshold=0.5,
-    false_alarm_rate=0.05,
-    held_out=20,
-    good_images=30,
-    good_flagged=3,
-    training_seconds=None,
-    config={},
     lineage={"data_digest": "d" * 64, "git_sha": "abc"},
 )
 

@@ -10,13 +10,13 @@ import pytest
 from gtrans_core.errors import ModelError, StorageError, TrackingError
 from gtrans_core.evaluation.defect_result import DefectResult
 from gtrans_core.evaluation.gate import Gate
-from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.tracking.promotion import releases
 from gtrans_core.tracking.promotion.promotion import promote, rollback
 from gtrans_core.tracking.promotion.releases import ensure_release, fetch_release
 from gtrans_core.tracking.registry.signing import sign_version
 from gtrans_core.trust.keys import SigningKey, make_key_pair
 from gtrans_core.trust.policy import TrustPolicy
+from tests.support.records import evaluation_record
 
 UNSIGNED = TrustPolicy(unsigned="allow")
 GATE = Gate(
@@ -33,17 +33,9 @@ GATE = Gate(
 def evaluated(shelf):
     """The shelf, its run with what register logs of an evaluation."""
     defect = DefectResult(defect="dent", images=50, caught=45, image_auroc=0.9, au_pro_30=0.8)
-    record = EvaluationRecord(
+    record = evaluation_record(
         category=shelf.category,
-        data_digest="d" * 64,
-        metrics={"image_auroc": 0.99},
         per_defect=(defect,),
-        threshold=0.5,
-        false_alarm_rate=0.05,
-        held_out=42,
-        good_images=30,
-        good_flagged=1,
-        training_seconds=None,
         config={"image.size": 256, "image.crop": None},
         lineage={"git_sha": "abc"},
     )
