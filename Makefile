@@ -25,12 +25,19 @@ setup: $(INSTALLED) ## Install what requirements.lock says into .venv
 demo: $(INSTALLED) ## Take the built-in demo category through the whole pipeline
 	@$(BIN)/gtrans run --category demo
 
-# A file's tests stay in one process: they share what is costly to set up.
+# A file's tests stay in one process: they share what is costly to set up. Folders come in order, so
+# that the run ends on short files, not on a long one with the other process idle.
 TEST_PROCESSES ?= 2
+TEST_REPORT := .pytest_cache/report.xml
 
 .PHONY: test
 test: $(INSTALLED) ## Run all tests (TEST_PROCESSES=2 at a time)
-	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder \
+	  --junitxml $(TEST_REPORT)
+
+.PHONY: test-slow
+test-slow: $(INSTALLED) ## List the twenty slowest tests of the last `make test`, and the ten slowest files
+	@$(BIN)/python .ci/slowest_tests.py $(TEST_REPORT)
 
 .PHONY: test-quick
 test-quick: $(INSTALLED) ## Run the tests that are not marked slow

@@ -14,6 +14,7 @@ import pytest
 from gtrans_core.config import GTransConfig
 from gtrans_core.data.manifest import Manifest
 from tests.support import tiny
+from tests.support.processes import Processes
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
@@ -102,6 +103,19 @@ def s3_bucket(s3_server: Seaweed, monkeypatch: pytest.MonkeyPatch) -> str:
     bucket = f"test-{secrets.token_hex(6)}"
     s3_server.client().create_bucket(Bucket=bucket)
     return bucket
+
+
+@pytest.fixture(scope="session")
+def processes() -> Processes:
+    return Processes()
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(processes: Processes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real MLflow server. All tests share it: one takes ten seconds to start."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    with processes.mlflow_server(folder, processes.free_port()) as uri:
+        yield uri
 
 
 @pytest.fixture

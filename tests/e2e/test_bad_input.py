@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,21 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.processes import gtrans
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 GOOD_IMAGES = 95
 
 
 def gtrans_run(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = ["run", "--category", "part", "--data", str(root / "data")]
-    return subprocess.run(
-        [sys.executable, "-m", "gtrans.cli.main", *command, *options],
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return gtrans("run", "--category", "part", "--data", root / "data", *options, cwd=root)
 
 
 def write_part(root: Path) -> Path:

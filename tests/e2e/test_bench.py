@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from gtrans_core.data.sources.demo import generate_demo
+from tests.support.processes import gtrans
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-TINY = [
+SMALL = [
     "--set=image.size=64",
     "--set=agn.backbone=test_efficientnet",
     "--set=agn.weights=random:0",
@@ -31,20 +29,8 @@ def test_the_tables_come_out_and_a_broken_category_does_not_stop_the_others(tmp_
         generate_demo(folder, seed=seed, train=20, test_good=3, per_defect=1, size=128)
     (tmp_path / "data" / "burnt" / "train" / "good").mkdir(parents=True)
     (tmp_path / "data" / "burnt" / "train" / "good" / "0.png").write_bytes(b"no image")
-    result = subprocess.run(
-        [
-            *(sys.executable, "-m", "gtrans.cli.main", "bench", "--data", "data"),
-            *("--store", "store", "--output", "out", *TINY),
-        ],
-        cwd=tmp_path,
-        env={
-            **{k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")},
-            "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path),  # noqa: PTH100
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    place = ("--data", "data", "--store", "store", "--output", "out")
+    result = gtrans("bench", *place, *SMALL, cwd=tmp_path)
     assert result.returncode == 4, result.stdout + result.stderr
     assert result.stderr.endswith("error: 1 of 3 runs failed: burnt, seed 0\n")
     numbers = json.loads((tmp_path / "out" / "bench.json").read_text(encoding="utf-8"))

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import sqlite3
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import pytest
 
 from gtrans_core.data.sources.demo import generate_demo
 from gtrans_core.steps.names import CATEGORY_STEPS
+from tests.support.processes import gtrans
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -41,21 +40,8 @@ class Plant:
         return self.root / "store"
 
     def gtrans(self, *arguments: object) -> subprocess.CompletedProcess[str]:
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
-        return subprocess.run(
-            [sys.executable, "-m", "gtrans.cli.main", *map(str, arguments)],
-            cwd=self.root,
-            env={
-                **environment,
-                "PYTHONPATH": os.pathsep.join(sys.path),
-                "COLUMNS": "80",
-                "AWS_SECRET_ACCESS_KEY": CANARY,
-                "MLFLOW_TRACKING_PASSWORD": CANARY,
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        secrets = dict.fromkeys(("AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD"), CANARY)
+        return gtrans(*arguments, cwd=self.root, COLUMNS="80", **secrets)
 
     def run(self, category: str = "weave") -> subprocess.CompletedProcess[str]:
         place = ["--data", self.root / "data", "--store", self.store]

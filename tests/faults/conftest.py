@@ -12,7 +12,6 @@ import pytest
 from gtrans_core.tracking.client import TrackingAddress, connect
 from gtrans_core.tracking.runs import open_run
 from tests.support.fault_proxy import FaultProxy
-from tests.support.processes import Processes
 from tests.support.runs import runs_at, write_part
 from tests.support.shelf import Shelf
 
@@ -48,14 +47,6 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> TrackingAddress:
 def shelf(embedded: TrackingAddress, tmp_path: Path) -> Shelf:
     """A new category in an embedded registry."""
     return Shelf(open_run(embedded, uuid4().hex, "bottle"), tmp_path)
-
-
-@pytest.fixture(scope="session")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    processes = Processes()
-    folder = tmp_path_factory.mktemp("mlflow")
-    with processes.mlflow_server(folder, processes.free_port()) as uri:
-        yield uri
 
 
 @pytest.fixture

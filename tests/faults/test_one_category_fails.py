@@ -6,9 +6,7 @@ The real command, the compiled fan-out in kfp.local, real steps on a tiny guide,
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import pytest
 from gtrans_core.errors import CategoriesError
 from gtrans_core.tracking.client import connect
 from tests.support.images import photo
+from tests.support.processes import gtrans
 from tests.support.tiny import TINY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -36,17 +35,9 @@ def write_category(folder: Path, seed: int) -> None:
 
 
 def gtrans_run(root: Path) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
-    command = [sys.executable, "-m", "gtrans.cli.main", "run", "--profile", root / "two.toml"]
-    command += ["--category", *CATEGORIES, "--data", root / "data"]
-    return subprocess.run(
-        [*map(str, command), *(f"--set={knob}" for knob in SMALL)],
-        cwd=root,
-        env={**environment, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    place = ("--profile", root / "two.toml", "--data", root / "data")
+    knobs = (f"--set={knob}" for knob in SMALL)
+    return gtrans("run", "--category", *CATEGORIES, *place, *knobs, cwd=root)
 
 
 def newest_run(root: Path) -> Path:

@@ -16,7 +16,6 @@ from infra.stack.postgresql import PostgreSQL, programs
 from infra.stack.service import StackError, start, stop
 from tests.support import images
 from tests.support.detectors import make_detector
-from tests.support.processes import Processes
 from tests.support.tiny import tiny_config
 
 
@@ -31,11 +30,6 @@ def detector_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def png() -> bytes:
     return images.png(size=(90, 80))
-
-
-@pytest.fixture(scope="session")
-def processes() -> Processes:
-    return Processes()
 
 
 @pytest.fixture

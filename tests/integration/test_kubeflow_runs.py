@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,13 +16,6 @@ from gtrans_core.tracking.comparison import compare
 from gtrans_core.tracking.runs import open_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("empty_folder")]
-
-
-@pytest.fixture(scope="module")
-def server(processes, tmp_path_factory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("server")
-    with processes.mlflow_server(folder, processes.free_port()) as uri:
-        yield uri
 
 
 def settings_of(uri: str, key: str, category: str, experiment: str) -> RunContext:
@@ -50,14 +42,14 @@ def found(uri: str, experiment: str, query: str) -> list:
     return list(client.search_runs([number], query))
 
 
-def test_a_sweep_its_categories_and_their_steps(server: str, tmp_path: Path):
+def test_a_sweep_its_categories_and_their_steps(mlflow_server: str, tmp_path: Path):
     for category, auroc in (("bolt", 0.9), ("washer", 0.97)):
-        train_category(settings_of(server, "k1", category, "sweep"), auroc)
-    failing = settings_of(server, "k1", "nut", "sweep")
+        train_category(settings_of(mlflow_server, "k1", category, "sweep"), auroc)
+    failing = settings_of(mlflow_server, "k1", "nut", "sweep")
     with pytest.raises(SystemExit), run_step("ingest", failing):
         raise DataError("007.png: torn")
 
-    heading = settings_of(server, "k1", "", "sweep")
+    heading = settings_of(mlflow_server, "k1", "", "sweep")
     files = tmp_path / "ranking", tmp_path / "summary"
     with pytest.raises(CategoriesError, match=r"2 of 3 .*: nut \(ingest: 007.png: torn\)"):
         summarize(heading, ["bolt", "nut", "washer"], *files)
@@ -67,38 +59,38 @@ def test_a_sweep_its_categories_and_their_steps(server: str, tmp_path: Path):
     assert "- nut: ingest: 007.png: torn" in files[1].read_text()
 
     # One filter each, and only runs that one compares.
-    sweep = found(server, "sweep", "tags.`gtrans.run_key` = 'k1'")
+    sweep = found(mlflow_server, "sweep", "tags.`gtrans.run_key` = 'k1'")
     assert {run.data.tags["gtrans.category"] for run in sweep} == {"bolt", "nut", "washer"}
     assert len(sweep) == 3
-    [bolt] = found(server, "sweep", "tags.`gtrans.category` = 'bolt'")
+    [bolt] = found(mlflow_server, "sweep", "tags.`gtrans.category` = 'bolt'")
     assert bolt.data.metrics == {"train_loss": 0.5, "image_auroc": 0.9}
-    compared = compare(connect(server), "sweep", "bolt", "image_auroc", 10)
+    compared = compare(connect(mlflow_server), "sweep", "bolt", "image_auroc", 10)
     assert [trial.run_id for group in compared.groups for trial in group.trials] == [
         bolt.info.run_id
     ]
 
-    below = found(server, "sweep", f"tags.`mlflow.parentRunId` = '{bolt.info.run_id}'")
+    below = found(mlflow_server, "sweep", f"tags.`mlflow.parentRunId` = '{bolt.info.run_id}'")
     assert {run.data.tags["gtrans.step"] for run in below} == {"ingest", "train", "register"}
     for run in below:
         assert run.info.status == "FINISHED"
         assert run.info.end_time >= run.info.start_time
         assert run.data.metrics["step_seconds"] >= 0
-    [failed] = found(server, "sweep", "tags.`gtrans.step` = 'ingest' and status = 'FAILED'")
+    [failed] = found(mlflow_server, "sweep", "tags.`gtrans.step` = 'ingest' and status = 'FAILED'")
     assert failed.data.tags["gtrans.failure"] == "ingest: 007.png: torn"
 
-    [above] = found(server, "sweep", "tags.`gtrans.sweep` = 'k1'")
+    [above] = found(mlflow_server, "sweep", "tags.`gtrans.sweep` = 'k1'")
     assert above.info.status == "FAILED"
     assert above.data.tags["gtrans.failed_categories"] == "nut"
     assert {run.data.tags["mlflow.parentRunId"] for run in sweep} == {above.info.run_id}
-    artifacts = connect(server).list_artifacts(above.info.run_id)
+    artifacts = connect(mlflow_server).list_artifacts(above.info.run_id)
     assert {file.path for file in artifacts} == {"ranking.json", "summary.md"}
 
 
 def test_runs_that_kubeflow_injects_are_adopted_and_none_is_made(
-    server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    mlflow_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     """As its MLflow plugin does: a run for the pipeline run, nested ones for the tasks."""
-    client = connect(server)
+    client = connect(mlflow_server)
     experiment = client.create_experiment("injected")
     parent = client.create_run(experiment, run_name="kfp run").info.run_id
 
@@ -107,7 +99,7 @@ def test_runs_that_kubeflow_injects_are_adopted_and_none_is_made(
         monkeypatch.setenv("MLFLOW_RUN_ID", nested)
         return nested
 
-    settings = settings_of(server, "k2", "bolt", "another, which the plugin does not know")
+    settings = settings_of(mlflow_server, "k2", "bolt", "another, which the plugin does not know")
     train = inject()
     with run_step("train", settings):
         open_run(settings.tracking, "k2", "bolt", step="train").log_metrics({"train_loss": 0.5})
@@ -118,7 +110,7 @@ def test_runs_that_kubeflow_injects_are_adopted_and_none_is_made(
         run.log_lineage({"registered_version": "1"})
         run.finish()
     last = inject()
-    summarize(settings_of(server, "k2", "", ""), ["bolt"], tmp_path / "r", tmp_path / "s")
+    summarize(settings_of(mlflow_server, "k2", "", ""), ["bolt"], tmp_path / "r", tmp_path / "s")
 
     runs = {run.info.run_id: run for run in client.search_runs([experiment])}
     assert set(runs) == {parent, train, register, last}

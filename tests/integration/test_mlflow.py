@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,17 +24,10 @@ from gtrans_core.tracking.runs import RunLogger, find_or_create_run, open_run
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("empty_folder")]
 
 
-@pytest.fixture(scope="module")
-def server(processes, tmp_path_factory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("server")
-    with processes.mlflow_server(folder, processes.free_port()) as uri:
-        yield uri
-
-
 @pytest.fixture(scope="module", params=["embedded", "server"])
 def settings(request, tmp_path_factory) -> TrackingAddress:
     if request.param == "server":
-        return TrackingAddress(request.getfixturevalue("server"), "tests")
+        return TrackingAddress(request.getfixturevalue("mlflow_server"), "tests")
     store = tmp_path_factory.mktemp("store")
     return TrackingAddress(f"sqlite:///{store}/mlflow.db", "tests", store / "artifacts")
 

@@ -31,13 +31,6 @@ ROUNDS = 5
 
 
 @pytest.fixture(scope="module")
-def sqlite_server(processes, tmp_path_factory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("server")
-    with processes.mlflow_server(folder, processes.free_port()) as uri:
-        yield uri
-
-
-@pytest.fixture(scope="module")
 def postgresql_server(processes, tmp_path_factory, postgresql) -> Iterator[str]:
     folder, port = tmp_path_factory.mktemp("postgresql"), processes.free_port()
     with processes.mlflow_server(folder, port, postgresql.uri) as uri:
@@ -49,7 +42,7 @@ def settings(request, tmp_path_factory) -> TrackingAddress:
     if request.param == "embedded":
         store = tmp_path_factory.mktemp("store")
         return TrackingAddress(f"sqlite:///{store}/mlflow.db", "tests", store / "artifacts")
-    fixture = {"server": "sqlite_server", "postgresql": "postgresql_server"}[request.param]
+    fixture = {"server": "mlflow_server", "postgresql": "postgresql_server"}[request.param]
     return TrackingAddress(request.getfixturevalue(fixture), "tests")
 
 

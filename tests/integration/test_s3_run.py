@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from gtrans_core.steps.cache_features import cache_features
 from gtrans_core.steps.context import RunContext
 from gtrans_core.steps.ingest import ingest
 from gtrans_core.storage import open_store, sha256_file
+from tests.support.processes import gtrans
 from tests.support.seaweed import SECRET_KEY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -56,14 +55,7 @@ class Plant:
         place = ["--profile", str(self.root / "plant.toml"), "--store", str(self.root / "one")]
         knobs = [f"--set={override}" for override in self.overrides]
         source = ["--category", "weave", "--data", SOURCE]
-        return subprocess.run(
-            [sys.executable, "-m", "gtrans.cli.main", "run", *source, *place, *knobs],
-            cwd=self.root,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return gtrans("run", *source, *place, *knobs, cwd=self.root)
 
     def cache_elsewhere(self, *overrides: str) -> CachedFeatures:
         """Ingest and cache_features as on a second machine, in this process."""

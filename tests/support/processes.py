@@ -19,6 +19,19 @@ from infra.stack.service import answers
 SOURCES = Path(gtrans_core.__file__).parents[1]
 
 
+def gtrans(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """``gtrans ARGUMENTS`` in a folder, as somebody calls it who has no record of MLflow's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    return subprocess.run(
+        [sys.executable, "-m", "gtrans.cli.main", *map(str, arguments)],
+        cwd=cwd,
+        env={**kept, "PYTHONPATH": str(SOURCES), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 class Processes:
     """Starts Python processes, and servers of their own process group."""
 
