@@ -23,7 +23,8 @@ from gtrans.serving.models import Models, ServedModel
 from gtrans.serving.settings import ServeSettings
 from gtrans_core.config import GTransConfig, load_config
 from gtrans_core.data.fetching.archive import extract_archive
-from gtrans_core.data.images import decode_class_mask, decode_image, decode_mask
+from gtrans_core.data.images import decode_image
+from gtrans_core.data.masks import decode_class_mask, decode_mask
 from gtrans_core.detector.detector import Detector
 from gtrans_core.errors import GTransError
 from tests.support.fuzzing import IMAGES, damaged, fuzz, spoiled
