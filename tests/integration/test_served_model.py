@@ -52,7 +52,7 @@ class TestPackage:
     def test_plain_files_only(self, packaged):
         names = {path.relative_to(packaged).as_posix() for path in packaged.rglob("*")}
         assert {"MLmodel", "artifacts/detector/detector.json"} <= names
-        assert {"served_model.py", "code/gtrans_core/detector.py", "requirements.txt"} <= names
+        assert {"served_model.py", "code/gtrans_core/for_models.py", "requirements.txt"} <= names
         assert {"mlserver_runtime.py", "model-settings.json"} <= names
         assert not [n for n in names if n.endswith((".pkl", ".pt", ".bin", ".pyc"))]
 

@@ -12,16 +12,19 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from gtrans_core.data.images import encode_png
-from gtrans_core.detector.files import detector_digest
-from gtrans_core.errors import GTransError, ModelError
-from gtrans_core.trust.policy import TrustPolicy
+from gtrans_core.for_models import (
+    GTransError,
+    ModelError,
+    TrustPolicy,
+    detector_digest,
+    draw_heat_map,
+    load_detector,
+)
 
 if TYPE_CHECKING:
     from gtrans_core.detector.detector import Prediction
@@ -48,15 +51,12 @@ class ServedDetector(PythonModel):
             ModelError: when it is damaged, not as it was signed, or not the one that the
                 environment asks for.
         """
-        # MLflow also runs this script where it only packs a model: no reason to wait for torch.
-        from gtrans_core.detector.detector import Detector
-
         folder = Path(context.artifacts["detector"])
         TrustPolicy.from_environment().verify(folder.parents[1], "the model", whole=False)
         expected = os.environ.get(EXPECTED_DIGEST)
         if expected and detector_digest(folder) != expected:
             raise ModelError(f"{folder}: its digest is not {EXPECTED_DIGEST}={expected}; refused")
-        self._detector = Detector.load(folder)
+        self._detector = load_detector(folder)
 
     def predict(
         self,
@@ -98,11 +98,7 @@ class ServedDetector(PythonModel):
         return table
 
     def _draw(self, data: bytes, prediction: Prediction) -> str:
-        # matplotlib is slow to import, and only this needs it.
-        from gtrans_core.drawing.heat_maps import overlay
-
-        view = np.moveaxis(self._detector.view(data, "image"), 0, -1)
-        drawing = encode_png(overlay(view, prediction.heat_map, self._detector.map_range))
+        drawing = draw_heat_map(self._detector, data, prediction)
         # As text, since MLServer cannot answer with bytes that are no text.
         return base64.b64encode(drawing).decode("ascii")
 
