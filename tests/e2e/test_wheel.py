@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 import gtrans_core
-from tests.faults.tiny_run import TINY, write_part
+from tests.support.runs import FAST, write_part
+from tests.support.tiny import TINY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -108,7 +109,7 @@ def test_runs_beside_packages_of_the_same_names(environment, tmp_path):
         (tmp_path / name / "__init__.py").write_text(HOSTILE)
     write_part(tmp_path)
     data = ["--data", tmp_path / "data", "--store", tmp_path / "store"]
-    knobs = [argument for knob in TINY for argument in ("--set", knob)]
+    knobs = [argument for knob in (*TINY, *FAST) for argument in ("--set", knob)]
     run(
         *(environment / "bin/gtrans", "run", "--category", "part", *data, *knobs),
         cwd=tmp_path,
