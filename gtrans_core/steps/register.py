@@ -26,7 +26,7 @@ from gtrans_core.tracking.promotion.championship import Judgement
 from gtrans_core.tracking.promotion.promotion import judge_new_version
 from gtrans_core.tracking.registry.model import log_model
 from gtrans_core.tracking.registry.registry import register as register_version
-from gtrans_core.tracking.runs import RunLogger, open_run
+from gtrans_core.tracking.runs import RunLogger
 from gtrans_core.tracking.step_run import end_left_open
 from gtrans_core.trust.keys import SigningKey
 from gtrans_core.trust.policy import read_unsigned, require_signing
@@ -63,7 +63,7 @@ def register(
     record = EvaluationRecord.read(evaluation)
     _require_match(detector, record)
     with _kept_in(evaluation.parent):
-        run = open_run(context.tracking, context.run_key, context.category)
+        run = context.run.open()
         _log_evaluation(run, record, evaluation, progress)
         test = Manifest.read(evaluation / files.TEST_MANIFEST)
         example = _input_example(test, read_info(detector).config.image)

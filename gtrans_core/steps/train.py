@@ -16,7 +16,6 @@ from gtrans_core.progress import Progress
 from gtrans_core.steps.context import RunContext
 from gtrans_core.storage import exclusive
 from gtrans_core.tracking.journal import JournalFlusher
-from gtrans_core.tracking.runs import open_run
 from gtrans_core.training.device import choose_device
 from gtrans_core.training.loop import (
     TrainingResult,
@@ -64,7 +63,7 @@ def train(context: RunContext, config_json: str, feature_cache: Path, model: Pat
     started = time.monotonic()
     flusher = JournalFlusher(
         folder / "history.jsonl",
-        lambda: open_run(context.tracking, context.run_key, context.category, step="train"),
+        lambda: context.run.open(step="train"),
     )
     try:
         with exclusive(folder):  # of two runs of one training, the second waits and reuses

@@ -109,9 +109,7 @@ def fail_run(address: TrackingAddress, run_key: str, category: str, reason: str)
             tags = {CATEGORY_TAG: category, RUN_KEY_TAG: run_key}
             found = experiment and _earliest(client, experiment.experiment_id, tags)
         if found:
-            run = RunLogger(client, found)
-            run.log_lineage({FAILURE_TAG: reason})
-            run.finish("FAILED")
+            mark_failed(RunLogger(client, found), reason)
 
 
 class RunLogger:
@@ -187,6 +185,16 @@ class RunLogger:
 
     def _translating(self, doing: str) -> Any:
         return translate_mlflow_errors(self.client.tracking_uri, doing)
+
+
+def mark_failed(run: RunLogger, reason: str) -> None:
+    """End a run as FAILED, with the reason in the tag ``gtrans.failure``.
+
+    Raises:
+        TrackingError: when MLflow refuses or cannot be reached.
+    """
+    run.log_lineage({FAILURE_TAG: reason})
+    run.finish("FAILED")
 
 
 def prefixed(facts: Mapping[str, str]) -> dict[str, str]:

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from gtrans_core.errors import TrackingError
+from gtrans_core.tracking.category_run import CategoryRun
 from gtrans_core.tracking.client import (
-    TrackingAddress,
     connect,
     injected_run_id,
     translate_mlflow_errors,
@@ -25,7 +25,6 @@ from gtrans_core.tracking.runs import (
     STEP_TAG,
     RunLogger,
     experiment_of,
-    find_or_create_run,
 )
 
 PATIENCE_S = 5.0
@@ -35,9 +34,8 @@ PATIENCE_S = 5.0
 class StepRun:
     """Opened in the background while the step works; a dead server costs the step nothing."""
 
-    def __init__(self, address: TrackingAddress, run_key: str, category: str, step: str) -> None:
-        self._address = address
-        self._run_key, self._category, self._step = run_key, category, step
+    def __init__(self, parent: CategoryRun, step: str) -> None:
+        self._parent, self._step = parent, step
         self._started = time.time()
         self._run: RunLogger | None = None
         self._opening = _in_background(self._open)
@@ -48,19 +46,20 @@ class StepRun:
         closing.join(PATIENCE_S)
 
     def _open(self) -> None:
-        client = connect(self._address.server_uri)
+        address = self._parent.address
+        client = connect(address.server_uri)
         with translate_mlflow_errors(client.tracking_uri, f"open the run of {self._step}"):
             injected = injected_run_id()
             if injected:
                 client.set_tag(injected, STEP_TAG, self._step)
                 self._run = RunLogger(client, injected)
                 return
-            parent = find_or_create_run(self._address, self._run_key, self._category)
+            parent = self._parent.open().run_id
             made = client.create_run(
-                experiment_of(client, self._address),
+                experiment_of(client, address),
                 start_time=int(self._started * 1000),
                 tags={STEP_TAG: self._step, PARENT_TAG: parent},
-                run_name=f"{self._category}-{self._step}",
+                run_name=f"{self._parent.category}-{self._step}",
             )
             self._run = RunLogger(client, made.info.run_id)
 
