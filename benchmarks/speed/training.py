@@ -182,7 +182,7 @@ class _Bench:
 
     @torch.inference_mode()
     def scoring(self, batch: int) -> float:
-        """AGN, Trans and maps of a batch; the scene model, which is fitted to images, is not in."""
+        """AGN, Trans and maps of a batch, without the scene model, which is fitted to images."""
         trans = build_trans(self.spec, self.config).to(self.device)
         scoring = self.config.scoring.model_copy(update={"scene_share": 0.0})
         scorer = Scorer(self.agn, trans, None, scoring).to(self.device)

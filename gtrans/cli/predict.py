@@ -98,7 +98,7 @@ def _check_name(out: Path) -> None:
 
 
 def _refuse_drawing_among(images: Sequence[str], heat_maps: Path) -> None:
-    """Else the next run would take the drawings for images."""
+    """Otherwise the next run would take the drawings for images."""
     for folder in (Path(argument) for argument in images):
         if folder.is_dir() and heat_maps.resolve().is_relative_to(folder.resolve()):
             raise ConfigError(f"--heat-maps {heat_maps}: lies in {folder}, among the images")

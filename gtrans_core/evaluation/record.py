@@ -1,4 +1,4 @@
-"""All that one evaluation found, as plain files in one folder: what register logs to MLflow.
+"""Everything that one evaluation found, as plain files in a folder, which register logs to MLflow.
 
 ``record.json`` (numbers and lineage), ``train.json`` and ``test.json`` (manifests),
 ``history.jsonl`` (the training journal), ``report.html`` and ``figures/*.png``.

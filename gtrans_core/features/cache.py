@@ -60,13 +60,14 @@ class CacheIdentity(BaseModel):
     decoder_version: str = DECODER_VERSION
     dtype: Literal["float16, bfloat16 where it overflows"] = "float16, bfloat16 where it overflows"
     drift: str = ""
-    """What made the guide drift (``training.author_compat``); empty: the guide is clean."""
+    """What moved the guide's statistics (``training.author_compat``); empty: nothing did."""
 
     @property
     def key(self) -> str:
         """sha256 (hex) of the canonical JSON, but for what changes no pixel.
 
-        A clean guide's keys do not mention drift, those of whole grey levels do not mention levels.
+        An unmoved guide's keys do not mention ``drift``; those of whole grey levels do not mention
+        levels.
         """
         unused = {"max_megapixels"} | (set() if self.image.levels else {"levels"})
         exclude: dict[str, set[str] | bool] = {"image": unused, "drift": not self.drift}
@@ -231,7 +232,7 @@ def load_cache(folder: Path) -> CachedFeatures:
         parts = [safetensors.torch.load(read_verified(folder / s.name)) for s in index.shards]
     except DamagedFileError as error:
         raise shard_error(error) from None
-    # Parts are let go as they are joined, so that there are never two of everything.
+    # Parts are freed as they are joined, so that memory never holds everything twice.
     views, map1, map2, map3 = (
         concatenate([part.pop(name) for part in parts]) for name in TENSOR_NAMES
     )
@@ -251,7 +252,7 @@ def finished_index(folder: Path) -> CacheIndex:
 
 
 def shard_error(error: DamagedFileError) -> DataError:
-    """What to tell who needs a shard that is damaged."""
+    """The error for a damaged shard, saying what to do."""
     return DataError(f"{error}; run the pipeline again: the shard is made anew")
 
 

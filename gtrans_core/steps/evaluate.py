@@ -72,7 +72,7 @@ def evaluate(
         The metrics that are available.
 
     Raises:
-        ConfigError: when config or gate is not one.
+        ConfigError: when config or gate is invalid.
         ModelError, DataError, WeightsError, StorageError: when something handed over is damaged.
     """
     progress = Progress("evaluate", context.category)

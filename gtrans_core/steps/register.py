@@ -1,6 +1,6 @@
 """Register: everything into MLflow, and the detector into the registry as challenger.
 
-The only step that needs MLflow: training and evaluation end well without it, and their files wait.
+Only this step needs MLflow: training and evaluation end well without it, and their files wait.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def register(
         The registered version's number.
 
     Raises:
-        ConfigError: when the gate or the key is not one, or the key is missing.
+        ConfigError: when the gate or the key is invalid, or the key is missing.
         TrackingError: when MLflow refuses or stays unreachable, with where the model is kept.
         ModelError: when the folders are damaged or do not belong together.
     """
@@ -94,7 +94,7 @@ def register(
 
 
 def _require_match(detector: Path, record: EvaluationRecord) -> None:
-    """The folders may have lain about or been copied since: intact, and of one training."""
+    """Check that the folders, which may have been copied since, are intact and of one training."""
     info = require_intact(detector)
     if info.training_key != record.lineage.get("training_key"):
         raise ModelError(f"{detector}: the evaluation beside it is of another detector")

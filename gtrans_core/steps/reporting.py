@@ -15,7 +15,7 @@ from gtrans_core.tracking.step_run import StepRun
 
 @contextmanager
 def run_step(name: str, context: RunContext) -> Iterator[None]:
-    """Run a step's function within; an error that a user can mend becomes an exit code.
+    """Run a step's function in this context; an error that a user can mend becomes an exit code.
 
     On an MLflow server the step has a run of its own (``StepRun``). The category's run, if there is
     one by now, becomes FAILED. A preempted step leaves it as it is, since the same step goes on

@@ -1,8 +1,8 @@
 """A run in MLflow for one step of a pipeline run: when it ran, and how it ended.
 
 It lies below the category's run and carries neither ``gtrans.category`` nor ``gtrans.run_key``, so
-that no filter for the runs one compares finds it. Only where there is an MLflow server: an embedded
-record has one run a category, and no step waits seconds for MLflow to be imported.
+that a filter for runs to compare never finds it. Steps have runs only on an MLflow server: an
+embedded record has one run a category, and no step waits seconds for MLflow to be imported.
 """
 
 from __future__ import annotations
@@ -74,11 +74,11 @@ class StepRun:
 
 
 def end_left_open(run: RunLogger) -> None:
-    """End what steps left open below a category's run, once the last one is as good as done.
+    """End the runs that steps left open below a category's run, when the last step is nearly done.
 
-    FINISHED: the last run of a step that could not reach MLflow at its end. KILLED: others of that
-    step, or of one that has a finished run. When that was is not known; they end now. The caller's
-    own, if it has one, ends once more by ``finish``.
+    FINISHED: the last run of a step that could not reach MLflow at its end. KILLED: other runs of
+    that step, or of one that has a finished run. They end now, since nobody knows when they ended.
+    The caller's own run, if any, ends once more by ``finish``.
 
     Raises:
         TrackingError: when MLflow refuses or cannot be reached.
