@@ -17,7 +17,7 @@ from typing import Literal
 
 import safetensors.torch
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -47,7 +47,9 @@ TENSOR_NAMES = ("views", *_MAP_NAMES)
 class CacheIdentity(BaseModel):
     """Everything that decides a cache's bytes. Change one and the key changes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_by_name=True, serialize_by_alias=True
+    )
 
     schema_version: Literal[1] = 1
     images: tuple[str, ...]
@@ -59,8 +61,9 @@ class CacheIdentity(BaseModel):
     image: ImageConfig
     decoder_version: str = DECODER_VERSION
     dtype: Literal["float16, bfloat16 where it overflows"] = "float16, bfloat16 where it overflows"
-    drift: str = ""
-    """What moved the guide's statistics (``training.author_compat``); empty: nothing did."""
+    moved_statistics: str = Field(default="", alias="drift")
+    """What moved the guide's statistics (``training.author_compat``); empty: nothing did.
+    Keys and files of caches call it ``drift``."""
 
     @property
     def key(self) -> str:
@@ -70,7 +73,10 @@ class CacheIdentity(BaseModel):
         levels.
         """
         unused = {"max_megapixels"} | (set() if self.image.levels else {"levels"})
-        exclude: dict[str, set[str] | bool] = {"image": unused, "drift": not self.drift}
+        exclude: dict[str, set[str] | bool] = {
+            "image": unused,
+            "moved_statistics": not self.moved_statistics,
+        }
         return digest_of(self.model_dump(mode="json", exclude=exclude))
 
 
@@ -86,7 +92,7 @@ class Shard(BaseModel):
 class CacheIndex(BaseModel):
     """``cache.json``: what is there once everything is."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
     identity: CacheIdentity
     shards: tuple[Shard, ...]
@@ -143,7 +149,7 @@ def cache_identity(
     spec: BackboneSpec,
     weights_sha256: str,
     image: ImageConfig,
-    drift: str = "",
+    moved_statistics: str = "",
 ) -> CacheIdentity:
     """The identity of the cache of a training manifest under one guide."""
     return CacheIdentity(
@@ -154,7 +160,7 @@ def cache_identity(
         mean=spec.mean,
         std=spec.std,
         image=image,
-        drift=drift,
+        moved_statistics=moved_statistics,
     )
 
 

@@ -106,10 +106,10 @@ def evaluate(
         lambda done, total: progress.advanced("images scored", done, total),
     )
     progress.said("computing exact metrics and drawing figures")
-    outcome = _record(context, config, package.info, info, scored)
+    record = _record(context, config, package.info, info, scored)
     pictures = draw_gallery(
         scored,
-        outcome.metrics,
+        record.metrics,
         calibration.threshold,
         package.map_range,
         held_out_scores,
@@ -117,19 +117,19 @@ def evaluate(
         config.evaluation.examples_per_defect,
     )
     html = render_report(
-        _report_data(context, outcome, info, gate, pictures, calibration.note)
+        _report_data(context, record, info, gate, pictures, calibration.note)
     ).encode()
     write_atomic(report, html)
     write_atomic(evaluation / files.REPORT, html)
     for name, picture in pictures.items():
         write_atomic(evaluation / files.FIGURES / f"{name}.png", picture.png)
-    lines = (json.dumps(record) + "\n" for record in info.history)
+    lines = (json.dumps(row) + "\n" for row in info.history)
     write_atomic(evaluation / files.HISTORY, "".join(lines).encode())
     write_atomic(evaluation / files.TRAIN_MANIFEST, train_manifest.read_bytes())
     write_atomic(evaluation / files.TEST_MANIFEST, test_manifest.read_bytes())
-    outcome.write(evaluation)
-    progress.finished(metrics=outcome.metrics, report=str(report))
-    return {name: value for name, value in outcome.metrics.items() if value is not None}
+    record.write(evaluation)
+    progress.finished(metrics=record.metrics, report=str(report))
+    return {name: value for name, value in record.metrics.items() if value is not None}
 
 
 def _load_scorer(
@@ -201,16 +201,16 @@ def _record(
 
 def _report_data(
     context: RunContext,
-    outcome: EvaluationRecord,
+    record: EvaluationRecord,
     training: TrainingInfo,
     gate: Gate,
     pictures: dict[str, Picture],
     calibration_note: str,
 ) -> ReportData:
     return ReportData(
-        category=outcome.category,
+        category=record.category,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        metrics=outcome.metrics,
+        metrics=record.metrics,
         per_defect=tuple(
             DefectRow(
                 defect=r.defect,
@@ -219,24 +219,24 @@ def _report_data(
                 image_auroc=r.image_auroc,
                 au_pro=r.au_pro_30,
             )
-            for r in outcome.per_defect
+            for r in record.per_defect
         ),
-        good_images=outcome.good_images,
-        good_flagged=outcome.good_flagged,
-        threshold=outcome.threshold,
-        false_alarm_rate=outcome.false_alarm_rate,
-        held_out=outcome.held_out,
+        good_images=record.good_images,
+        good_flagged=record.good_flagged,
+        threshold=record.threshold,
+        false_alarm_rate=record.false_alarm_rate,
+        held_out=record.held_out,
         training=Training(
             epochs=training.config.training.epochs,
             images=training.trained_on,
-            seconds=outcome.training_seconds,
+            seconds=record.training_seconds,
         ),
         figures=pictures,
-        lineage=outcome.lineage,
-        config=outcome.config,
+        lineage=record.lineage,
+        config=record.config,
         commands={
             "Score an image with the registered model": (
-                f"gtrans predict IMAGE --model {alias_uri(outcome.category, CHALLENGER)} "
+                f"gtrans predict IMAGE --model {alias_uri(record.category, CHALLENGER)} "
                 f"--store {shlex.quote(context.store)}"
             ),
             "Open the MLflow UI": shlex.join(
@@ -244,14 +244,14 @@ def _report_data(
             ),
         },
         notes=(
-            *_notes(outcome, training),
+            *_notes(record, training),
             *([calibration_note] if calibration_note else []),
-            _gate_note(outcome, gate),
+            _gate_note(record, gate),
         ),
     )
 
 
-def _notes(outcome: EvaluationRecord, training: TrainingInfo) -> tuple[str, ...]:
+def _notes(record: EvaluationRecord, training: TrainingInfo) -> tuple[str, ...]:
     kept = (
         "The last epoch was kept."
         if training.config.training.selection == "last"
@@ -263,14 +263,14 @@ def _notes(outcome: EvaluationRecord, training: TrainingInfo) -> tuple[str, ...]
         "comparing with the paper."
     )
     return (
-        f"The threshold comes from {outcome.held_out} good images that were held out of training.",
+        f"The threshold comes from {record.held_out} good images that were held out of training.",
         f"{kept} No test image was used to train, to select or to calibrate.",
         *([compat] if training.config.training.author_compat else []),
     )
 
 
-def _gate_note(outcome: EvaluationRecord, gate: Gate) -> str:
+def _gate_note(record: EvaluationRecord, gate: Gate) -> str:
     # The champion is known only to the registry, which this step does without.
-    verdict = check_gate(gate, outcome.evidence(), None)
+    verdict = check_gate(gate, record.evidence(), None)
     said = "passed" if verdict.passed else f"refused: {'; '.join(verdict.reasons)}"
     return f"Gate for promotion, floors only (the champion is looked at when registering): {said}."
