@@ -185,12 +185,12 @@ class ScoringConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """Thresholds and what is reported."""
+    """Thresholds, and what the report shows."""
 
     false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Share of good images that may be flagged (alpha of the split-conformal threshold)."""
     examples_per_defect: Annotated[int, Field(ge=1, le=10)] = 2
-    """Best and worst images of each defect drawn in the report (so many of each)."""
+    """How many of the best and of the worst images of each defect the report draws."""
 
 
 class GTransConfig(Section):

@@ -100,7 +100,7 @@ def _cache(store: Path) -> tuple[list[float], list[float]]:
 
 
 def _scene(store: Path) -> list[float]:
-    """CPU seconds of fitting scene models to caches of so many images, as a training does."""
+    """CPU seconds of fitting scene models to caches of these sizes, as a training does."""
     config = GTransConfig()
     shapes = load_guide(config.agn, store / "weights").agn.spec.map_shapes(config.image.input_size)
     seconds = []

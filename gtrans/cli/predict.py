@@ -57,7 +57,7 @@ def predict(
 ) -> None:
     """Score images; one whose score is above the detector's threshold is flagged.
 
-    What is no image is left out, and the last line counts it.
+    Files that are not images are left out, and the last line counts them.
 
     With --out, an interrupted command goes on where it was when it is given again. Ends with code
     4 if an image could not be scored (the others are), and with 75 when it was stopped.

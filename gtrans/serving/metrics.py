@@ -108,7 +108,7 @@ class ServiceMetrics:
         self._scoring_seconds.labels(model.category).observe(scored.seconds)
 
     def round_began(self, images: int) -> None:
-        """Count a round of so many images."""
+        """Count a round and its images."""
         self._round_images.observe(images)
 
     def reloaded(self, category: str, *, succeeded: bool) -> None:

@@ -186,7 +186,7 @@ class Models:
 
 
 class Watcher:
-    """Refreshes models every so many seconds, on a thread of its own."""
+    """Refreshes models at a fixed interval, on a thread of its own."""
 
     def __init__(self, models: Models, seconds: float) -> None:
         self._models, self._seconds = models, seconds

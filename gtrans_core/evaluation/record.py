@@ -39,7 +39,7 @@ class EvaluationRecord(BaseModel):
     good_images: int
     good_flagged: int
     training_seconds: float | None
-    """Wall time; None where an earlier run did all or a part of it."""
+    """Wall time; None where an earlier run did all or part of it."""
     config: dict[str, Any]
     lineage: dict[str, str]
 
@@ -91,6 +91,6 @@ class EvaluationRecord(BaseModel):
         """Read ``record.json``.
 
         Raises:
-            ModelError: when it is missing or not one.
+            ModelError: when it is missing or invalid.
         """
         return read_json(folder / RECORD, cls, "an evaluation's record", ModelError)

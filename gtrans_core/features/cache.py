@@ -90,7 +90,7 @@ class Shard(BaseModel):
 
 
 class CacheIndex(BaseModel):
-    """``cache.json``: what is there once everything is."""
+    """``cache.json``: written when all shards are there."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
@@ -135,7 +135,7 @@ class CachedFeatures:
         )
 
     def request(self, positions: Sequence[int]) -> Callable[[], CachedFeatures]:
-        """``subset`` once it is called for: there is nothing to wait for in memory."""
+        """``subset`` when it is called: in memory there is nothing to wait for."""
         return partial(self.subset, positions)
 
     def to(self, device: torch.device) -> CachedFeatures:
@@ -319,7 +319,9 @@ def _halved(map_BCHW: Tensor) -> Tensor:
         DataError: when a value is not finite.
     """
     if not torch.isfinite(map_BCHW).all():
-        raise DataError("the AGN's features are not finite; check agn.weights and the images")
+        raise DataError(
+            "the reference network's (AGN's) features are not finite; check agn.weights and the images"
+        )
     half = map_BCHW.to(torch.float16)
     if not torch.isfinite(half).all():
         half = map_BCHW.to(torch.bfloat16)

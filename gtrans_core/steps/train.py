@@ -41,7 +41,7 @@ def train(context: RunContext, config_json: str, feature_cache: Path, model: Pat
     Raises:
         DataError: when the cache is damaged.
         StorageError: when the shared cache cannot be fetched.
-        TrainingError: when the loss is no longer finite or the device is not there.
+        TrainingError: when the loss is no longer finite or the device is missing.
         PreemptedError: after SIGTERM; the same step goes on later.
     """
     progress = Progress("train", context.category)

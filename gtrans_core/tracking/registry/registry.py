@@ -96,7 +96,7 @@ def fetch_model(
         client: the registry.
         uri: ``models:/gtrans-NAME@ALIAS`` or ``models:/gtrans-NAME/VERSION``.
         destination: a folder; ``destination/detector`` is written, or replaced.
-        trust: whose models are loaded; by default what the environment says, which is nobody's.
+        trust: whose models are loaded; by default what the environment says; without it, nobody's.
 
     Returns:
         The detector folder. What fails a check is not left there.
