@@ -320,7 +320,8 @@ def _halved(map_BCHW: Tensor) -> Tensor:
     """
     if not torch.isfinite(map_BCHW).all():
         raise DataError(
-            "the reference network's (AGN's) features are not finite; check agn.weights and the images"
+            "the features of the reference network (AGN) are not finite; "
+            "check agn.weights and the images"
         )
     half = map_BCHW.to(torch.float16)
     if not torch.isfinite(half).all():
