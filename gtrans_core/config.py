@@ -19,9 +19,9 @@ from gtrans_core.errors import ConfigError
 from gtrans_core.storage.documents import describe_validation, read_toml
 
 SAME_AS_AGN = "agn"
-"""As ``trans.backbone``: a student CNN of the AGN's own shape, as published."""
 LEAST_SCENE_IMAGES = 4
 """A scene model cannot be fitted to fewer images."""
+"""A student CNN of the AGN's own shape, as published."""
 
 _PRESETS = Path(__file__).parent / "presets"
 
@@ -70,7 +70,7 @@ class ImageConfig(Section):
 
 
 class AgnConfig(Section):
-    """The reference network (AGN): a frozen backbone."""
+    """The frozen guide."""
 
     backbone: str = "tf_efficientnet_lite0"
     """Any timm backbone with three usable taps."""
@@ -83,7 +83,7 @@ class AgnConfig(Section):
 
 
 class TransConfig(Section):
-    """The student (Trans): a CNN and a Transformer."""
+    """The student and its Transformer."""
 
     backbone: str = "mobilenetv4_conv_small_050"
     """The student CNN: any timm backbone with the AGN's taps; ``agn``: one of the AGN's shape."""
@@ -106,6 +106,17 @@ class SceneConfig(Section):
     """Principal maps kept at each scale (at most two fewer than there are images)."""
     images: Annotated[int, Field(ge=4, le=10_000)] = 512
     """Good training images it is fitted to, at most; they are held in memory."""
+
+
+class MemoryConfig(Section):
+    """The patch memory: patches of good images; what is far from all of them is odd."""
+
+    percent: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """Share of the images' patches that is kept, in percent."""
+    patches: Annotated[int, Field(ge=1, le=100_000)] = 2500
+    """Patches that are kept, at most; the cost of an image grows with them."""
+    images: Annotated[int, Field(ge=1, le=10_000)] = 512
+    """Good training images it is chosen from, at most; they are held in memory."""
 
 
 class TrainingConfig(Section):
@@ -154,11 +165,13 @@ class ScoringConfig(Section):
     """Fuse the maps: their geometric mean, or, as published, m_1 m_2 m_3^2, or m_1 + m_2 + m_3."""
     scene_share: Annotated[float, Field(ge=0, le=1)] = 0.9
     """Share of the scene model in the geometric mean; 0: GTrans alone, 1: the scene model alone."""
+    memory_share: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Share of the patch memory in the geometric mean (no other fusion has a place for it)."""
     smoothing_sigma: Annotated[float, Field(ge=0, le=64)] = 4.0
     """Gaussian smoothing of the heat map, in input pixels; 0: none."""
     image_score: Literal["max", "top_percent"] = "top_percent"
     """An image's score: the map's maximum, or the mean of its top ``top_percent`` pixels."""
-    top_percent: Annotated[float, Field(gt=0, le=100)] = 3.0
+    top_percent: Annotated[float, Field(gt=0, le=100)] = 0.3
     """Share of pixels, in percent, that ``top_percent`` averages."""
     image_maps: Annotated[int, Field(ge=0, le=8)] = 2
     """An image's score is read from so many of the coarsest maps (geometric mean); 0: from all."""
@@ -175,6 +188,11 @@ class ScoringConfig(Section):
         """Whether there is a scene model: only where it has a share of the score."""
         return self.scene_share > 0
 
+    @property
+    def has_memory(self) -> bool:
+        """Whether the patch memory has a share."""
+        return self.fusion == "geometric" and self.memory_share > 0
+
     @model_validator(mode="after")
     def _scene_fits_fusion(self) -> ScoringConfig:
         if self.has_scene and self.fusion != "geometric":
@@ -185,12 +203,12 @@ class ScoringConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """Thresholds, and what the report shows."""
+    """Thresholds and what is reported."""
 
     false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Share of good images that may be flagged (alpha of the split-conformal threshold)."""
     examples_per_defect: Annotated[int, Field(ge=1, le=10)] = 2
-    """How many of the best and of the worst images of each defect the report draws."""
+    """Best and worst images of each defect drawn in the report (so many of each)."""
 
 
 class GTransConfig(Section):
@@ -202,6 +220,7 @@ class GTransConfig(Section):
     agn: AgnConfig = AgnConfig()
     trans: TransConfig = TransConfig()
     scene: SceneConfig = SceneConfig()
+    memory: MemoryConfig = MemoryConfig()
     training: TrainingConfig = TrainingConfig()
     scoring: ScoringConfig = ScoringConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -224,8 +243,8 @@ class GTransConfig(Section):
     def from_json(cls, text: str) -> GTransConfig:
         """Read canonical (or any partial) JSON; absent keys take their defaults.
 
-        A key that did not exist when ``to_json`` wrote the JSON takes the value of that time
-        (``StoredConfig``), so that a schedule goes on with what it was made with.
+        But for those that did not exist when ``to_json`` wrote it (``StoredConfig``): a schedule
+        goes on with what it was made with.
 
         Raises:
             ConfigError: naming the key, what it has and what was expected.
@@ -239,14 +258,14 @@ class GTransConfig(Section):
 
 _BEFORE: dict[str, dict[str, Any]] = {
     "image": {"resize": "exact"},
-    "scoring": {"image_maps": 0},
+    "scoring": {"image_maps": 0, "memory_share": 0.0},
     "trans": {"backbone": SAME_AS_AGN},
 }
-"""Knobs that came later, and their values before anybody could set them."""
+"""Knobs that came later, and what they have where nobody could set them."""
 
 
 def _as_stored(values: Any) -> Any:
-    """A stored config with the knobs that came later, as they were when it was stored."""
+    """A stored config lacks no knob but those that came later."""
     if not isinstance(values, dict):
         return values
     sections = {name: values.get(name) for name in _BEFORE}
@@ -258,7 +277,7 @@ def _as_stored(values: Any) -> Any:
 
 
 StoredConfig = Annotated[GTransConfig, BeforeValidator(_as_stored)]
-"""A config beside trained weights; a knob that it lacks has the value of that time."""
+"""A config beside trained weights: what it does not say is as it was before one could say it."""
 
 
 def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> GTransConfig:

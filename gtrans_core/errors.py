@@ -66,7 +66,7 @@ class SupersededError(GTransError):
 
 
 class CategoriesError(GTransError):
-    """Some categories of a run failed; the others are registered."""
+    """Of a run over several categories, some failed; the others are registered."""
 
     exit_code = 14
 

@@ -20,7 +20,7 @@ ENVIRONMENT_VARIABLE = "GTRANS_PROGRESS"
 
 
 class Progress:
-    """Reports how one step goes."""
+    """One step's voice."""
 
     def __init__(self, step: str, category: str = "") -> None:
         self.step = step

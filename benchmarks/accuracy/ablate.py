@@ -12,12 +12,17 @@ from gtrans_core.config import SAME_AS_AGN, GTransConfig, ScoringConfig
 
 DEFAULT = ScoringConfig()
 PUBLISHED = ScoringConfig(fusion="product", scene_share=0, map_weights="none", top_percent=1)
-ALONE = ScoringConfig(scene_share=0)
+ALONE = ScoringConfig(scene_share=0, memory_share=0)
 
 SCORINGS = {
     "default": DEFAULT,
-    "scene model alone": ScoringConfig(scene_share=1),
-    "equal shares": ScoringConfig(scene_share=0.5),
+    "scene model alone": ScoringConfig(scene_share=1, memory_share=0),
+    "scene model and memory, without Trans": ScoringConfig(scene_share=1),
+    "Trans and memory, without scene model": ScoringConfig(scene_share=0),
+    "default, without memory": ScoringConfig(memory_share=0),
+    "default, memory share 0.3": ScoringConfig(memory_share=0.3),
+    "default, memory share 0.6": ScoringConfig(memory_share=0.6),
+    "equal shares of Trans and scene model": ScoringConfig(scene_share=0.5),
     "GTrans alone, geometric mean": ALONE,
     "GTrans alone, product": PUBLISHED,
     "GTrans alone, product, image weights": PUBLISHED.model_copy(update={"map_weights": "image"}),
@@ -26,7 +31,10 @@ SCORINGS = {
     "default, top 1 %": DEFAULT.model_copy(update={"top_percent": 1}),
     "default, unusual places weigh more": DEFAULT.model_copy(update={"place_exponent": 0.5}),
     "default, score from all maps": DEFAULT.model_copy(update={"image_maps": 0}),
-    "default before": DEFAULT.model_copy(update={"image_maps": 0, "place_exponent": 0.5}),
+    "default before": ScoringConfig(
+        image_maps=0, place_exponent=0.5, memory_share=0, top_percent=3
+    ),
+    "default, top 3 %": DEFAULT.model_copy(update={"top_percent": 3}),
     "default, max": DEFAULT.model_copy(update={"image_score": "max"}),
 }
 """Ways to score one and the same network."""

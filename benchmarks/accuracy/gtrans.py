@@ -14,11 +14,13 @@ from benchmarks.accuracy.splits import Category
 from gtrans_core.config import GTransConfig, ScoringConfig
 from gtrans_core.features.weights import Guide, load_guide
 from gtrans_core.network.build import build_trans
+from gtrans_core.network.memory import memory_maps
 from gtrans_core.network.score import heat_map, image_map, image_score, usual_map
 from gtrans_core.network.scorer import Scorer
 from gtrans_core.network.trans import Trans
 from gtrans_core.training.checkpoint import newest_checkpoint
-from gtrans_core.training.loop import fit_training_scene, hold_out, train_trans, training_key
+from gtrans_core.training.closed_form import fit_closed_form
+from gtrans_core.training.loop import hold_out, train_trans, training_key
 
 LAST = "last epoch"
 BEST = "best held-out epoch"
@@ -61,10 +63,10 @@ def run_gtrans(
     training_seconds = time.process_time() - started
     training, _ = hold_out(features.digests, config.training.held_out_fraction, config.seed)
     started = time.process_time()
-    scene = fit_training_scene(features, config)
+    scene, memory = fit_closed_form(features, training, config)
     facts = {
         "train_cpu_seconds": round(training_seconds, 1) if result.resumed_at is None else None,
-        "scene_cpu_seconds": round(time.process_time() - started, 2),
+        "closed_form_cpu_seconds": round(time.process_time() - started, 2),
         "steps": result.steps,
         "trained_on": len(training),
     }
@@ -73,7 +75,7 @@ def run_gtrans(
     for name, trans in networks.items():
         wanted = scorings if name == LAST else {best_epoch: next(iter(scorings.values()))}
         if "" not in wanted:
-            scorer = Scorer(guide.agn, trans, scene, ScoringConfig())
+            scorer = Scorer(guide.agn, trans, scene, ScoringConfig(), memory)
             rows += _rows(category, config, scorer, wanted, facts)
     return rows
 
@@ -104,11 +106,14 @@ def _rows(
     maps = {name: np.empty((len(views), *size), np.float32) for name in scorings}
     scores = {name: np.empty(len(views)) for name in scorings}
     assert scorer.scene is not None  # noqa: S101 - given above
+    assert scorer.memory is not None  # noqa: S101 - given above
     usual = {k: usual_map(scorer.scene.usual_maps(), size, s) for k, s in scorings.items()}
     for i, view in enumerate(views):
         inputs = scorer.agn.spec.normalise(torch.from_numpy(view)[None])
         agn_maps = scorer.agn(inputs)
-        network_maps = agn_maps, scorer.trans(inputs, agn_maps), scorer.scene(agn_maps)
+        memory_map = scorer.memory(memory_maps(agn_maps, scorer.agn.spec.strides))
+        trans_maps, scene_maps = scorer.trans(inputs, agn_maps), scorer.scene(agn_maps)
+        network_maps = agn_maps, trans_maps, scene_maps, memory_map
         for name, scoring in scorings.items():
             map_1HW = heat_map(*network_maps, size, scoring)
             maps[name][i] = map_1HW[0]

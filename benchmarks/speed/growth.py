@@ -20,7 +20,7 @@ from benchmarks.speed.subject import make_scorer, packaged, view_of
 from gtrans_core.config import GTransConfig, digest_of
 from gtrans_core.features.cache import CachedFeatures, build_cache, cache_identity
 from gtrans_core.features.weights import load_guide
-from gtrans_core.training.loop import fit_training_scene
+from gtrans_core.training.closed_form import fit_closed_form
 
 IMAGES = (50, 200, 1000, 5000)
 FEW_IMAGES = (25, 50, 100, 200)
@@ -100,7 +100,7 @@ def _cache(store: Path) -> tuple[list[float], list[float]]:
 
 
 def _scene(store: Path) -> list[float]:
-    """CPU seconds of fitting scene models to caches of these sizes, as a training does."""
+    """CPU seconds of fitting scene model and patch memory to caches of so many images."""
     config = GTransConfig()
     shapes = load_guide(config.agn, store / "weights").agn.spec.map_shapes(config.image.input_size)
     seconds = []
@@ -109,7 +109,7 @@ def _scene(store: Path) -> list[float]:
         digests = tuple(digest_of(i) for i in range(count))
         features = CachedFeatures(digests, torch.empty(count, 0), (maps[0], maps[1], maps[2]))
         started = time.process_time()
-        fit_training_scene(features, config)
+        fit_closed_form(features, range(count), config)
         seconds.append(time.process_time() - started)
     return seconds
 

@@ -14,7 +14,9 @@ from gtrans_core.data.sources.demo_surface import good_surface, render
 from gtrans_core.detector.int8 import quantise_scene
 from gtrans_core.detector.onnx import OnnxEngine, export_onnx
 from gtrans_core.features.weights import load_guide
+from gtrans_core.network.backbone import BackboneSpec
 from gtrans_core.network.build import build_trans
+from gtrans_core.network.memory import PatchMemory, memory_maps
 from gtrans_core.network.scene import SceneModel
 from gtrans_core.network.scorer import Scorer
 
@@ -31,7 +33,9 @@ def make_scorer(store: Path, *overrides: str) -> Scorer:
     guide = load_guide(config.agn, store / "weights")
     shapes = guide.agn.spec.map_shapes(config.image.input_size)
     scene = random_scene(shapes, config) if config.scoring.has_scene else None
-    return Scorer(guide.agn, build_trans(guide.agn.spec, config), scene, config.scoring)
+    memory = random_memory(guide.agn.spec, config) if config.scoring.has_memory else None
+    trans = build_trans(guide.agn.spec, config)
+    return Scorer(guide.agn, trans, scene, config.scoring, memory)
 
 
 def packaged(scorer: Scorer, size: int) -> OnnxEngine:
@@ -54,6 +58,14 @@ def random_scene(shapes: list[tuple[int, int, int]], config: GTransConfig) -> Sc
             f"usual_{i}": torch.full((1, height, width), 0.5),
         }
     return SceneModel(tensors)
+
+
+def random_memory(spec: BackboneSpec, config: GTransConfig) -> PatchMemory:
+    """A patch memory of full size and random values."""
+    generator = torch.Generator().manual_seed(0)
+    channels = sum(memory_maps(spec.channels, spec.strides))
+    bank = torch.randn(config.memory.patches, channels, generator=generator)
+    return PatchMemory({"bank": bank, "mean": torch.zeros(channels), "usual": torch.tensor(1.0)})
 
 
 def view_of(size: int) -> npt.NDArray[np.uint8]:

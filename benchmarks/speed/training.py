@@ -182,9 +182,9 @@ class _Bench:
 
     @torch.inference_mode()
     def scoring(self, batch: int) -> float:
-        """AGN, Trans and maps of a batch, without the scene model, which is fitted to images."""
+        """AGN, Trans and maps of a batch; what is fitted to images is not in."""
         trans = build_trans(self.spec, self.config).to(self.device)
-        scoring = self.config.scoring.model_copy(update={"scene_share": 0.0})
+        scoring = self.config.scoring.model_copy(update={"scene_share": 0.0, "memory_share": 0.0})
         scorer = Scorer(self.agn, trans, None, scoring).to(self.device)
         size = self.config.image.input_size
         views = torch.zeros(batch, 3, size, size, dtype=torch.uint8, device=self.device)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from gtrans_core.data.images import decode_view
 from gtrans_core.detector.files import (
     GRAPH_NAME,
     INFO_NAME,
+    MEMORY_NAME,
+    SCENE_NAME,
     WEIGHT_NAMES,
     DetectorInfo,
     read_info,
@@ -35,6 +37,7 @@ from gtrans_core.errors import ConfigError, ModelError
 from gtrans_core.network.agn import Agn
 from gtrans_core.network.backbone import BackboneSpec, build_backbone
 from gtrans_core.network.build import build_trans
+from gtrans_core.network.memory import PatchMemory, memory_maps
 from gtrans_core.network.scene import SceneModel
 from gtrans_core.network.scorer import Scorer
 from gtrans_core.storage import write_atomic
@@ -123,9 +126,9 @@ class Detector:
         Raises:
             StorageError: when the folder is not writable or has no room.
         """
-        modules: list[nn.Module] = [self.scorer.agn.backbone, self.scorer.trans]
-        if self.scorer.scene is not None:
-            modules.append(self.scorer.scene)
+        scorer = self.scorer
+        parts = scorer.agn.backbone, scorer.trans, scorer.scene, scorer.memory
+        modules: list[nn.Module] = [part for part in parts if part is not None]
         files = {}
         for name, module in zip(weight_names(self.info.config), modules, strict=True):
             data = save({k: v.cpu().contiguous() for k, v in module.state_dict().items()})
@@ -147,7 +150,7 @@ class Detector:
         names = weight_names(info.config)
         has_graph = info.engine == "onnxruntime"
         refuse_strangers(folder, (*names, GRAPH_NAME) if has_graph else names)
-        states = [_read_weights(folder / name, info) for name in names]
+        states = {name: _read_weights(folder / name, info) for name in names}
 
         def networks() -> Scorer:
             return _build_scorer(folder, info.config, states)
@@ -159,30 +162,31 @@ class Detector:
 
 
 def _build_scorer(
-    folder: Path, config: GTransConfig, states: Sequence[dict[str, Tensor]]
+    folder: Path, config: GTransConfig, states: Mapping[str, dict[str, Tensor]]
 ) -> Scorer:
-    """The networks with their weights, in the order of ``weight_names``."""
-    agn_state, trans_state, *scene_state = states
+    """The networks with their weights, by the names of their files."""
     try:
         backbone, spec = build_backbone(config.agn.backbone, config.agn.taps)
         trans = build_trans(spec, config)
     except ConfigError as error:
         raise ModelError(f"{folder / INFO_NAME}: {error}") from None
-    for module, state, name in zip(
-        (backbone, trans), (agn_state, trans_state), WEIGHT_NAMES, strict=False
-    ):
+    for module, name in zip((backbone, trans), WEIGHT_NAMES, strict=False):
         try:
-            module.load_state_dict(state)
+            module.load_state_dict(states[name])
         except RuntimeError as error:
             raise _does_not_fit(folder / name, error) from None
-    scene = _load_scene(folder, scene_state[0], spec, config) if scene_state else None
-    return Scorer(Agn(backbone, spec), trans, scene, config.scoring)
+    scene = memory = None
+    if SCENE_NAME in states:
+        scene = _load_scene(folder, states[SCENE_NAME], spec, config)
+    if MEMORY_NAME in states:
+        memory = _load_memory(folder / MEMORY_NAME, states[MEMORY_NAME], spec)
+    return Scorer(Agn(backbone, spec), trans, scene, config.scoring, memory)
 
 
 def _load_scene(
     folder: Path, state: dict[str, Tensor], spec: BackboneSpec, config: GTransConfig
 ) -> SceneModel:
-    path = folder / WEIGHT_NAMES[-1]
+    path = folder / SCENE_NAME
     try:
         scene = SceneModel(state)
     except ValueError as error:
@@ -190,6 +194,16 @@ def _load_scene(
     if scene.map_shapes() != spec.map_shapes(config.image.input_size):
         raise ModelError(f"{path}: does not fit its config (its maps have other shapes)")
     return scene
+
+
+def _load_memory(path: Path, state: dict[str, Tensor], spec: BackboneSpec) -> PatchMemory:
+    try:
+        memory = PatchMemory(state)
+    except ValueError as error:
+        raise _does_not_fit(path, error) from None
+    if len(memory.mean) != sum(memory_maps(spec.channels, spec.strides)):
+        raise ModelError(f"{path}: does not fit its config (its patches have other channels)")
+    return memory
 
 
 def _load_graph(path: Path, info: DetectorInfo) -> OnnxEngine:

@@ -17,8 +17,9 @@ from gtrans_core.errors import ModelError
 from gtrans_core.storage.documents import read_json
 
 INFO_NAME = "detector.json"
-WEIGHT_NAMES = ("agn.safetensors", "trans.safetensors", "scene.safetensors")
-"""The last one only where the config gives the scene model a share."""
+SCENE_NAME, MEMORY_NAME = "scene.safetensors", "memory.safetensors"
+WEIGHT_NAMES = ("agn.safetensors", "trans.safetensors", SCENE_NAME, MEMORY_NAME)
+"""The last two only where the config gives the scene model or the patch memory a share."""
 GRAPH_NAME = "network.onnx"
 """The same network as a graph; only where ONNX Runtime is the detector's engine."""
 
@@ -49,14 +50,15 @@ class DetectorInfo(BaseModel):
 
 def weight_names(config: GTransConfig) -> tuple[str, ...]:
     """The weights files of a detector with this config."""
-    return WEIGHT_NAMES if config.scoring.has_scene else WEIGHT_NAMES[:-1]
+    has = {SCENE_NAME: config.scoring.has_scene, MEMORY_NAME: config.scoring.has_memory}
+    return tuple(name for name in WEIGHT_NAMES if has.get(name, True))
 
 
 def read_info(folder: Path) -> DetectorInfo:
     """The facts of a detector folder, without its weights.
 
     Raises:
-        ModelError: when ``detector.json`` is missing or invalid.
+        ModelError: when ``detector.json`` is missing or not one.
     """
     return read_json(folder / INFO_NAME, DetectorInfo, "the facts of a detector", ModelError)
 

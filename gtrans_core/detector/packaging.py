@@ -54,7 +54,7 @@ def calibrate(
         scorer: the network in torch.
         config: whose ``scoring`` says what is wanted.
         views: held-out good images.
-        say: is told what is packaged in another way than wanted.
+        say: is told what is packaged otherwise than wanted.
 
     Raises:
         ValueError: for fewer images than ``evaluation.false_alarm_rate`` needs.

@@ -125,12 +125,12 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether the version passes every check."""
+        """Whether nothing speaks against the version."""
         return all(check.passed for check in self.checks)
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The text of every check that it fails."""
+        """Everything that speaks against it."""
         return tuple(check.text for check in self.checks if not check.passed)
 
 

@@ -1,1 +1,1 @@
-"""Reference network (AGN), student (Trans), scene model, loss and score."""
+"""The frozen guide, the student, its loss and its score."""

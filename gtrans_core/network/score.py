@@ -19,26 +19,28 @@ def heat_map(
     agn_maps: Sequence[Tensor],
     trans_maps: Sequence[Tensor],
     scene_maps: Sequence[Tensor],
+    memory_map: Tensor | None,
     size: tuple[int, int],
     config: ScoringConfig,
 ) -> Tensor:
     """Anomaly map [B, H, W] (fp32, >= 0) at the input's size; higher is more anomalous.
 
     d_i(p) = ||n(a_i) − n(f_i)||²; m_i = w_i d_i or d_i. All maps are upsampled bilinearly, fused,
-    and smoothed by a Gaussian. As published (arXiv 2305.14880) the m_i are fused as m_1 m_2 m_3²
-    (the coarsest map twice) or as a sum; ``geometric`` is the weighted geometric mean of them and
-    the scene model's residuals.
+    and smoothed by a Gaussian. As published (method.md, "Score") the m_i are fused as m_1 m_2 m_3²
+    (the coarsest map twice) or as a sum; ``geometric`` is the weighted geometric mean of them, the
+    scene model's residuals and the patch memory's distances.
 
     Args:
         agn_maps: a_i [B, C_i, H_i, W_i], finest first.
         trans_maps: f_i, of the same shapes; not read when ``scene_share`` is 1.
         scene_maps: the scene model's residuals [B, 1, H_i, W_i]; not read when it is 0.
+        memory_map: the patch memory's distances [B, 1, H_j, W_j]; None where it has no share.
         size: of the result.
         config: how to fuse and smooth.
     """
     disagreements = _disagreements(agn_maps, trans_maps, config) if config.scene_share < 1 else []
     if config.fusion == "geometric":
-        return _geometric_mean(disagreements, scene_maps, size, config)
+        return _geometric_mean(disagreements, scene_maps, memory_map, size, config)
     m_1, m_2, m_3 = (resize(m, size) for m in disagreements)
     fused = m_1 * m_2 * m_3**2 if config.fusion == "product" else m_1 + m_2 + m_3
     return gaussian_blur(fused, config.smoothing_sigma).squeeze(1)
@@ -47,17 +49,23 @@ def heat_map(
 def _geometric_mean(
     disagreements: Sequence[Tensor],
     scene_maps: Sequence[Tensor],
+    memory_map: Tensor | None,
     size: tuple[int, int],
     config: ScoringConfig,
 ) -> Tensor:
-    """exp of the smoothed (1 − q) · mean_i log m_i + q · mean_i log r_i, [B, H, W]; q scene_share.
+    """exp of the smoothed p log b + (1 − p) ((1 − q) mean_i log m_i + q mean_i log r_i), [B, H, W].
 
-    The published product weighs maps by exponents; here they add up to 1, and smoothing happens
-    in the logarithm, where one bright pixel does not outshine its neighbours. Maps of any scale
-    may be fused: a constant factor in one of them changes no ranking.
+    b are the distances to the patch memory, p is ``memory_share`` and q ``scene_share``. The
+    published product weighs maps by exponents; here they add up to 1, and smoothing happens in the
+    logarithm, where one bright pixel does not outshine its neighbours. Maps of any scale may be
+    fused: a constant factor in one of them changes no ranking.
     """
-    share = config.scene_share
-    shares = ((disagreements, 1 - share), (scene_maps, share))
+    scene, memory = config.scene_share, 0.0 if memory_map is None else config.memory_share
+    shares = (
+        (disagreements, (1 - memory) * (1 - scene)),
+        (scene_maps, (1 - memory) * scene),
+        ([] if memory_map is None else [memory_map], memory),
+    )
     parts = [q * _mean_log([resize(m, size) for m in maps]) for maps, q in shares if q > 0]
     return gaussian_blur(sum(parts[1:], parts[0]), config.smoothing_sigma).exp().squeeze(1)
 
@@ -89,6 +97,7 @@ def image_map(
     agn_maps: Sequence[Tensor],
     trans_maps: Sequence[Tensor],
     scene_maps: Sequence[Tensor],
+    memory_map: Tensor | None,
     config: ScoringConfig,
 ) -> Tensor:
     """The map [B, H, W] that an image's score is read from: of the coarsest maps alone.
@@ -101,13 +110,16 @@ def image_map(
         agn_maps: as for ``heat_map``.
         trans_maps: as for ``heat_map``.
         scene_maps: as for ``heat_map``.
+        memory_map: as for ``heat_map``; it is read whole.
         config: how to fuse; its ``image_maps`` says how many maps.
     """
     count = image_map_count(len(agn_maps), config)
     if count == len(agn_maps):
         return heat_map_BHW
     size = int(heat_map_BHW.shape[1]), int(heat_map_BHW.shape[2])
-    return heat_map(agn_maps[-count:], trans_maps[-count:], scene_maps[-count:], size, config)
+    return heat_map(
+        agn_maps[-count:], trans_maps[-count:], scene_maps[-count:], memory_map, size, config
+    )
 
 
 def image_map_count(maps: int, config: ScoringConfig) -> int:

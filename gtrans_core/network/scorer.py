@@ -1,4 +1,4 @@
-"""AGN, Trans, scene model and the score formulas as one module: from pixels to a score."""
+"""All networks and the score formulas as one module: from pixels to a score."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gtrans_core.config import ScoringConfig
 from gtrans_core.network.agn import Agn
+from gtrans_core.network.memory import PatchMemory, memory_maps
 from gtrans_core.network.scene import SceneModel
 from gtrans_core.network.score import heat_map, image_map, image_score, usual_map
 from gtrans_core.network.trans import Trans
@@ -22,20 +23,29 @@ class Scorer(nn.Module):
         trans: the student side.
         scene: the scene model; None is for a ``config.scene_share`` of 0 only.
         config: how to score.
+        memory: the patch memory; None is for a config that does not use it only.
 
     Raises:
-        ValueError: when the scene model is missing.
+        ValueError: when the scene model or the patch memory is missing.
     """
 
     def __init__(
-        self, agn: Agn, trans: Trans, scene: SceneModel | None, config: ScoringConfig
+        self,
+        agn: Agn,
+        trans: Trans,
+        scene: SceneModel | None,
+        config: ScoringConfig,
+        memory: PatchMemory | None = None,
     ) -> None:
         super().__init__()
+        if memory is None and config.has_memory:
+            raise ValueError("scoring.memory_share is not 0, but there is no patch memory")
         if scene is None and config.has_scene:
             raise ValueError("scoring.scene_share is not 0, but there is no scene model")
         self.agn = agn
         self.trans = trans.to(memory_format=torch.channels_last)
         self.scene = scene
+        self.memory = memory if config.has_memory else None
         self.config = config
         self.usual_1HW = self._usual_map()
         self.eval()
@@ -47,8 +57,11 @@ class Scorer(nn.Module):
         # A branch that has no share is not computed.
         trans_maps = self.trans(inputs, agn_maps) if self.config.scene_share < 1 else []
         scene_maps = self.scene(agn_maps) if self.scene and self.config.has_scene else []
+        memory_map = (
+            self.memory(memory_maps(agn_maps, self.agn.spec.strides)) if self.memory else None
+        )
         height, width = views_B3HW.shape[2:]
-        maps = agn_maps, trans_maps, scene_maps
+        maps = agn_maps, trans_maps, scene_maps, memory_map
         map_BHW = heat_map(*maps, (height, width), self.config)
         scored_BHW = image_map(map_BHW, *maps, self.config)
         return map_BHW, image_score(scored_BHW, self.usual_1HW, self.config)

@@ -72,7 +72,7 @@ def evaluate(
         The metrics that are available.
 
     Raises:
-        ConfigError: when config or gate is invalid.
+        ConfigError: when config or gate is not one.
         ModelError, DataError, WeightsError, StorageError: when something handed over is damaged.
     """
     progress = Progress("evaluate", context.category)
@@ -106,10 +106,10 @@ def evaluate(
         lambda done, total: progress.advanced("images scored", done, total),
     )
     progress.said("computing exact metrics and drawing figures")
-    record = _record(context, config, package.info, info, scored)
+    outcome = _record(context, config, package.info, info, scored)
     pictures = draw_gallery(
         scored,
-        record.metrics,
+        outcome.metrics,
         calibration.threshold,
         package.map_range,
         held_out_scores,
@@ -117,19 +117,19 @@ def evaluate(
         config.evaluation.examples_per_defect,
     )
     html = render_report(
-        _report_data(context, record, info, gate, pictures, calibration.note)
+        _report_data(context, outcome, info, gate, pictures, calibration.note)
     ).encode()
     write_atomic(report, html)
     write_atomic(evaluation / files.REPORT, html)
     for name, picture in pictures.items():
         write_atomic(evaluation / files.FIGURES / f"{name}.png", picture.png)
-    lines = (json.dumps(row) + "\n" for row in info.history)
+    lines = (json.dumps(record) + "\n" for record in info.history)
     write_atomic(evaluation / files.HISTORY, "".join(lines).encode())
     write_atomic(evaluation / files.TRAIN_MANIFEST, train_manifest.read_bytes())
     write_atomic(evaluation / files.TEST_MANIFEST, test_manifest.read_bytes())
-    record.write(evaluation)
-    progress.finished(metrics=record.metrics, report=str(report))
-    return {name: value for name, value in record.metrics.items() if value is not None}
+    outcome.write(evaluation)
+    progress.finished(metrics=outcome.metrics, report=str(report))
+    return {name: value for name, value in outcome.metrics.items() if value is not None}
 
 
 def _load_scorer(
@@ -143,7 +143,8 @@ def _load_scorer(
             f"{info.weights_sha256} when the features were cached; run the pipeline again"
         )
     apply_author_compat(guide.agn, config, train)
-    return Scorer(guide.agn, trained.trans, trained.scene, config.scoring), info
+    networks = trained.trans, trained.scene, config.scoring, trained.memory
+    return Scorer(guide.agn, *networks), info
 
 
 def _held_out_views(
@@ -201,16 +202,16 @@ def _record(
 
 def _report_data(
     context: RunContext,
-    record: EvaluationRecord,
+    outcome: EvaluationRecord,
     training: TrainingInfo,
     gate: Gate,
     pictures: dict[str, Picture],
     calibration_note: str,
 ) -> ReportData:
     return ReportData(
-        category=record.category,
+        category=outcome.category,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        metrics=record.metrics,
+        metrics=outcome.metrics,
         per_defect=tuple(
             DefectRow(
                 defect=r.defect,
@@ -219,24 +220,24 @@ def _report_data(
                 image_auroc=r.image_auroc,
                 au_pro=r.au_pro_30,
             )
-            for r in record.per_defect
+            for r in outcome.per_defect
         ),
-        good_images=record.good_images,
-        good_flagged=record.good_flagged,
-        threshold=record.threshold,
-        false_alarm_rate=record.false_alarm_rate,
-        held_out=record.held_out,
+        good_images=outcome.good_images,
+        good_flagged=outcome.good_flagged,
+        threshold=outcome.threshold,
+        false_alarm_rate=outcome.false_alarm_rate,
+        held_out=outcome.held_out,
         training=Training(
             epochs=training.config.training.epochs,
             images=training.trained_on,
-            seconds=record.training_seconds,
+            seconds=outcome.training_seconds,
         ),
         figures=pictures,
-        lineage=record.lineage,
-        config=record.config,
+        lineage=outcome.lineage,
+        config=outcome.config,
         commands={
             "Score an image with the registered model": (
-                f"gtrans predict IMAGE --model {alias_uri(record.category, CHALLENGER)} "
+                f"gtrans predict IMAGE --model {alias_uri(outcome.category, CHALLENGER)} "
                 f"--store {shlex.quote(context.store)}"
             ),
             "Open the MLflow UI": shlex.join(
@@ -244,14 +245,14 @@ def _report_data(
             ),
         },
         notes=(
-            *_notes(record, training),
+            *_notes(outcome, training),
             *([calibration_note] if calibration_note else []),
-            _gate_note(record, gate),
+            _gate_note(outcome, gate),
         ),
     )
 
 
-def _notes(record: EvaluationRecord, training: TrainingInfo) -> tuple[str, ...]:
+def _notes(outcome: EvaluationRecord, training: TrainingInfo) -> tuple[str, ...]:
     kept = (
         "The last epoch was kept."
         if training.config.training.selection == "last"
@@ -263,14 +264,14 @@ def _notes(record: EvaluationRecord, training: TrainingInfo) -> tuple[str, ...]:
         "comparing with the paper."
     )
     return (
-        f"The threshold comes from {record.held_out} good images that were held out of training.",
+        f"The threshold comes from {outcome.held_out} good images that were held out of training.",
         f"{kept} No test image was used to train, to select or to calibrate.",
         *([compat] if training.config.training.author_compat else []),
     )
 
 
-def _gate_note(record: EvaluationRecord, gate: Gate) -> str:
+def _gate_note(outcome: EvaluationRecord, gate: Gate) -> str:
     # The champion is known only to the registry, which this step does without.
-    verdict = check_gate(gate, record.evidence(), None)
+    verdict = check_gate(gate, outcome.evidence(), None)
     said = "passed" if verdict.passed else f"refused: {'; '.join(verdict.reasons)}"
     return f"Gate for promotion, floors only (the champion is looked at when registering): {said}."

@@ -16,10 +16,11 @@ from gtrans_core.progress import Progress
 from gtrans_core.steps.context import RunContext
 from gtrans_core.storage import exclusive
 from gtrans_core.tracking.journal import JournalFlusher
+from gtrans_core.tracking.runs import open_run
+from gtrans_core.training.closed_form import fit_closed_form
 from gtrans_core.training.device import choose_device
 from gtrans_core.training.loop import (
     TrainingResult,
-    fit_training_scene,
     hold_out,
     train_trans,
     training_key,
@@ -41,7 +42,7 @@ def train(context: RunContext, config_json: str, feature_cache: Path, model: Pat
     Raises:
         DataError: when the cache is damaged.
         StorageError: when the shared cache cannot be fetched.
-        TrainingError: when the loss is no longer finite or the device is missing.
+        TrainingError: when the loss is no longer finite or the device is not there.
         PreemptedError: after SIGTERM; the same step goes on later.
     """
     progress = Progress("train", context.category)
@@ -63,7 +64,7 @@ def train(context: RunContext, config_json: str, feature_cache: Path, model: Pat
     started = time.monotonic()
     flusher = JournalFlusher(
         folder / "history.jsonl",
-        lambda: context.run.open(step="train"),
+        lambda: open_run(context.tracking, context.run_key, context.category, step="train"),
     )
     try:
         with exclusive(folder):  # of two runs of one training, the second waits and reuses
@@ -71,8 +72,9 @@ def train(context: RunContext, config_json: str, feature_cache: Path, model: Pat
     finally:
         flusher.close(FLUSH_SECONDS)
     info = _info(key, reference, config, features, result, time.monotonic() - started)
-    scene = fit_training_scene(features, config) if config.scoring.has_scene else None
-    save_trained(model, TrainedModel(result.trans, scene), info)
+    training, _ = hold_out(features.digests, config.training.held_out_fraction, config.seed)
+    scene, memory = fit_closed_form(features, training, config)
+    save_trained(model, TrainedModel(result.trans, scene, memory), info)
     last = result.history[-1]["values"] if result.history else {}
     if result.reused:
         progress.said(f"training reused: all {result.steps} steps were done before")

@@ -74,7 +74,7 @@ _BROKEN: dict[type[BotoCoreError], str] = {
 def translated(
     url: str, endpoint: str, error: BotoCoreError | ClientError
 ) -> TransientError | StorageError:
-    """The exception to raise for one of botocore's errors."""
+    """The exception to raise for an error of botocore's."""
     if isinstance(error, ClientError):
         return _from_answer(url, endpoint, error)
     if isinstance(error, NoCredentialsError | PartialCredentialsError):

@@ -24,7 +24,6 @@ from gtrans_core.features.reading import Features, Request
 from gtrans_core.network.backbone import BackboneSpec
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.loss import guidance_loss
-from gtrans_core.network.scene import SceneModel, fit_scene
 from gtrans_core.network.trans import Trans
 from gtrans_core.storage import require_free_space
 from gtrans_core.training.checkpoint import (
@@ -98,19 +97,6 @@ def hold_out(digests: Sequence[str], fraction: float, seed: int) -> tuple[list[i
         key=lambda i: hashlib.sha256(f"{seed}:{digests[i]}".encode()).digest(),
     )
     return sorted(ranked[held_out_count:]), sorted(ranked[:held_out_count])
-
-
-def fit_training_scene(features: Features, config: GTransConfig) -> SceneModel:
-    """The scene model of the images that Trans is trained on; the held-out ones stay unseen.
-
-    Raises:
-        TrainingError: as ``hold_out``.
-        DataError: when a shard of the cache was damaged meanwhile.
-    """
-    training, _ = hold_out(features.digests, config.training.held_out_fraction, config.seed)
-    # Content order is as good as random: the first ones are a fair sample.
-    sample = features.subset(training[: config.scene.images])
-    return fit_scene(sample.maps, config.scene.rank)
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> Tensor:
@@ -253,7 +239,7 @@ class _Loop:
         history.sync()
 
     def checkpoint(self) -> Checkpoint:
-        """Everything that a later process needs to go on."""
+        """All that a later process needs to go on."""
         tensors = {f"trans.{name}": tensor for name, tensor in self.trans.state_dict().items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self.best_state.items()}
         for index, state in self.optimizer.state_dict()["state"].items():
@@ -296,7 +282,7 @@ class _Loop:
         return self.crew.share(batch)
 
     def _loss(self, inputs: Tensor, agn_maps: list[Tensor]) -> Tensor:
-        # Only the leader looks at held-out images, so no gradient is shared there.
+        # Of the crew, one alone looks at held-out images: its gradients are nobody's business.
         model = self.model if torch.is_grad_enabled() else self.trans
         with torch.autocast(
             self.device.type, self.precision, enabled=self.precision != torch.float32

@@ -1,4 +1,4 @@
-"""What training hands to evaluation: the Trans, the scene model, and how they came to be."""
+"""What training hands to evaluation: the networks, and how they came to be."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from gtrans_core.config import StoredConfig
 from gtrans_core.errors import ModelError
 from gtrans_core.network.backbone import backbone_spec
 from gtrans_core.network.build import build_trans
+from gtrans_core.network.memory import PatchMemory
 from gtrans_core.network.scene import SceneModel
 from gtrans_core.network.trans import Trans
 from gtrans_core.storage import write_atomic
@@ -23,6 +24,7 @@ from gtrans_core.storage.documents import read_json
 _INFO = "training.json"
 _TRANS = "trans.safetensors"
 _SCENE = "scene.safetensors"
+_MEMORY = "memory.safetensors"
 
 
 class TrainingInfo(BaseModel):
@@ -45,10 +47,11 @@ class TrainingInfo(BaseModel):
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What ``train`` made. ``scene`` is None where the config gives it no share."""
+    """What ``train`` made. A part that the config gives no share is None."""
 
     trans: Trans
     scene: SceneModel | None
+    memory: PatchMemory | None
 
 
 def save_trained(folder: Path, model: TrainedModel, info: TrainingInfo) -> None:
@@ -60,6 +63,8 @@ def save_trained(folder: Path, model: TrainedModel, info: TrainingInfo) -> None:
     write_atomic(folder / _TRANS, save(_on_cpu(model.trans)))
     if model.scene is not None:
         write_atomic(folder / _SCENE, save(_on_cpu(model.scene)))
+    if model.memory is not None:
+        write_atomic(folder / _MEMORY, save(_on_cpu(model.memory)))
     write_atomic(folder / _INFO, info.model_dump_json(indent=1).encode())
 
 
@@ -72,15 +77,17 @@ def load_trained(folder: Path) -> tuple[TrainedModel, TrainingInfo]:
     info = read_json(folder / _INFO, TrainingInfo, "the facts of a training", ModelError)
     spec = backbone_spec(info.config.agn.backbone, info.config.agn.taps)
     trans = build_trans(spec, info.config)
-    scene = None
+    scene = memory = None
     try:
         trans.load_state_dict(_read(folder / _TRANS))
         if info.config.scoring.has_scene:
             scene = SceneModel(_read(folder / _SCENE))
+        if info.config.scoring.has_memory:
+            memory = PatchMemory(_read(folder / _MEMORY))
     except (RuntimeError, ValueError) as error:
         first_line = str(error).splitlines()[0]
         raise ModelError(f"{folder}: its weights do not fit its config ({first_line})") from None
-    return TrainedModel(trans.eval(), scene), info
+    return TrainedModel(trans.eval(), scene, memory), info
 
 
 def _on_cpu(module: nn.Module) -> dict[str, Tensor]:

@@ -44,7 +44,7 @@ class Kubeflow:
         namespace: of a multi-user installation; empty: that of the context, or none.
 
     Raises:
-        ConfigError: without an address, or for an invalid one.
+        ConfigError: without an address, or for one that is none.
         KubeflowError: when it cannot be reached or refuses.
     """
 
@@ -59,7 +59,7 @@ class Kubeflow:
         Args:
             doing: what for, for the error: ``start the run``.
             request: one request of ``client``.
-            repeatable: whether doing it twice does no harm; if not, it is tried again only when
+            repeatable: whether doing it twice does no harm. What is not is tried again only when
                 the server has said that it did not do it.
 
         Raises:

@@ -231,7 +231,7 @@ def unschedule(server: Kubeflow, schedule_id: str) -> None:
 
 
 def require_success(runs: Sequence[Submitted]) -> None:
-    """Check that all runs succeeded.
+    """Nothing, if all runs succeeded.
 
     Raises:
         KubeflowError: naming those that did not, with their pages.

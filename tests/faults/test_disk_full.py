@@ -146,7 +146,9 @@ def test_trained_model_that_does_not_fit(tiny_detector: Path, disk: Disk) -> Non
     info = TrainingInfo.model_construct()  # is written last, and not reached
     disk.leave(4096)
     with pytest.raises(StorageError) as error:
-        save_trained(disk.folder / "model", TrainedModel(scorer.trans, scorer.scene), info)
+        save_trained(
+            disk.folder / "model", TrainedModel(scorer.trans, scorer.scene, scorer.memory), info
+        )
     refused(error, disk)
     assert disk.names() == set()
 

@@ -122,7 +122,7 @@ def test_trained_models(tiny_config, tmp_path: Path, tiny_detector: Path) -> Non
         resumed_at=None,
         history=[],
     )
-    model = TrainedModel(build_trans(scorer.agn.spec, tiny_config()), scorer.scene)
+    model = TrainedModel(build_trans(scorer.agn.spec, tiny_config()), scorer.scene, scorer.memory)
     save_trained(tmp_path, model, info)
     fuzz(files_of(tmp_path), with_one_file_changed(tmp_path, lambda: load_trained(tmp_path)))
 

@@ -88,10 +88,11 @@ def test_a_stored_config_keeps_what_it_had_before_there_was_a_knob() -> None:
     config = GTransConfig(
         image=ImageConfig(resize="exact"),
         trans=TransConfig(backbone="agn", passes=1),
-        scoring=ScoringConfig(image_maps=0),
+        scoring=ScoringConfig(image_maps=0, memory_share=0),
     )
     stored = config.model_dump(mode="json")
-    del stored["trans"]["backbone"], stored["image"]["resize"], stored["scoring"]["image_maps"]
+    del stored["trans"]["backbone"], stored["image"]["resize"], stored["memory"]
+    del stored["scoring"]["image_maps"], stored["scoring"]["memory_share"]
     assert GTransConfig.from_json(json.dumps(stored)) == config
     assert TypeAdapter(StoredConfig).validate_python(stored) == config
     new = load_config(overrides=["trans.passes=1", "image.size=224"])

@@ -1,4 +1,4 @@
-"""A user's folder: in MVTec layout it is used where it is; in VisA's or BTAD's it is arranged."""
+"""A folder somebody has: in MVTec layout it is used where it is, in VisA's or BTAD's arranged."""
 
 from __future__ import annotations
 

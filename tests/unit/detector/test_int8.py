@@ -23,7 +23,7 @@ SIZE = 64
 @pytest.fixture(scope="module")
 def graph(tiny_config, tmp_path_factory) -> bytes:
     """Of a scene model that knows 20 views well."""
-    config = tiny_config("scoring.scene_share=1")
+    config = tiny_config("scoring.scene_share=1", "scoring.memory_share=0")
     guide = load_guide(config.agn, tmp_path_factory.mktemp("weights"))
     views = torch.from_numpy(views_of(SIZE, 20))
     with torch.no_grad():
@@ -89,7 +89,7 @@ def test_the_same_graph_gives_the_same_bytes(graph: bytes, quantised: bytes) -> 
 
 
 def test_a_graph_without_a_scene_model_stays_as_it_is(tiny_config, tmp_path) -> None:
-    config = tiny_config("scoring.scene_share=0")
+    config = tiny_config("scoring.scene_share=0", "scoring.memory_share=0")
     guide = load_guide(config.agn, tmp_path)
     scorer = Scorer(guide.agn, build_trans(guide.agn.spec, config), None, config.scoring)
     graph = export_onnx(scorer, SIZE)
@@ -98,7 +98,7 @@ def test_a_graph_without_a_scene_model_stays_as_it_is(tiny_config, tmp_path) -> 
 
 def test_scales_that_share_a_tensor_of_gains(tiny_config, tmp_path) -> None:
     """The exporter stores equal tensors once; each scale gets gains of its own."""
-    config = tiny_config("scoring.scene_share=1")
+    config = tiny_config("scoring.scene_share=1", "scoring.memory_share=0")
     guide = load_guide(config.agn, tmp_path)
     scene = random_scene(guide.agn.spec.map_shapes(SIZE), config)
     scorer = Scorer(guide.agn, build_trans(guide.agn.spec, config), scene, config.scoring)

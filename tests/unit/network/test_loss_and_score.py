@@ -90,7 +90,7 @@ def test_heat_map_fuses_upsampled_scales(fusion: str, map_weights: str):
         scaled.append(up[:, 0])
     m1, m2, m3 = scaled
     expected = m1 * m2 * m3 * m3 if fusion == "product" else m1 + m2 + m3
-    torch.testing.assert_close(heat_map(agn, trans, [], (64, 64), config), expected)
+    torch.testing.assert_close(heat_map(agn, trans, [], None, (64, 64), config), expected)
 
 
 def residuals(batch: int, seed: int) -> list[torch.Tensor]:
@@ -110,16 +110,30 @@ def test_geometric_mean_follows_the_formula(share: float):
 
     fused = (1 - share) * log_mean(d_maps) + share * log_mean(scene)
     expected = np.exp([gaussian_filter(plane, 2.0, mode="reflect") for plane in fused])
-    found = heat_map(agn, trans, scene, (64, 64), config)
+    found = heat_map(agn, trans, scene, None, (64, 64), config)
     np.testing.assert_allclose(found.numpy(), expected, rtol=2e-4)
+
+
+def test_the_memory_has_its_share_of_the_geometric_mean():
+    agn, trans, scene = random_maps(1, 0), random_maps(1, 1), residuals(1, 2)
+    memory = residuals(1, 5)[1]
+    config = ScoringConfig(memory_share=0.6, scene_share=0.9, smoothing_sigma=0)
+    others = heat_map(agn, trans, scene, None, (64, 64), config).log()
+    alone = (interpolate(memory, (64, 64), mode="bilinear")[:, 0] + FLOOR).log()
+    found = heat_map(agn, trans, scene, memory, (64, 64), config)
+    torch.testing.assert_close(found, (0.4 * others + 0.6 * alone).exp(), rtol=1e-4, atol=1e-5)
+    # A score is read from the coarsest of the other maps, and from the memory whole.
+    coarse = heat_map(agn[-2:], trans[-2:], scene[-2:], memory, (64, 64), config)
+    assert torch.equal(image_map(found, agn, trans, scene, memory, config), coarse)
 
 
 def test_a_branch_without_a_share_is_not_read():
     agn, trans, scene = random_maps(1, 0), random_maps(1, 1), residuals(1, 2)
     nan = [torch.full_like(m, torch.nan) for m in scene]
-    alone = heat_map(agn, trans, nan, (64, 64), ScoringConfig(scene_share=0))
+    alone = heat_map(agn, trans, nan, None, (64, 64), ScoringConfig(scene_share=0))
     assert torch.isfinite(alone).all()
-    assert torch.isfinite(heat_map(agn, [], scene, (64, 64), ScoringConfig(scene_share=1))).all()
+    alone = heat_map(agn, [], scene, None, (64, 64), ScoringConfig(scene_share=1))
+    assert torch.isfinite(alone).all()
 
 
 @given(factor=st.floats(0.5, 50), which=st.integers(0, 2))
@@ -130,8 +144,8 @@ def test_the_unit_of_a_map_changes_no_ranking(factor: float, which: int):
     scene = [r + 0.5 for r in residuals(1, 2)]
     config = ScoringConfig(scene_share=1)
     other = [r * factor if i == which else r for i, r in enumerate(scene)]
-    ratio = heat_map(agn, trans, other, (64, 64), config) / heat_map(
-        agn, trans, scene, (64, 64), config
+    ratio = heat_map(agn, trans, other, None, (64, 64), config) / heat_map(
+        agn, trans, scene, None, (64, 64), config
     )
     assert float(ratio.max() / ratio.min()) == pytest.approx(1, abs=2e-3)
     assert float(ratio.mean()) == pytest.approx(factor ** (1 / 3), rel=2e-3)
@@ -149,10 +163,10 @@ def test_an_image_scores_the_same_in_any_company(config: ScoringConfig):
     """The authors' weights are batch scalars; ours belong to the image (trap 1)."""
     agn, trans, scene = random_maps(5, 0), random_maps(5, 1), residuals(5, 2)
     usual = usual_map([r[:1] + FLOOR for r in residuals(1, 3)], (64, 64), config)
-    together = image_score(heat_map(agn, trans, scene, (64, 64), config), usual, config)
+    together = image_score(heat_map(agn, trans, scene, None, (64, 64), config), usual, config)
     for i in range(5):
         own = ([m[i : i + 1] for m in maps] for maps in (agn, trans, scene))
-        alone = image_score(heat_map(*own, (64, 64), config), usual, config)
+        alone = image_score(heat_map(*own, None, (64, 64), config), usual, config)
         assert float(alone) == pytest.approx(float(together[i]), rel=1e-5)
 
 
@@ -178,9 +192,9 @@ def test_image_score_takes_the_maximum_or_the_mean_of_the_top_share():
 def test_the_score_is_read_from_the_coarsest_maps(count: int):
     maps = random_maps(1, 0), random_maps(1, 1), residuals(1, 2)
     config = ScoringConfig(image_maps=count, scene_share=0.5)
-    whole = heat_map(*maps, (64, 64), config)
-    expected = heat_map(*(m[-count:] for m in maps), (64, 64), config)
-    assert torch.equal(image_map(whole, *maps, config), expected)
+    whole = heat_map(*maps, None, (64, 64), config)
+    expected = heat_map(*(m[-count:] for m in maps), None, (64, 64), config)
+    assert torch.equal(image_map(whole, *maps, None, config), expected)
     assert not torch.allclose(whole, expected)
     usual = [r[:1] + FLOOR for r in residuals(1, 3)]
     alone = usual_map(usual[-count:], (64, 64), config.model_copy(update={"image_maps": 0}))
@@ -199,8 +213,8 @@ def test_the_score_is_read_from_the_coarsest_maps(count: int):
 )
 def test_else_it_is_read_from_the_heat_map(config: ScoringConfig):
     maps = random_maps(1, 0), random_maps(1, 1), residuals(1, 2)
-    whole = heat_map(*maps, (64, 64), config)
-    assert image_map(whole, *maps, config) is whole
+    whole = heat_map(*maps, None, (64, 64), config)
+    assert image_map(whole, *maps, None, config) is whole
 
 
 @pytest.mark.parametrize("share", [0.0, 0.75, 1.0])
@@ -228,6 +242,6 @@ def test_scores_are_computed_in_fp32_even_from_half_maps():
     agn = [a.half() for a in random_maps(1, 0)]
     close = [(a.float() + 1e-2 * torch.randn(a.shape)).half() for a in agn]
     config = ScoringConfig(fusion="product", scene_share=0)
-    scores = heat_map(agn, close, [], (64, 64), config)
+    scores = heat_map(agn, close, [], None, (64, 64), config)
     assert scores.dtype == torch.float32
     assert float(scores.max()) > 0

@@ -96,7 +96,7 @@ def test_cache_and_evaluation_see_the_same_drifted_guide(
     assert clean.key != compat.key
     assert clean.weights_sha256 == compat.weights_sha256
 
-    config = tiny_config(COMPAT, "scoring.scene_share=0")
+    config = tiny_config(COMPAT, "scoring.scene_share=0", "scoring.memory_share=0")
     spec = load_guide(config.agn, Path()).agn.spec
     info = TrainingInfo(
         key="k",
@@ -110,7 +110,7 @@ def test_cache_and_evaluation_see_the_same_drifted_guide(
         resumed_at=None,
         history=[],
     )
-    save_trained(model, TrainedModel(build_trans(spec, config), None), info)
+    save_trained(model, TrainedModel(build_trans(spec, config), None, None), info)
     scorer, _ = _load_scorer(settings, config, model, Manifest.read(train_manifest))
     features = load_cache(Path(compat.folder))
     for cached, plain, now in zip(
