@@ -23,7 +23,7 @@ def show_config(
 ) -> None:
     """Print every knob with its type, value and meaning, as a config file to start from.
 
-    Keep what you change: [bold]gtrans config > mine.toml[/], then gtrans run --config mine.toml.
+    Keep what you change: `gtrans config > mine.toml`, then `gtrans run --config mine.toml`.
     """
     from gtrans_core.config import load_config
 

@@ -25,7 +25,6 @@ from gtrans.cli.run import run
 from gtrans.cli.runs import runs
 from gtrans.cli.schedule import schedule
 from gtrans.cli.serve import serve
-from gtrans.cli.shared.light_help import LightGroup
 from gtrans.cli.sign import sign
 from gtrans.cli.stop import stop
 from gtrans.cli.submit import submit
@@ -35,11 +34,10 @@ from gtrans_core.text import printable_lines
 
 app = typer.Typer(
     name="gtrans",
-    cls=LightGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run)
@@ -89,7 +87,7 @@ def about(
 ) -> None:
     """Visual anomaly detection for factories: learn from good parts, find the bad ones.
 
-    [bold]gtrans run --category demo[/] takes the built-in demo through the whole pipeline.
+    `gtrans run --category demo` takes the built-in demo through the whole pipeline.
     """
 
 

@@ -33,14 +33,15 @@ def test_help_lists_every_verb_with_a_line():
     result = CliRunner().invoke(app, ["--help"])
     assert result.exit_code == 0
     for verb in VERBS:
-        assert re.search(rf"^│ {verb}\s+[A-Z]", result.output, flags=re.MULTILINE)
+        assert re.search(rf"^  {verb}\s+[A-Z]", result.output, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_of_a_verb_describes_every_option(verb: str):
     result = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200"})
     assert result.exit_code == 0
-    options = re.findall(r"^│ +\*? *(--[\w-]+)(.*)│$", result.output, flags=re.MULTILINE)
+    one_line_each = re.sub(r"\n {6,}", " ", result.output)
+    options = re.findall(r"^  (?:-\w, )?(--[\w-]+)(.*)$", one_line_each, flags=re.MULTILINE)
     assert options
     for option, rest in options:
         assert re.search(r"[A-Z]\w* \w", rest), f"{verb} {option} says nothing"
@@ -70,23 +71,16 @@ def test_help_imports_nothing_heavy():
     assert not HEAVY & set(loaded)
 
 
-def test_help_loads_neither_markdown_nor_tracebacks():
-    """typer imports both: a third of the time of ``gtrans --help``."""
+def test_help_is_drawn_without_rich():
+    """It is a third of the time of ``gtrans --help``."""
     shown = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "gtrans.cli.main", "--help"],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert "typer.rich_utils" in shown.stderr
-    assert not re.search(r"markdown|pygments|rich\.traceback", shown.stderr)
-    code = (
-        "import gtrans.cli.main as cli, sys; from typer.testing import CliRunner\n"
-        "assert CliRunner().invoke(cli.app, ['--help']).exit_code == 0\n"
-        "from rich.markdown import Markdown; from rich.traceback import Traceback\n"
-        "Markdown('# title'); Traceback.from_exception(*[KeyError, KeyError(), None])"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert "typer" in shown.stderr
+    assert not re.search(r"\brich\b", shown.stderr)
 
 
 def test_help_takes_less_than_half_a_second_of_cpu():
@@ -97,7 +91,7 @@ def test_help_takes_less_than_half_a_second_of_cpu():
 
 
 def _typer() -> float:
-    return cpu_seconds("-c", "import typer.rich_utils")
+    return cpu_seconds("-c", "import typer")
 
 
 def cpu_seconds(*arguments: str) -> float:
