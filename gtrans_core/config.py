@@ -58,9 +58,9 @@ class ImageConfig(Section):
     @model_validator(mode="after")
     def _crop_fits(self) -> ImageConfig:
         if self.crop is not None and self.crop > self.size:
-            raise ValueError(f"crop {self.crop} is larger than size {self.size}")
+            raise ValueError("crop is larger than size; take one that is not")
         if self.levels is not None and self.levels[0] >= self.levels[1]:
-            raise ValueError(f"levels {list(self.levels)} are not a lower and a higher one")
+            raise ValueError("levels are not a lower and a higher one")
         return self
 
     @property
@@ -197,7 +197,7 @@ class ScoringConfig(Section):
     def _scene_fits_fusion(self) -> ScoringConfig:
         if self.has_scene and self.fusion != "geometric":
             raise ValueError(
-                f"fusion {self.fusion} has no place for the scene model; set scene_share = 0"
+                "only the geometric fusion has a place for the scene model; set scene_share = 0"
             )
         return self
 
@@ -227,11 +227,10 @@ class GTransConfig(Section):
 
     @model_validator(mode="after")
     def _taps_fit_the_input(self) -> GTransConfig:
-        size, coarsest = self.image.input_size, max(self.agn.taps)
-        if size % coarsest:
+        if self.image.input_size % max(self.agn.taps):
             raise ValueError(
-                f"image.size or image.crop is {size}, which the tap at stride {coarsest} "
-                f"(agn.taps) does not divide; take a multiple of {coarsest}"
+                "image.crop, or else image.size, must be a multiple of the coarsest stride of "
+                "agn.taps"
             )
         return self
 
@@ -348,13 +347,13 @@ def _preset_or_file(path: Path) -> Path:
 def _apply_override(values: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key.strip():
-        raise ConfigError(f"--set {override}: expected section.key=value")
+        raise ConfigError(f"--set {key.strip() or '='}: expected section.key=value")
     *sections, leaf = key.strip().split(".")
     node = values
     for section in sections:
         child = node.setdefault(section, {})
         if not isinstance(child, dict):
-            raise ConfigError(f"--set {override}: {section} is not a section")
+            raise ConfigError(f"--set {key.strip()}: {section} is not a section")
         node = child
     node[leaf] = _parse_value(text.strip())
 

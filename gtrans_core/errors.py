@@ -1,14 +1,48 @@
 """What can go wrong that a user can mend: one line each, one exit code a kind."""
 
+from __future__ import annotations
+
+import os
+import re
+
+# A user, or a user and a password, which may hold slashes; a port is none.
+_USER_IN_ADDRESS = re.compile(r"(?<=://)(?:[^/\s'\":@]+:(?!\d+(?:[/?#\s]|$))[^\s'\"]+|[^/\s'\"]+)@")
+_QUERY_OF_ADDRESS = re.compile(r"(://[^\s?'\"]*)\?[^\s'\"]+")
+_NAMED_SECRET = re.compile(
+    r"(?i)\b([\w.-]*(?:password|passwd|secret|token|api_?key|access_?key))(\s*=\s*)[^\s&;,'\"]+"
+)
+_SECRET_VARIABLE = re.compile(r"(?i)(password|passwd|secret|token|access_?key|api_?key)(_ID)?$")
+_SHORTEST_SECRET = 6
+"""Characters; replacing shorter values would tear words apart."""
+
+
+def scrubbed(text: str) -> str:
+    """A text without what may be secret.
+
+    Taken out: users and queries of addresses, ``password=...`` and its like, and values of
+    environment variables with such names.
+    """
+    for name, value in os.environ.items():
+        if len(value) >= _SHORTEST_SECRET and _SECRET_VARIABLE.search(name):
+            text = text.replace(value, "***")
+    text = _USER_IN_ADDRESS.sub("", text)
+    text = _QUERY_OF_ADDRESS.sub(r"\1", text)
+    return _NAMED_SECRET.sub(r"\1\2***", text)
+
 
 class GTransError(Exception):
     """A mistake or a fault outside the code; its text is one line: what, where, what to do.
+
+    What may be secret in the text is taken out (``scrubbed``).
 
     Attributes:
         exit_code: what a process that ends on this error returns (never 0, 1 or 2).
     """
 
     exit_code = 10
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(scrubbed(text))
 
 
 class ConfigError(GTransError):

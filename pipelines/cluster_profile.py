@@ -125,7 +125,6 @@ class Cluster(_Model):
 
 
 def _known_steps(steps: tuple[str, ...]) -> tuple[str, ...]:
-    unknown = sorted(set(steps) - set(ALL_STEPS))
-    if unknown:
-        raise ValueError(f"no such step '{unknown[0]}'; there are {', '.join(ALL_STEPS)}")
+    if set(steps) - set(ALL_STEPS):
+        raise ValueError(f"names a step that is not there; there are {', '.join(ALL_STEPS)}")
     return steps

@@ -129,16 +129,16 @@ def load_profile(name: str, *, store: str | None = None, experiment: str | None 
     except ValidationError as error:
         raise ConfigError(f"{path}: {describe_validation(error)}") from None
     if not profile.tracking_uri:
-        _refuse_unaddressable(profile.store)
+        _refuse_unaddressable(profile.store, path)
         return profile.model_copy(update={"tracking_uri": f"sqlite:///{profile.store}/mlflow.db"})
     return profile
 
 
-def _refuse_unaddressable(store: str) -> None:
+def _refuse_unaddressable(store: str, path: Path) -> None:
     """MLflow's embedded database is named by an address, in which these stand for other things."""
     if found := re.search(r"\?|%[0-9A-Fa-f]{2}", store):
         raise ConfigError(
-            f"store {store}: '{found[0]}' in its path cannot be part of the address of MLflow's "
+            f"{path}: store: '{found[0]}' in its path cannot be part of the address of MLflow's "
             "database there; choose another folder, or a profile with a tracking_uri"
         )
 

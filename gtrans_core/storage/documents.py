@@ -62,7 +62,10 @@ def _read(path: Path, what: str, error: type[GTransError], limit: int) -> bytes:
 
 
 def describe_validation(error: ValidationError) -> str:
-    """All of a pydantic error in one line: each key, what is wrong, what it has."""
+    """All of a pydantic error in one line: each key and what was expected, never a value.
+
+    A value may be a secret.
+    """
     return "; ".join(_describe_one(dict(item)) for item in error.errors())
 
 
@@ -70,4 +73,4 @@ def _describe_one(item: Mapping[str, Any]) -> str:
     key = ".".join(str(part) for part in item["loc"]) or "value"
     if item["type"] == "extra_forbidden":
         return f"unknown key '{key}' (see `gtrans config` for every key)"
-    return f"{key}: {item['msg']} (got {item['input']!r})"
+    return f"{key}: {item['msg'].removeprefix('Value error, ')}"

@@ -94,7 +94,7 @@ def test_bad_data_end_in_ingest(tmp_path: Path, mistake: Callable[[Path], None],
     ("options", "code", "named"),
     [
         (["--set", "training.epoch=3"], 3, ["training.epoch", "gtrans config"]),
-        (["--set", "training.epochs=0"], 3, ["training.epochs", "0"]),
+        (["--set", "training.epochs=0"], 3, ["training.epochs", "greater than or equal to 1"]),
         (["--config", "missing.toml"], 3, ["missing.toml"]),
         (["--profile", "moon"], 3, ["moon"]),
     ],

@@ -108,7 +108,7 @@ def test_published_fusions_have_no_place_for_the_scene_model(fusion: str) -> Non
 @pytest.mark.parametrize("override", ["image.size=80", "image.crop=48"])
 def test_the_coarsest_tap_divides_the_input(override: str) -> None:
     message = refused(override)
-    assert "the tap at stride 32 (agn.taps) does not divide; take a multiple of 32" in message
+    assert "must be a multiple of the coarsest stride of agn.taps" in message
     load_config(overrides=[override, "agn.taps=[4, 8, 16]"])
 
 
@@ -182,19 +182,19 @@ def test_file_then_overrides_in_order(tmp_path: Path) -> None:
         ("training.epoch=1", ["unknown key 'training.epoch'"]),
         ("trainig.epochs=1", ["unknown key 'trainig'"]),
         ("speed=1", ["unknown key 'speed'"]),
-        ("training.epochs=many", ["training.epochs", "integer", "'many'"]),
-        ("training.epochs=0", ["training.epochs", "greater than or equal to 1", "0"]),
-        ("training.learning_rate=nan", ["training.learning_rate", "finite", "nan"]),
-        ("scoring.smoothing_sigma=inf", ["scoring.smoothing_sigma", "finite", "inf"]),
+        ("training.epochs=many", ["training.epochs", "integer"]),
+        ("training.epochs=0", ["training.epochs", "greater than or equal to 1"]),
+        ("training.learning_rate=nan", ["training.learning_rate", "finite"]),
+        ("scoring.smoothing_sigma=inf", ["scoring.smoothing_sigma", "finite"]),
         ("training.held_out_fraction=1", ["training.held_out_fraction", "less than 1"]),
-        ("image.size=250", ["image.size", "multiple of 16", "250"]),
-        ("image.crop=512", ["crop 512 is larger than size 256"]),
+        ("image.size=250", ["image.size", "multiple of 16"]),
+        ("image.crop=512", ["image: crop is larger than size"]),
         ("agn.taps=[4, 8]", ["agn.taps"]),
-        ("agn.weights_sha256=abc", ["agn.weights_sha256", "abc"]),
-        ("training.optimizer=sgd", ["training.optimizer", "'adamw' or 'adam'", "sgd"]),
+        ("agn.weights_sha256=abc", ["agn.weights_sha256", "should match pattern"]),
+        ("training.optimizer=sgd", ["training.optimizer", "'adamw' or 'adam'"]),
         ("seed.x=1", ["seed"]),
         ("seed", ["--set seed", "section.key=value"]),
-        ("=1", ["--set =1", "section.key=value"]),
+        ("=1", ["--set =", "section.key=value"]),
     ],
 )
 def test_wrong_override_is_one_line(override: str, words: list[str]) -> None:

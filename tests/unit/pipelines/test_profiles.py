@@ -33,7 +33,7 @@ def test_store_and_experiment_of_the_caller_win(tmp_path: Path):
 
 @pytest.mark.parametrize("name", ["st?q=1", "st%20x", "a?/b"])
 def test_a_store_that_a_database_address_cannot_name_is_refused(tmp_path: Path, name: str):
-    with pytest.raises(ConfigError, match=r"store .*: '(\?|%20)' in its path cannot be part"):
+    with pytest.raises(ConfigError, match=r"store: '(\?|%20)' in its path cannot be part"):
         load_profile("local", store=str(tmp_path / name))
     path = write(tmp_path, f'store = "{tmp_path}/{name}"\ntracking_uri = "http://mlflow:5000"')
     assert load_profile(path).store == str(tmp_path / name)

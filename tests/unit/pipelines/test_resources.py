@@ -225,7 +225,7 @@ def test_the_shared_caches_are_a_parameter(plant: Profile):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[cluster.steps.trian]\ncpu = '1'", "no such step 'trian'; there are ingest, "),
+        ("[cluster.steps.trian]\ncpu = '1'", "names a step that is not there; there are ingest, "),
         ("[cluster.steps.train]\nmemory = '2 GB'", r"cluster\.steps\.train\.memory"),
         ("[cluster.steps.train]\ngpu = 1", r"cluster\.steps\.train\.gpu"),
         ("[[cluster.secrets]]\nname = 'Upper'", r"cluster\.secrets"),
