@@ -23,7 +23,12 @@ from gtrans_core.storage import s3_parts
 from gtrans_core.storage.atomic import replacing
 from gtrans_core.storage.retry import RetryPolicy, TransientError, retrying
 from gtrans_core.storage.s3_client import make_client, settings_of_environment
-from gtrans_core.storage.s3_errors import condition_failed, is_missing_object, translated
+from gtrans_core.storage.s3_errors import (
+    ForeignAnswerError,
+    condition_failed,
+    is_missing_object,
+    translated,
+)
 from gtrans_core.storage.store import Entry, checked_name, without_secrets
 
 _CHUNK = 1 << 20
@@ -155,7 +160,7 @@ class S3Store:
         """Some of botocore's errors are OSErrors too: within a file they would seem the disk's."""
         try:
             yield
-        except BotoCoreError as error:
+        except (BotoCoreError, ForeignAnswerError) as error:
             raise translated(self._url(key), self._endpoint, error) from None
 
     def _head(self, key: str) -> Mapping[str, Any]:
@@ -180,7 +185,7 @@ class S3Store:
         def translating() -> T:
             try:
                 return attempt()
-            except (BotoCoreError, ClientError) as error:
+            except Exception as error:  # noqa: BLE001 - the client raises more than its own
                 raise translated(url, self._endpoint, error) from None
 
         return retrying(f"{url} at {self._endpoint}", translating, self._policy)

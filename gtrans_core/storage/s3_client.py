@@ -13,8 +13,10 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.handlers import BUILTIN_HANDLERS
 
 from gtrans_core.errors import ConfigError
+from gtrans_core.storage.s3_errors import refuse_foreign_answer
 
 ADDRESSING_VARIABLE = "GTRANS_S3_ADDRESSING"
 CONNECT_TIMEOUT_S = 10
@@ -57,12 +59,29 @@ def make_client(settings: Settings, *, only_new: bool = False) -> Any:
         request_checksum_calculation="when_required",
     )
     client = boto3.session.Session().client("s3", config=config)
+    _look_first(client.meta.events)
     if only_new:
         # boto3's transfer takes no such condition by itself (ExtraArgs refuses it).
         client.meta.events.register(
             "before-parameter-build.s3.CompleteMultipartUpload", _require_new
         )
     return client
+
+
+def _look_first(events: Any) -> None:
+    """Have each answer looked at before botocore's own handlers make a 500 of a web page."""
+    event = "before-parse.s3.*"
+    for name, handler, *_ in BUILTIN_HANDLERS:
+        if name == event:
+            events.unregister(event, handler)
+            events.register(event, handler)  # no longer first
+    events.register_first(event, _look_at)
+
+
+def _look_at(operation_model: Any, response_dict: dict[str, Any], **_: Any) -> None:
+    answer = response_dict
+    headers = {str(name).lower(): str(value) for name, value in answer["headers"].items()}
+    refuse_foreign_answer(operation_model.name, answer["status_code"], headers, answer.get("body"))
 
 
 def _require_new(params: dict[str, Any], **_: Any) -> None:
