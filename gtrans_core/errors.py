@@ -37,12 +37,14 @@ class GTransError(Exception):
 
     Attributes:
         exit_code: what a process that ends on this error returns (never 0, 1 or 2).
+        passing: whether it may mend by itself: a server that is down, busy, not reached.
     """
 
     exit_code = 10
 
-    def __init__(self, text: str = "") -> None:
+    def __init__(self, text: str = "", *, passing: bool = False) -> None:
         super().__init__(scrubbed(text))
+        self.passing = passing
 
 
 class ConfigError(GTransError):

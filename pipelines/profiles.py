@@ -23,6 +23,7 @@ from pydantic import (
 from gtrans.pipelines.cluster_profile import Cluster
 from gtrans_core.errors import ConfigError
 from gtrans_core.storage.documents import describe_validation, read_toml
+from gtrans_core.tracking.address import address_problem
 from gtrans_core.trust.policy import TrustPolicy, Unsigned, public_key_of_environment
 
 _FOLDER = Path(__file__).parent / "profiles"
@@ -63,6 +64,13 @@ class Profile(BaseModel):
     @classmethod
     def _absolute_file(cls, path: str) -> str:
         return _absolute(path) if path else ""
+
+    @field_validator("tracking_uri")
+    @classmethod
+    def _usable_address(cls, uri: str) -> str:
+        if uri and (problem := address_problem(uri)):
+            raise ValueError(problem)
+        return uri
 
     @field_validator("cache_store")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from gtrans_core.config import LEAST_SCENE_IMAGES, GTransConfig
@@ -10,8 +11,9 @@ from gtrans_core.data.manifest import data_digest
 from gtrans_core.data.sources.catalogue import fetch_category
 from gtrans_core.detector.thresholds import needed_images
 from gtrans_core.errors import DataError
-from gtrans_core.progress import Progress
+from gtrans_core.progress import ENVIRONMENT_VARIABLE, Progress
 from gtrans_core.steps.context import RunContext
+from gtrans_core.tracking.preflight import require_record
 
 
 def ingest(
@@ -29,9 +31,13 @@ def ingest(
     Raises:
         DataError: with every bad file, or when the category cannot serve this config.
         ConfigError, StorageError: for a bad config or an unreachable source.
+        TrackingError: when MLflow would refuse the run at its end, before anything is done.
     """
+    note = _look_at_record(context)
     progress = Progress("ingest", context.category)
     progress.started()
+    if note:
+        progress.said(note)
     config = GTransConfig.from_json(config_json)
     folder = fetch_category(
         source, context.category, context.root, say=progress.said, on_progress=progress.advanced
@@ -53,6 +59,14 @@ def ingest(
     progress.said(f"{len(train.samples)} good training images; test: {kinds}")
     progress.finished(data_digest=digest, train=len(train.samples), test=len(test.samples))
     return digest
+
+
+def _look_at_record(context: RunContext) -> str:
+    """What is wrong with MLflow for now. Where ``gtrans run`` is the caller, it has looked."""
+    if os.environ.get(ENVIRONMENT_VARIABLE):
+        return ""
+    note = require_record(context.tracking, context.category)
+    return f"{note}; the steps go on, and register needs it" if note else ""
 
 
 def _require_calibration(images: int, config: GTransConfig, folder: Path) -> None:

@@ -88,7 +88,8 @@ def retrying(what: str, attempt: Callable[[], T], policy: RetryPolicy | None = N
         last = error.last_attempt
         raise StorageError(
             f"{what}: {last.exception()}; gave up after {last.attempt_number} tries within "
-            f"{policy.budget_s:g} s ({BUDGET_VARIABLE} allows longer)"
+            f"{policy.budget_s:g} s ({BUDGET_VARIABLE} allows longer)",
+            passing=True,
         ) from None
 
 

@@ -41,12 +41,19 @@ T = TypeVar("T")
 class S3Store:
     """Objects below ``s3://bucket/prefix`` (see ``Store`` for the verbs). Threads may share one.
 
+    Args:
+        uri: ``s3://bucket/prefix``.
+        policy: how long to try; by default from the environment.
+        endpoint: address of the server; by default what the environment says.
+
     Raises:
         StorageError: for a URI without a bucket, or unusable AWS settings.
         ConfigError: for an unknown addressing style.
     """
 
-    def __init__(self, uri: str, policy: RetryPolicy | None = None) -> None:
+    def __init__(
+        self, uri: str, policy: RetryPolicy | None = None, endpoint: str | None = None
+    ) -> None:
         self.bucket, _, prefix = uri.removeprefix("s3://").partition("/")
         self.prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
         if not self.bucket:
@@ -54,12 +61,21 @@ class S3Store:
         self._policy = policy
         try:
             self._settings = settings_of_environment()
-            self._client = make_client(self._settings)
+            self._client = make_client(self._settings, endpoint=endpoint)
         except BotoCoreError as error:
             raise StorageError(f"{uri}: unusable AWS settings ({error})") from None
         except ValueError:
             raise StorageError(f"{uri}: AWS_ENDPOINT_URL is not a valid address") from None
         self._endpoint = without_secrets(self._client.meta.endpoint_url)
+
+    def require_readable(self) -> None:
+        """Ask for one name, to know that server, bucket and credentials are right.
+
+        Raises:
+            StorageError: when they are not, or the server does not answer (``passing``).
+        """
+        one: dict[str, Any] = {"Bucket": self.bucket, "Prefix": self.prefix, "MaxKeys": 1}
+        self._retrying("", lambda: self._client.list_objects_v2(**one))
 
     def read(self, name: str) -> bytes:
         """All of an object, whose length, ETag (where an MD5) and sha256 (where noted) fit."""

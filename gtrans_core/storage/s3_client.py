@@ -34,12 +34,15 @@ def settings_of_environment() -> Settings:
 
 
 @functools.cache
-def make_client(settings: Settings, *, only_new: bool = False) -> Any:
+def make_client(
+    settings: Settings, *, only_new: bool = False, endpoint: str | None = None
+) -> Any:
     """One client (and one pool of connections) a process for the same arguments.
 
     Args:
         settings: of the environment.
         only_new: complete multipart uploads only where there is no such object yet.
+        endpoint: by default what the environment says.
 
     Raises:
         ConfigError: for an unknown addressing style.
@@ -58,7 +61,7 @@ def make_client(settings: Settings, *, only_new: bool = False) -> Any:
         # Ours are sent as plain headers; those botocore adds by itself break older stores.
         request_checksum_calculation="when_required",
     )
-    client = boto3.session.Session().client("s3", config=config)
+    client = boto3.session.Session().client("s3", config=config, endpoint_url=endpoint)
     _look_first(client.meta.events)
     if only_new:
         # boto3's transfer takes no such condition by itself (ExtraArgs refuses it).

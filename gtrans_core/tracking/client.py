@@ -5,20 +5,19 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import re
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gtrans_core.errors import TrackingError
+from gtrans_core.errors import GTransError, TrackingError
 from gtrans_core.storage import exclusive, without_secrets
+from gtrans_core.tracking.address import SQLITE_SCHEME
+from gtrans_core.tracking.answers import fault_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-SQLITE_SCHEME = "sqlite:///"
 
 _ALWAYS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -36,8 +35,6 @@ _UNLESS_SET = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
 }
-_REASON_LENGTH = 500
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
 
 
 @dataclass(frozen=True)
@@ -110,19 +107,19 @@ def connect_existing(uri: str) -> MlflowClient:
 
 @contextlib.contextmanager
 def translate_mlflow_errors(uri: str, doing: str) -> Iterator[None]:
-    """Turn whatever MLflow raises within into one clear line.
+    """Turn whatever MLflow, or what it uses, raises within into one clear line.
 
     Raises:
         TrackingError: ``MLflow at URI: cannot DOING: reason``, without any credentials.
     """
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
     try:
         yield
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        reason = _CREDENTIALS.sub("", _reason(error))
-        raise TrackingError(f"MLflow at {without_secrets(uri)}: cannot {doing}: {reason}") from None
+    except GTransError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever comes is an answer that was not expected
+        fault = fault_of(error, uri)
+        line = f"MLflow at {without_secrets(uri)}: cannot {doing}: {fault.text}"
+        raise TrackingError(line, passing=not fault.lasting) from None
 
 
 def set_version_tag(client: MlflowClient, name: str, version: int, tag: str, value: str) -> None:
@@ -185,11 +182,3 @@ def _set_up_database(path: Path) -> None:
             new = Path(scratch) / path.name
             MlflowClient(f"{SQLITE_SCHEME}{new}")
             new.replace(path)
-
-
-def _reason(error: Exception) -> str:
-    for fault in (error, error.__cause__, error.__context__):
-        if isinstance(fault, OSError) and fault.errno is None:  # that is how requests reports
-            return f"no good answer from the server; is it running? ({type(fault).__name__})"
-    text = " ".join(str(error).split())
-    return text[:_REASON_LENGTH] or type(error).__name__

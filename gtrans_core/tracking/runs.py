@@ -153,7 +153,7 @@ class RunLogger:
     def log_artifact_bytes(self, name: str, data: bytes) -> None:
         """Store a file, e.g. ``figures/roc.png``, among the run's artifacts."""
         folder, _, leaf = name.rpartition("/")
-        with tempfile.TemporaryDirectory() as scratch, self._translating(f"store {name}"):
+        with self._translating(f"store {name}"), tempfile.TemporaryDirectory() as scratch:
             file = Path(scratch) / leaf
             file.write_bytes(data)
             self.client.log_artifact(self.run_id, str(file), folder or None)
@@ -236,10 +236,16 @@ def experiment_of(client: MlflowClient, address: TrackingAddress) -> str:
         found = client.get_experiment_by_name(address.experiment)
     if found is None or found.lifecycle_stage != "active":
         raise TrackingError(
-            f"MLflow experiment {address.experiment} was deleted: restore it or name another"
+            deleted_experiment(address.experiment, str(found.experiment_id) if found else "")
         )
-    _refuse_moved(address, str(found.artifact_location))
+    refuse_moved(address, str(found.artifact_location))
     return str(found.experiment_id)
+
+
+def deleted_experiment(name: str, number: str) -> str:
+    """What to say of an experiment that was deleted, and how to go on."""
+    restore = f"mlflow experiments restore --experiment-id {number or 'ID'}"
+    return f"MLflow experiment {name} was deleted: restore it (`{restore}`) or name another"
 
 
 def _artifact_location(address: TrackingAddress) -> str | None:
@@ -249,8 +255,12 @@ def _artifact_location(address: TrackingAddress) -> str | None:
     return (address.artifact_root or beside).resolve().as_uri()
 
 
-def _refuse_moved(address: TrackingAddress, location: str) -> None:
-    """MLflow knows the artifacts of an embedded record by their full path, in every run."""
+def refuse_moved(address: TrackingAddress, location: str) -> None:
+    """MLflow knows the artifacts of an embedded record by their full path, in every run.
+
+    Raises:
+        TrackingError: when the folder is gone; the store was moved.
+    """
     expected = _artifact_location(address)
     if expected is None or location == expected:
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -57,6 +57,15 @@ def laid_over(below: Any, above: Any) -> Any:
     return above
 
 
+def said_by(read: Callable[..., object], *arguments: object) -> str:
+    """The one line that a user gets; empty where all is well."""
+    try:
+        read(*arguments)
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
 WHOLE = {
     "store": "/plant/store",
     "tracking_uri": "http://mlflow:5000",
@@ -84,12 +93,10 @@ def test_no_value_of_a_profile(tmp_path: Path, keys: tuple[str, ...]) -> None:
         whole = laid_over(WHOLE, nested(keys, value))
         path = tmp_path / "mine.toml"
         path.write_text("".join(f"{key} = {as_toml(one)}\n" for key, one in whole.items()))
-        try:
-            load_profile(str(path))
-        except ConfigError as error:
-            assert CANARY not in str(error)
-            assert str(error).startswith(f"{path}: ")
-            assert "\n" not in str(error)
+        said = said_by(load_profile, str(path))
+        assert CANARY not in said
+        assert "\n" not in said
+        assert not said or said.startswith(f"{path}: ")
 
 
 @pytest.mark.parametrize("keys", [*keys_of(GTransConfig)], ids=".".join)
@@ -98,16 +105,14 @@ def test_no_value_of_a_config(tmp_path: Path, keys: tuple[str, ...]) -> None:
     for value in VALUES:
         whole = nested(keys, value)
         path.write_text("".join(f"{key} = {as_toml(one)}\n" for key, one in whole.items()))
-        for read in (
-            lambda: load_config(path),
-            lambda text=json.dumps(whole): GTransConfig.from_json(text),
-            lambda text=f"{'.'.join(keys)}={as_toml(value)}": load_config(None, [text]),
-            lambda text=f"{'.'.join(keys)}.x.y={as_toml(value)}": load_config(None, [text]),
-        ):
-            try:
-                read()
-            except ConfigError as error:
-                assert CANARY not in str(error)
+        named, text = ".".join(keys), as_toml(value)
+        said = [
+            said_by(load_config, path),
+            said_by(GTransConfig.from_json, json.dumps(whole)),
+            said_by(load_config, None, [f"{named}={text}"]),
+            said_by(load_config, None, [f"{named}.x.y={text}"]),
+        ]
+        assert CANARY not in "".join(said)
 
 
 def test_a_field_that_is_missing_shows_none_of_the_others(tmp_path: Path) -> None:

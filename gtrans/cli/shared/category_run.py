@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +85,7 @@ def run_category(
     Raises:
         ConfigError: when models must be signed here and there is no key that can.
         StorageError: when the store cannot be written.
+        TrackingError: when MLflow would refuse the run at its end.
         typer.Exit: when the user or the machine stopped it, after saying so.
     """
     from rich.console import Console
@@ -95,7 +96,7 @@ def run_category(
     from gtrans.pipelines.graphs.compile import COMPILED_CATEGORY
 
     given = parameters.of_category(profile, category, source, config, gate)
-    job = _job(profile, COMPILED_CATEGORY, given)
+    job = _job(profile, COMPILED_CATEGORY, given, [category])
     with _ending_well(job), progress_view(Console(), CATEGORY_STEPS, verbose) as on_event:
         outcome = local.execute(job, on_event)
     run = CategoryRun(job, outcome)
@@ -132,7 +133,7 @@ def run_categories(
     from gtrans.pipelines.graphs.compile import COMPILED_CATEGORIES
 
     given = parameters.of_categories(profile, gates, source, config)
-    job = _job(profile, COMPILED_CATEGORIES, given)
+    job = _job(profile, COMPILED_CATEGORIES, given, list(gates))
     with _ending_well(job):
         ends, summary = local.execute_many(job, list(gates), lines_view(Console(), verbose))
     run = CategoriesRun(job, ends, summary)
@@ -174,7 +175,9 @@ def explain_failure(run: CategoryRun, profile_name: str) -> None:
         sys.stderr.write(f"to finish: {command}\n")
 
 
-def _job(profile: Profile, compiled: Path, given: Mapping[str, Any]) -> LocalRun:
+def _job(
+    profile: Profile, compiled: Path, given: Mapping[str, Any], categories: Sequence[str]
+) -> LocalRun:
     from gtrans.pipelines.embedded.local import LocalRun, new_run_key
     from gtrans_core.storage import require_writable
     from gtrans_core.trust.keys import SigningKey
@@ -183,7 +186,21 @@ def _job(profile: Profile, compiled: Path, given: Mapping[str, Any]) -> LocalRun
         raise ConfigError("this profile is of a cluster: gtrans submit runs there")
     profile.trust.require_key(SigningKey.from_environment())
     require_writable(Path(profile.store))
+    _look_at_record(profile, categories)
     return LocalRun(compiled, given, Path(profile.store) / "runs" / new_run_key())
+
+
+def _look_at_record(profile: Profile, categories: Sequence[str]) -> None:
+    """Whether MLflow will take the runs, seen before training and not after."""
+    from gtrans_core.tracking.client import TrackingAddress
+    from gtrans_core.tracking.preflight import require_record
+
+    address = TrackingAddress(profile.tracking_uri, profile.experiment)
+    for category in categories:
+        note = require_record(address, category)
+        if note:  # the same for all of them
+            sys.stderr.write(f"note: {note}; the run goes on, and register needs it\n")
+            return
 
 
 @contextmanager

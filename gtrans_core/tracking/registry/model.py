@@ -113,8 +113,8 @@ def log_model(
     file_digests(detector_folder)
     digest = detector_digest(detector_folder)
     with (
-        tempfile.TemporaryDirectory() as scratch,
         translate_mlflow_errors(client.tracking_uri, "log the model"),
+        tempfile.TemporaryDirectory() as scratch,
     ):
         run = client.get_run(run_id)
         found = _logged_before(client, run, digest)

@@ -46,7 +46,7 @@ def test_dead_server_is_one_line_without_credentials(monkeypatch):
             client.get_experiment_by_name("any")
     message = str(caught.value)
     assert "127.0.0.1" in message
-    assert "cannot look: no good answer from the server; is it running?" in message
+    assert "cannot look: nobody listens there; is it running?" in message
     assert "CANARY" not in message
     assert "\n" not in message
 
