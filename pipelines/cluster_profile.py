@@ -83,6 +83,9 @@ class Cluster(_Model):
 
     host: str = ""
     """Address of the Kubeflow Pipelines API; empty: ``--host``, or what kfp finds by itself."""
+    ca_file: str = ""
+    """PEM file of the authority that signed the host's certificate; empty: what ``SSL_CERT_FILE``
+    names, or the usual authorities."""
     namespace: str = ""
     """Namespace of a multi-user installation; empty: single-user."""
     image: str = ""

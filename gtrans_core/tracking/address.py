@@ -33,7 +33,7 @@ def address_problem(uri: str) -> str:
     if scheme == "sqlite":
         return _sqlite_problem(uri)
     if scheme in ("http", "https"):
-        return _server_problem(uri)
+        return server_problem(uri, _EXPECTED)
     dialect, _, driver = scheme.partition("+")
     if dialect in _DRIVERS:
         return _database_problem(uri, dialect, driver)
@@ -60,14 +60,15 @@ def _sqlite_problem(uri: str) -> str:
     return ""
 
 
-def _server_problem(uri: str) -> str:
+def server_problem(uri: str, expected: str) -> str:
+    """What is wrong with an address of HTTP(S); empty: nothing. ``expected`` ends what is said."""
     parts = _split(uri)
     if parts is None or not parts.hostname:
-        return f"names no host and port; {_EXPECTED}"
+        return f"names no host and port; {expected}"
     if parts.query or parts.fragment or "#" in uri or "?" in uri:
         return "has '?' or '#' in it; take only what comes before"
     if parts.hostname.startswith(".") or ".." in parts.hostname or len(parts.hostname) > 253:
-        return f"names no host; {_EXPECTED}"
+        return f"names no host; {expected}"
     return ""
 
 

@@ -19,8 +19,8 @@ from urllib.request import url2pathname
 
 from gtrans_core.data.manifest import Manifest, data_digest
 from gtrans_core.errors import TrackingError
+from gtrans_core.tracking.address import SQLITE_SCHEME
 from gtrans_core.tracking.client import (
-    SQLITE_SCHEME,
     TrackingAddress,
     connect,
     database_path,

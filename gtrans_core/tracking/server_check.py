@@ -147,8 +147,9 @@ class _Server:
         with translate_mlflow_errors(self._uri, doing):
             quiet.setLevel(logging.ERROR)
             try:
-                return http_request(
-                    get_default_host_creds(self._uri),
+                credentials = get_default_host_creds(self._uri)  # type: ignore[no-untyped-call]
+                return http_request(  # type: ignore[no-untyped-call]
+                    credentials,
                     _API + path,
                     method,
                     max_retries=0,

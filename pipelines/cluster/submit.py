@@ -76,12 +76,14 @@ def upload(server: Kubeflow, name: str, profile: Profile, experiment: str) -> Pi
                 f"upload {shown}",
                 lambda: client.upload_pipeline(str(path), shown, namespace=server.namespace),
                 repeatable=False,
+                answers="pipeline_id",
             )
             pipeline_id = made.pipeline_id
         version_id = _version(server, pipeline_id, version, path)
     filed = server.call(
         f"open the experiment {experiment}",
         lambda: client.create_experiment(experiment, namespace=server.namespace),
+        answers="experiment_id",
     )
     return Pipeline(pipeline_id, version_id, filed.experiment_id)
 
@@ -104,6 +106,7 @@ def start(
             version_id=pipeline.version_id,
         ),
         repeatable=False,
+        answers="run_id",
     )
     return _submitted(server, run)
 
@@ -148,12 +151,14 @@ def list_runs(server: Kubeflow, last: int) -> list[Submitted]:
     Raises:
         KubeflowError: when the server refuses or does not answer.
     """
+    doing = "list the runs"
     found = server.call(
-        "list the runs",
+        doing,
         lambda: server.client.list_runs(
             page_size=last, sort_by="created_at desc", namespace=server.namespace
         ),
     )
+    _require_listed(server, doing, found.runs or (), "run_id")
     return [_submitted(server, run) for run in found.runs or ()]
 
 
@@ -163,7 +168,10 @@ def stop(server: Kubeflow, run_id: str) -> None:
     Raises:
         KubeflowError: when there is no such run, or the server refuses or does not answer.
     """
-    server.call(f"stop the run {run_id}", lambda: server.client.terminate_run(run_id))
+    doing = f"stop the run {run_id}"
+    # The API answers {} to a stop, and so may anybody: a run that is there is shown first.
+    server.call(doing, lambda: server.client.get_run(run_id), answers="run_id")
+    server.call(doing, lambda: server.client.terminate_run(run_id))
 
 
 def schedule(
@@ -199,6 +207,7 @@ def schedule(
             version_id=pipeline.version_id,
         ),
         repeatable=False,
+        answers="recurring_run_id",
     )
     return _scheduled(made)
 
@@ -209,12 +218,14 @@ def list_schedules(server: Kubeflow, last: int) -> list[Scheduled]:
     Raises:
         KubeflowError: when the server refuses or does not answer.
     """
+    doing = "list the schedules"
     found = server.call(
-        "list the schedules",
+        doing,
         lambda: server.client.list_recurring_runs(
             page_size=last, sort_by="created_at desc", namespace=server.namespace
         ),
     )
+    _require_listed(server, doing, found.recurring_runs or (), "recurring_run_id")
     return [_scheduled(one) for one in found.recurring_runs or ()]
 
 
@@ -224,10 +235,9 @@ def unschedule(server: Kubeflow, schedule_id: str) -> None:
     Raises:
         KubeflowError: when there is none, or the server refuses or does not answer.
     """
-    server.call(
-        f"delete the schedule {schedule_id}",
-        lambda: server.client.delete_recurring_run(schedule_id),
-    )
+    doing, client = f"delete the schedule {schedule_id}", server.client
+    server.call(doing, lambda: client.get_recurring_run(schedule_id), answers="recurring_run_id")
+    server.call(doing, lambda: client.delete_recurring_run(schedule_id))
 
 
 def require_success(runs: Sequence[Submitted]) -> None:
@@ -240,6 +250,14 @@ def require_success(runs: Sequence[Submitted]) -> None:
     if failed:
         named = "; ".join(f"{run.name} {run.state} ({run.page})" for run in failed)
         raise KubeflowError(f"{len(failed)} of {len(runs)} runs did not succeed: {named}")
+
+
+def _require_listed(server: Kubeflow, doing: str, found: Sequence[Any], key: str) -> None:
+    """What is listed is named; where nothing is, the server is one that has runs at all."""
+    if not found:
+        server.require_api(doing)
+    if not all(getattr(one, key, None) for one in found):
+        raise server.foreign(doing)
 
 
 def _version(server: Kubeflow, pipeline_id: str, version: str, path: Path) -> str:
@@ -256,6 +274,7 @@ def _version(server: Kubeflow, pipeline_id: str, version: str, path: Path) -> st
         f"upload version {version}",
         lambda: server.client.upload_pipeline_version(str(path), version, pipeline_id=pipeline_id),
         repeatable=False,
+        answers="pipeline_version_id",
     )
     return str(made.pipeline_version_id)
 

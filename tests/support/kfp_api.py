@@ -123,6 +123,10 @@ class KfpApi:
                 return {"recurringRuns": list(self.recurring.values())}
             case "POST", ["recurringruns"]:
                 return self._schedule(body)
+            case "GET", ["recurringruns", one]:
+                if one not in self.recurring:
+                    raise Refused(404, f"recurring run {one} not found")
+                return self.recurring[one]
             case "DELETE", ["recurringruns", one]:
                 if self.recurring.pop(one, None) is None:
                     raise Refused(404, f"recurring run {one} not found")

@@ -31,4 +31,4 @@ def connected(
     if image:
         cluster = cluster.model_copy(update={"image": image})
         profile = profile.model_copy(update={"cluster": cluster})
-    return profile, Kubeflow(host or cluster.host, namespace or cluster.namespace)
+    return profile, Kubeflow(host or cluster.host, namespace or cluster.namespace, cluster.ca_file)

@@ -19,8 +19,8 @@ from gtrans_core.detector.model_name import CHALLENGER, CHAMPION, model_name
 from gtrans_core.errors import ModelError
 from gtrans_core.evaluation.gate import Check, Evidence, Gate, Verdict, check_gate
 from gtrans_core.storage import exclusive
+from gtrans_core.tracking.address import SQLITE_SCHEME
 from gtrans_core.tracking.client import (
-    SQLITE_SCHEME,
     database_path,
     error_code,
     set_alias,

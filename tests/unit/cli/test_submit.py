@@ -17,6 +17,7 @@ from gtrans.pipelines.gates import load_gate
 from gtrans_core.config import GTransConfig
 from gtrans_core.errors import ConfigError, KubeflowError
 from tests.support.kfp_api import API, KfpApi, Refused, kfp_api
+from tests.support.odd_server import ODD_ANSWERS, answering, certificate, speaking
 
 
 @pytest.fixture
@@ -196,6 +197,8 @@ class TestFaults:
         ("arguments", "message"),
         [
             (["--host", "kubeflow.plant"], "expected http://... or https://..."),
+            (["--host", "http://kubeflow/#/pipelines"], "take only what comes before"),
+            (["--host", "http://:80"], "names no host"),
             (["--host", "http://me:secret@kubeflow"], "must not hold a password"),
             ([], "where is Kubeflow?"),
             (["--host", "http://127.0.0.1:9", "--profile", "local"], r"names no \[cluster\]"),
@@ -253,3 +256,80 @@ def test_a_category_of_no_plain_name_sends_no_request(api: KfpApi, verb: str):
     result = gtrans(api, verb, "--data", "mvtec", "my part", *more)
     assert "category 'my part': not a plain name" in str(result.exception)
     assert api.requests == []
+
+
+@pytest.fixture
+def lonely(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No settings of kfp's own; patience would show."""
+    monkeypatch.setenv("GTRANS_RETRY_SECONDS", "30")
+    monkeypatch.setattr("kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
+    for name in ("GTRANS_KFP_TOKEN", "GTRANS_KFP_HOST", "KF_PIPELINES_SA_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+
+
+VERBS = (
+    ["runs"],
+    ["runs", "--schedules"],
+    ["stop", "some-run"],
+    ["stop", "--schedule", "some-schedule"],
+    ["submit", "-c", "bottle", "--data", "mvtec"],
+    ["schedule", "--cron", "0 0 3 * * *", "-c", "bottle", "--data", "mvtec"],
+)
+
+
+def refused_at(url: str, verb: list[str]) -> str:
+    result = CliRunner().invoke(app, [*verb, "--host", url])
+    assert isinstance(result.exception, KubeflowError), (result.output, result.exception)
+    text = str(result.exception)
+    assert text.startswith(f"Kubeflow at {url}: cannot ")
+    assert "\n" not in text
+    assert "CANARY" not in text
+    assert "gave up" not in text
+    return text
+
+
+@pytest.mark.usefixtures("lonely")
+class TestWhatIsNoKubeflow:
+    @pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+    def test_each_verb_says_so_at_once(self, verb: list[str]):
+        for odd in ODD_ANSWERS.values():
+            with answering(odd) as server:
+                refused_at(server.url, verb)
+                assert len(server.requests) <= 3
+
+    def test_a_redirect_names_its_target(self):
+        with answering(ODD_ANSWERS["a redirect to a login page"]) as server:
+            assert ": it redirects to /login (302)" in refused_at(server.url, ["runs"])
+
+    def test_certificates(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+        known = certificate(tmp_path)
+        with answering(ODD_ANSWERS["404"], known.context) as server:
+            text = refused_at(server.url, ["runs"])
+            assert "not trusted; set SSL_CERT_FILE, or ca_file under [cluster]" in text
+            profile = tmp_path / "plant.toml"
+            profile.write_text(
+                'store = "/v/store"\ntracking_uri = "http://mlflow"\n[cluster]\n'
+                f'ca_file = "{known.authority}"\nvolume = {{ claim = "v", mount = "/v" }}\n'
+            )
+            assert "(404)" in refused_at(server.url, ["runs", "--profile", str(profile)])
+            monkeypatch.setenv("SSL_CERT_FILE", str(known.authority))
+            assert "(404)" in refused_at(server.url, ["runs"])
+        with answering(ODD_ANSWERS["404"], certificate(tmp_path, days=-3).context) as server:
+            assert "has expired" in refused_at(server.url, ["runs"])
+
+    def test_a_port_of_another_protocol(self):
+        with speaking(b"SSH-2.0-OpenSSH_9.6\r\n") as place:
+            assert "does not speak HTTP" in refused_at(f"http://{place}", ["runs"])
+            assert "is it http:// and not https://?" in refused_at(f"https://{place}", ["runs"])
+
+
+def test_nothing_to_list_is_an_empty_list(api: KfpApi):
+    assert succeeded(gtrans(api, "runs")).stdout.split() == [
+        "run",
+        "name",
+        "state",
+        "started",
+        "(UTC)",
+    ]
+    succeeded(gtrans(api, "runs", "--schedules"))
