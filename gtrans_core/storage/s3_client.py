@@ -34,9 +34,7 @@ def settings_of_environment() -> Settings:
 
 
 @functools.cache
-def make_client(
-    settings: Settings, *, only_new: bool = False, endpoint: str | None = None
-) -> Any:
+def make_client(settings: Settings, *, only_new: bool = False, endpoint: str | None = None) -> Any:
     """One client (and one pool of connections) a process for the same arguments.
 
     Args:
