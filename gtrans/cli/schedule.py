@@ -63,7 +63,7 @@ def schedule(
     named = [*(category or ()), *(more or ())]
     names, source = (named_categories(named), "") if drift else chosen_categories(named, data)
     config = load_config(config_file, overrides or ())
-    profile, server = connected(profile_name, host, namespace, image, store, experiment)
+    profile, server = connected(profile_name, host, namespace, image, store, experiment, source)
 
     def runs() -> Iterator[tuple[str, dict[str, Any]]]:
         for name in names:

@@ -66,7 +66,7 @@ def submit(
     names, source = chosen_categories([*(category or ()), *(more or ())], data)
     config = load_config(config_file, overrides or ())
     gates = {name: load_gate(name, gate) for name in names}
-    profile, server = connected(profile_name, host, namespace, image, store, experiment)
+    profile, server = connected(profile_name, host, namespace, image, store, experiment, source)
     if len(names) > 1 and not separate:
         pipeline = upload(server, "categories", profile, profile.experiment)
         given = parameters.of_categories(profile, gates, source, config)

@@ -333,3 +333,19 @@ def test_nothing_to_list_is_an_empty_list(api: KfpApi):
         "(UTC)",
     ]
     succeeded(gtrans(api, "runs", "--schedules"))
+
+
+@pytest.mark.parametrize("verb", [["submit"], ["schedule", "--cron", "0 0 3 * * *"]])
+@pytest.mark.parametrize("data", ["./data", "~/parts", "/srv/images", "/gtrans-store/../etc"])
+def test_what_a_pod_cannot_read_is_refused_before_any_request(
+    api: KfpApi, verb: list[str], data: str
+):
+    result = gtrans(api, *verb, "-c", "bottle", "--data", data)
+    assert isinstance(result.exception, ConfigError)
+    assert "pods cannot read it; expected a folder in /gtrans-store, s3://" in str(result.exception)
+    assert api.requests == []
+
+
+@pytest.mark.parametrize("data", ["s3://plant/images", "mvtec", "/gtrans-store/images"])
+def test_what_a_pod_can_read_passes(api: KfpApi, data: str):
+    succeeded(gtrans(api, "submit", "-c", "bottle", "--data", data))
