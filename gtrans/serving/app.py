@@ -7,7 +7,7 @@ import base64
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +16,7 @@ from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gtrans.serving.metrics import UNKNOWN, ServiceMetrics
 from gtrans.serving.models import Models, ServedModel, Watcher
@@ -152,10 +153,12 @@ def create_app(models: Models, settings: ServeSettings, on_score: OnScore | None
         redoc_url=None,
     )
     _add_error_handlers(app)
+    app.add_middleware(HeadLikeGet)
 
     @app.post("/predict/{category}")
     async def predict(request: Request, category: str, heat_map: HeatMap = False) -> Response:
         """Score the image that is the body, or the files of a form."""
+        _refuse_other_parameters(request, ("heat_map",))
         return await service.predict(request, category, heat_map)
 
     @app.post("/predict")
@@ -163,6 +166,7 @@ def create_app(models: Models, settings: ServeSettings, on_score: OnScore | None
         request: Request, category: str | None = None, heat_map: HeatMap = False
     ) -> Response:
         """As ``/predict/{category}``; where one category is served, it need not be named."""
+        _refuse_other_parameters(request, ("category", "heat_map"))
         names = models.categories
         only = names[0] if len(names) == 1 else None
         return await service.predict(request, category or only, heat_map)
@@ -195,6 +199,36 @@ def create_app(models: Models, settings: ServeSettings, on_score: OnScore | None
         return HTMLResponse(_PAGE.read_text(encoding="utf-8"), headers=_PAGE_HEADERS)
 
     return app
+
+
+class HeadLikeGet:
+    """Answers HEAD as GET, without the body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request (ASGI)."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        await self._app({**scope, "method": "GET"}, receive, send_head)
+
+
+def _refuse_other_parameters(request: Request, known: Sequence[str]) -> None:
+    """A parameter that would be passed over was meant to do something."""
+    for name, _ in request.query_params.multi_items():
+        if name not in known:
+            where = "is in the path" if name == "category" else "is not known"
+            raise HTTPException(400, f"parameter {name!r} {where}; there is {', '.join(known)}")
+        if len(request.query_params.getlist(name)) > 1:
+            raise HTTPException(400, f"parameter {name!r} is given twice")
 
 
 def _add_error_handlers(app: FastAPI) -> None:

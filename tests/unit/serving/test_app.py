@@ -272,3 +272,29 @@ def until(condition, seconds: float = 10) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/models", "/healthz", "/readyz", "/metrics", "/openapi.json", "/nothing"]
+)
+def test_head_is_get_without_a_body(serving, path: str):
+    client = serving()
+    head, get = client.head(path), client.get(path)
+    assert head.status_code == get.status_code
+    assert head.headers["content-type"] == get.headers["content-type"]
+    assert head.content == b""
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("/predict/flange?category=bottle", "parameter 'category' is in the path"),
+        ("/predict/flange?heatmap=true", "parameter 'heatmap' is not known; there is heat_map"),
+        ("/predict?category=flange&x=1", "parameter 'x' is not known"),
+        ("/predict?category=flange&category=bottle", "parameter 'category' is given twice"),
+    ],
+)
+def test_a_parameter_that_would_be_passed_over_is_refused(serving, image, path: str, reason: str):
+    answer = serving().post(path, content=image, headers=PNG)
+    assert answer.status_code == 400
+    assert reason in answer.json()["error"]
