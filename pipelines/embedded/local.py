@@ -12,7 +12,6 @@ import secrets
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -23,6 +22,7 @@ from types import FrameType
 from typing import Any
 
 import gtrans
+from gtrans.pipelines.embedded.scratch import scratch_folder
 from gtrans_core import progress
 from gtrans_core.errors import PreemptedError
 from gtrans_core.steps.names import CATEGORY_STEPS, SUMMARIZE
@@ -174,7 +174,7 @@ def _stoppable() -> Iterator[None]:
 def _started(run: LocalRun) -> Iterator[subprocess.Popen[bytes]]:
     """The worker, in a session of its own; none of its processes outlives the context."""
     with (
-        tempfile.TemporaryDirectory(prefix="gtrans-run-", ignore_cleanup_errors=True) as scratch,
+        scratch_folder() as scratch,
         run.log.open("ab") as log,
     ):
         worker = subprocess.Popen(  # nosec B603  # this very Python
