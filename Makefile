@@ -112,13 +112,17 @@ stack-up: $(INSTALLED) ## Start PostgreSQL, SeaweedFS and MLflow on this machine
 stack-down: $(INSTALLED) ## Stop what stack-up started; data stays
 	@$(STACK) down $(STACK_FLAGS)
 
-# What both accuracy benchmarks are measured on: categories in MVTec layout.
-BENCH_DATA ?= ../shared/data/magnetic_tile/tile ../shared/data/mvtec/bottle
+# What the accuracy benchmarks are measured on: categories in MVTec layout.
+BENCH_DATA ?= $(addprefix ../shared/data/,magnetic_tile/tile mvtec/bottle mvtec/screw mpdd/metal_plate rsdds/rail_patch)
 ACCURACY = $(BIN)/python -m benchmarks.accuracy
 
 .PHONY: ablate
 ablate: $(INSTALLED) ## Measure what each part of GTrans is worth (about two hours; BENCH_DATA="DIR ...")
 	$(ACCURACY).ablate $(addprefix --data ,$(BENCH_DATA))
+
+.PHONY: bench-suite
+bench-suite: $(INSTALLED) ## Measure the default beside its parts on every category (BENCH_DATA="DIR ...")
+	$(ACCURACY).suite $(addprefix --data ,$(BENCH_DATA))
 
 .PHONY: bench-accuracy
 bench-accuracy: $(INSTALLED) $(PEERS_INSTALLED) ## Measure GTrans beside anomalib's models (hours; BENCH_DATA="DIR ...")

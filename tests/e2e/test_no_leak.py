@@ -57,7 +57,7 @@ def test_training_is_the_same_where_there_is_no_test_split(tmp_path: Path):
     whole = trained(tmp_path / "whole", tmp_path / "a", hide_test=False)
     blind = trained(tmp_path / "blind", tmp_path / "b", hide_test=True)
     assert blind == whole
-    assert set(whole) == {"trans.safetensors", "scene.safetensors"}
+    assert set(whole) == {f"{part}.safetensors" for part in ("trans", "scene", "memory")}
 
 
 def test_only_evaluate_is_handed_the_test_split():
