@@ -135,9 +135,9 @@ class TrainingConfig(Section):
     schedule: Literal["one_cycle", "power"] = "one_cycle"
     """``one_cycle``, or the authors' ``power``: lr x 0.9^(epoch / epochs)."""
     held_out_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Share of the good training images that is never trained on: thresholds come from it."""
+    """Share of the good images never trained on, for the threshold; where too small, all are."""
     selection: Literal["last", "best_held_out"] = "last"
-    """Keep the last epoch, or the one with the lowest loss on held-out good images."""
+    """Keep the last epoch, or the one with the lowest loss on half of the held-out images."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 4
     """Epochs between checkpoints."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -206,7 +206,7 @@ class EvaluationConfig(Section):
     """Thresholds and what is reported."""
 
     false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    """Share of good images that may be flagged (alpha of the split-conformal threshold)."""
+    """Share of good images that may be flagged (alpha of the conformal threshold)."""
     examples_per_defect: Annotated[int, Field(ge=1, le=10)] = 2
     """Best and worst images of each defect drawn in the report (so many of each)."""
 

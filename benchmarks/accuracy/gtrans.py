@@ -20,7 +20,8 @@ from gtrans_core.network.scorer import Scorer
 from gtrans_core.network.trans import Trans
 from gtrans_core.training.checkpoint import newest_checkpoint
 from gtrans_core.training.closed_form import fit_closed_form
-from gtrans_core.training.loop import hold_out, train_trans, training_key
+from gtrans_core.training.loop import train_trans, training_key
+from gtrans_core.training.split import split_images
 
 LAST = "last epoch"
 BEST = "best held-out epoch"
@@ -49,7 +50,12 @@ def run_gtrans(
     )
     guide = load_guide(config.agn, store / "weights")
     features, cache_key = category.features(store / "cache", guide, config)
-    folder = store / "training" / training_key(cache_key, config)
+    split = split_images(features.digests, config)
+    folder = (
+        store
+        / "training"
+        / training_key(cache_key, config, None if split.is_usual(config) else split)
+    )
     started = time.process_time()
     result = train_trans(
         features,
@@ -61,14 +67,13 @@ def run_gtrans(
         stop_requested=lambda: False,
     )
     training_seconds = time.process_time() - started
-    training, _ = hold_out(features.digests, config.training.held_out_fraction, config.seed)
     started = time.process_time()
-    scene, memory = fit_closed_form(features, training, config)
+    scene, memory = fit_closed_form(features, split.fitted, config)
     facts = {
         "train_cpu_seconds": round(training_seconds, 1) if result.resumed_at is None else None,
         "closed_form_cpu_seconds": round(time.process_time() - started, 2),
         "steps": result.steps,
-        "trained_on": len(training),
+        "trained_on": len(split.training),
     }
     networks = {LAST: _last_epoch(guide, config, folder), BEST: result.trans}
     rows = []

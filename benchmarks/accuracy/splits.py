@@ -15,7 +15,7 @@ from gtrans_core.data.manifest import Manifest
 from gtrans_core.data.reading import read_image, read_mask
 from gtrans_core.features.cache import CachedFeatures, build_cache, cache_identity, load_cache
 from gtrans_core.features.weights import Guide
-from gtrans_core.training.loop import hold_out
+from gtrans_core.training.split import hold_out
 
 
 @dataclass(frozen=True)

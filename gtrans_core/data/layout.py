@@ -4,10 +4,12 @@ Every file is read once, digested and fully decoded here, so that all that is wr
 listed together, before anything expensive starts::
 
     CATEGORY/train/good/*            good parts, at least MIN_TRAIN_IMAGES
-    CATEGORY/test/good/*             good parts never trained on
-    CATEGORY/test/DEFECT/*           defective parts, one folder for each kind of defect
+    CATEGORY/test/good/*             optional: good parts never trained on
+    CATEGORY/test/DEFECT/*           optional: defective parts, one folder a kind of defect
     CATEGORY/ground_truth/DEFECT/*   optional: a mask for every defective image, of its size,
                                      named NAME_mask.png (or NAME.png) for the image NAME.*
+
+A folder of images without any folder in it is ``train/good`` alone.
 
 ``listing`` says which files belong where, ``checking`` reads them, ``pairing`` brings masks to
 their images, ``findings`` looks at all images together.
@@ -18,24 +20,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from gtrans_core.config import ImageConfig
+from gtrans_core.config import LEAST_SCENE_IMAGES, ImageConfig
 from gtrans_core.data import findings
 from gtrans_core.data.checking import Checked, OnProgress, check_all
 from gtrans_core.data.depth import Depth
 from gtrans_core.data.folders import visible
-from gtrans_core.data.listing import DataFile, good_folders, list_files
-from gtrans_core.data.manifest import GOOD, Manifest, MaskFile, Sample
+from gtrans_core.data.listing import DataFile, holds_good_parts, is_flat, list_files
+from gtrans_core.data.manifest import Manifest, MaskFile, Sample
 from gtrans_core.data.pairing import pair_masks
 from gtrans_core.errors import DataError
 from gtrans_core.text import printable
 
-MIN_TRAIN_IMAGES = 10
-"""At the default held-out share of 20 % that leaves 8 to learn from and 2 for a threshold; a
-folder with fewer is surely not what its owner meant."""
+MIN_TRAIN_IMAGES = LEAST_SCENE_IMAGES + 1
+"""So that each can be scored by what the others were learnt from."""
 
 _LAYOUT = (
-    "expected CATEGORY/train/good, CATEGORY/test/good, CATEGORY/test/DEFECT and, for pixel "
-    "metrics, CATEGORY/ground_truth/DEFECT/NAME_mask.png"
+    "expected CATEGORY/train/good (or good images right in CATEGORY), to measure on "
+    "CATEGORY/test/good and CATEGORY/test/DEFECT, and for pixel metrics "
+    "CATEGORY/ground_truth/DEFECT/NAME_mask.png"
 )
 
 
@@ -66,7 +68,7 @@ def scan_category(
     """
     _require_layout(root, category)
     listing = list_files(root)
-    problems = [*listing.problems, *_count_problems(listing.files)]
+    problems = [*listing.problems, *_count_problems(root, listing.files)]
     depth = Depth()
     checked = [depth.take(one) for one in check_all(listing.files, image, on_progress)]
     problems += [one.problem for one in checked if one.problem]
@@ -113,33 +115,24 @@ def _require_layout(root: Path, category: str) -> None:
         there = _categories_in(root.parent)
         hint = f"categories there: {', '.join(there)}" if there else _LAYOUT
         raise DataError(f"no category '{category}': {root} is not a folder; {hint}")
-    missing = [] if good_folders(root / "train") else ["train/good"]
-    missing += [] if (root / "test").is_dir() else ["test"]
-    if missing:
+    if not holds_good_parts(root):
         there = _categories_in(root)
         hint = f"it holds the categories {', '.join(there)}" if there else _LAYOUT
-        raise DataError(f"{root} has no {' and no '.join(missing)} folder; {hint}")
+        raise DataError(f"{root} has no train/good folder; {hint}")
 
 
 def _categories_in(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
-    return [printable(child.name) for child in visible(folder) if good_folders(child / "train")]
+    return [printable(child.name) for child in visible(folder) if holds_good_parts(child)]
 
 
-def _count_problems(files: Iterable[DataFile]) -> list[str]:
-    files = list(files)
+def _count_problems(root: Path, files: Iterable[DataFile]) -> list[str]:
     train = sum(file.part == "train" for file in files)
-    test_good = sum(file.part == "test" and file.defect == GOOD for file in files)
-    test_defective = sum(file.part == "test" and file.defect != GOOD for file in files)
-    problems = []
     if train < MIN_TRAIN_IMAGES:
-        problems.append(f"train/good: {train} images, at least {MIN_TRAIN_IMAGES} are needed")
-    if not test_good:
-        problems.append("test/good: no image, an evaluation needs good and defective ones")
-    if not test_defective:
-        problems.append("test: no defective image, an evaluation needs good and defective ones")
-    return problems
+        where = "" if is_flat(root) else "train/good: "
+        return [f"{where}{train} images, at least {MIN_TRAIN_IMAGES} are needed"]
+    return []
 
 
 def _sample(image: Checked, masks: Sequence[Checked]) -> Sample:

@@ -76,6 +76,17 @@ def good_folders(split: Path) -> list[Path]:
     return [child for child in there if child.is_dir() and is_good_name(child.name)]
 
 
+def is_flat(folder: Path) -> bool:
+    """Whether a folder holds images and no folder: good parts, and nothing to measure on."""
+    there = visible(folder) if folder.is_dir() else []
+    return not any(child.is_dir() for child in there) and any(map(is_picture, there))
+
+
+def holds_good_parts(folder: Path) -> bool:
+    """Whether a folder is a category's: good parts to train on in their place, or flat."""
+    return bool(good_folders(folder / "train")) or is_flat(folder)
+
+
 def list_files(root: Path) -> Listing:
     """Every image and mask in its place, and a problem for everything out of place.
 
@@ -83,6 +94,8 @@ def list_files(root: Path) -> Listing:
         DataError: when a folder cannot be read.
     """
     found = _Found()
+    if is_flat(root):
+        _list_kind(found, "train", root, GOOD, home="")
     for child in visible(root):
         if child.is_dir() and child.name not in PARTS:
             found.problems.append(
@@ -135,15 +148,15 @@ def _list_one(found: _Found, part: Part, folder: Path) -> None:
             f"{_LONGEST_KIND} characters"
         )
     else:
-        _list_kind(found, part, folder, GOOD if is_good else folder.name)
+        kind = GOOD if is_good else folder.name
+        _list_kind(found, part, folder, kind, f"{part}/{folder.name}")
 
 
-def _list_kind(found: _Found, part: Part, folder: Path, kind: str) -> None:
-    home = f"{part}/{folder.name}"
+def _list_kind(found: _Found, part: Part, folder: Path, kind: str, home: str) -> None:
     before = len(found.files) + len(found.problems)
     for path in files_below(folder):
         place = path.relative_to(folder).as_posix()
-        name = f"{home}/{place}"
+        name = f"{home}/{place}" if home else place
         if not is_picture(path):
             found.left_out.append(path.name)
         elif problem := _problem_of(path, name, part, kind, place):
@@ -154,7 +167,9 @@ def _list_kind(found: _Found, part: Part, folder: Path, kind: str) -> None:
                 found.deeper[home, place.rpartition("/")[0]] += 1
     if part == "ground_truth":
         return
-    if before == len(found.files) + len(found.problems):
+    if not home:
+        found.notes.append("images and no folder: taken for good parts; nothing to measure on")
+    elif before == len(found.files) + len(found.problems):
         found.notes.append(f"{home}: holds no image")
     elif kind == GOOD and folder.name != GOOD:
         found.notes.append(f"{home}: taken for good parts, by its name")

@@ -136,7 +136,7 @@ class Detector:
         if self.graph is not None:
             files[GRAPH_NAME] = _written(folder / GRAPH_NAME, self.graph.graph)
         info = self.info.model_copy(update={"files": files})
-        write_atomic(folder / INFO_NAME, info.model_dump_json(indent=1).encode())
+        write_atomic(folder / INFO_NAME, info.to_json().encode())
         return info
 
     @classmethod

@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from gtrans_core.config import GTransConfig, StoredConfig
+from gtrans_core.detector.promise import Promise
 from gtrans_core.errors import ModelError
 from gtrans_core.storage.documents import read_json
 
@@ -38,7 +39,9 @@ class DetectorInfo(BaseModel):
     """The heat map's value in the middle of its drawing range; None, as in detectors of before
     there were maps for the score alone: the threshold."""
     held_out_scores: tuple[float, ...]
-    """Raw scores of the held-out good images that the threshold comes from."""
+    """Raw scores of the good images that the threshold comes from: held out, or cross-fitted."""
+    promise: Promise | None = None
+    """None: at most ``evaluation.false_alarm_rate``, by held-out images."""
     data_digest: str
     training_key: str
     weights_sha256: str
@@ -46,6 +49,10 @@ class DetectorInfo(BaseModel):
     """What runs the network; filled in by ``Detector``."""
     files: dict[str, str] = {}
     """sha256 (hex) of each file of weights; filled in by ``Detector.save``."""
+
+    def to_json(self) -> str:
+        """As it is stored; the usual promise is not mentioned, so that old digests still hold."""
+        return self.model_dump_json(indent=1, exclude=None if self.promise else {"promise"})
 
 
 def weight_names(config: GTransConfig) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What held-out good images decide: the graph that is packaged, and the threshold of its scores."""
+"""What good images decide: the graph that is packaged, and the threshold of its scores."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from gtrans_core.config import GTransConfig
+from gtrans_core.config import GTransConfig, ScoringConfig
 from gtrans_core.detector.int8 import quantise_scene
 from gtrans_core.detector.onnx import PARITY_VIEWS, Engine, OnnxEngine, package_graph
-from gtrans_core.detector.thresholds import conformal_threshold
+from gtrans_core.detector.thresholds import promised_threshold
 from gtrans_core.network.score import image_score
 from gtrans_core.network.scorer import Scorer
 
@@ -21,75 +21,80 @@ INT8_PARITY = 1e-3
 """Largest relative difference of a score for which the scene model is packaged in int8."""
 
 Views = Callable[[], Iterable[npt.NDArray[np.uint8]]]
-"""Held-out good images as the network sees them, uint8 [3, S, S] each, from the first one on."""
+"""Good images as the network sees them, uint8 [3, S, S] each, from the first one on."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Scores of held-out good images [N] by what is packaged, and their threshold.
+    """Scores of good images [N] by what is packaged, and the threshold at a false-alarm rate.
 
-    ``map_middle`` is the threshold of the same images' heat maps, were the score read from them: a
-    heat map is drawn with it in the middle. ``graph`` is None where torch scores; ``note`` says
-    which precision the scene model got and why, empty where there was nothing to choose.
+    The images are held-out ones and the threshold is theirs, unless it is cross-fitted: ``scores``
+    are then those by models that lacked the images. ``map_middle`` is the threshold of the same
+    images' heat maps, were the score read from them: a heat map is drawn with it in the middle.
+    ``graph`` is None where torch scores; ``note`` says which precision the scene model got and why,
+    empty where there was nothing to choose.
     """
 
     graph: OnnxEngine | None
     scores: npt.NDArray[np.float64]
     threshold: float
     map_middle: float
+    rate: float
     note: str = ""
 
     @property
     def flagged(self) -> npt.NDArray[np.bool_]:
-        """Which held-out good images are above the threshold, [N]."""
+        """Which of the images are above the threshold, [N]."""
         return self.scores > self.threshold
 
 
 def calibrate(
-    scorer: Scorer, config: GTransConfig, views: Views, say: Callable[[str], None]
+    scorer: Scorer,
+    config: GTransConfig,
+    views: Views,
+    say: Callable[[str], None],
+    cross_fitted: npt.NDArray[np.float64] | None = None,
 ) -> Calibration:
     """Choose what is packaged, and the threshold of its scores.
 
     Args:
         scorer: the network in torch.
         config: whose ``scoring`` says what is wanted.
-        views: held-out good images.
-        say: is told what is packaged otherwise than wanted.
-
-    Raises:
-        ValueError: for fewer images than ``evaluation.false_alarm_rate`` needs.
+        views: held-out good images; where the threshold is cross-fitted, those learnt from.
+        say: is told what is packaged in another way than wanted.
+        cross_fitted: readings [N, 2] (``reading``) that the threshold comes from, and not from
+            the views'.
     """
+    alpha = config.evaluation.false_alarm_rate
+
+    def calibration(engine: Engine, graph: OnnxEngine | None) -> Calibration:
+        own = np.array([reading(engine, view, config.scoring) for view in views()])
+        scores, reached = (own if cross_fitted is None else cross_fitted).T
+        threshold, rate = promised_threshold(scores, alpha)
+        return Calibration(graph, own[:, 0], threshold, promised_threshold(reached, alpha)[0], rate)
+
     graph = None
     if config.scoring.engine == "onnxruntime":
         graph = package_graph(scorer, np.stack(list(islice(views(), PARITY_VIEWS))), say)
-    full = _calibration(graph or scorer, graph, views, config)
-    if graph is None or not config.scoring.has_scene or config.scoring.scene_precision == "fp32":
-        return full
-    try:
-        engine = OnnxEngine(quantise_scene(graph.graph))
-        light = _calibration(engine, engine, views, config)
-    except ValueError as error:
-        say(f"scene model packaged in fp32: it cannot be run in int8 ({error})")
-        return full
-    return _chosen(full, light, say)
+    found = calibration(graph or scorer, graph)
+    if graph is not None and config.scoring.has_scene and config.scoring.scene_precision == "int8":
+        try:
+            engine = OnnxEngine(quantise_scene(graph.graph))
+            light = calibration(engine, engine)
+        except ValueError as error:
+            say(f"scene model packaged in fp32: it cannot be run in int8 ({error})")
+        else:
+            found = _chosen(found, light, say)
+    return found if cross_fitted is None else replace(found, scores=cross_fitted[:, 0])
 
 
-def _calibration(
-    engine: Engine, graph: OnnxEngine | None, views: Views, config: GTransConfig
-) -> Calibration:
-    alpha, everywhere = config.evaluation.false_alarm_rate, torch.ones(1, 1, 1)
-    scores, reached = [], []
-    for view in views():
-        map_HW, score = engine.score_view(view)
-        scores.append(score)
-        map_1HW = torch.from_numpy(map_HW)[None]
-        reached.append(float(image_score(map_1HW, everywhere, config.scoring)))
-    return Calibration(
-        graph,
-        np.array(scores),
-        conformal_threshold(scores, alpha),
-        conformal_threshold(reached, alpha),
-    )
+def reading(
+    engine: Engine, view_3HW: npt.NDArray[np.uint8], config: ScoringConfig
+) -> tuple[float, float]:
+    """An image's score, and what it would be if it were read from the heat map."""
+    map_HW, score = engine.score_view(view_3HW)
+    map_1HW = torch.from_numpy(map_HW)[None]
+    return score, float(image_score(map_1HW, torch.ones(1, 1, 1), config))
 
 
 def _chosen(full: Calibration, light: Calibration, say: Callable[[str], None]) -> Calibration:
@@ -98,7 +103,7 @@ def _chosen(full: Calibration, light: Calibration, say: Callable[[str], None]) -
     difference = float(np.max(np.abs(light.scores - full.scores) / np.abs(full.scores)))
     flips = int((light.flagged != full.flagged).sum())
     found = (
-        f"scores of {count} held-out good images in int8 are within {difference:.1e} of fp32, "
+        f"scores of {count} good images in int8 are within {difference:.1e} of fp32, "
         f"decisions that flip: {flips}"
     )
     if difference <= INT8_PARITY and flips == 0:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,11 +31,7 @@ def conformal_threshold(scores: npt.ArrayLike, alpha: float) -> float:
         ValueError: for no scores, scores that are not finite or not one-dimensional, alpha
             outside (0, 1), or fewer images than alpha needs (the message states how many).
     """
-    held_out = np.asarray(scores)
-    if held_out.ndim != 1 or held_out.size == 0:
-        raise ValueError(f"held-out scores have shape {held_out.shape}: expected [n], n at least 1")
-    if not np.isfinite(held_out).all():
-        raise ValueError("held-out scores hold values that are not finite (nan or inf)")
+    held_out = _checked(scores)
     needed = needed_images(alpha)
     if held_out.size < needed:
         raise ValueError(
@@ -45,6 +42,25 @@ def conformal_threshold(scores: npt.ArrayLike, alpha: float) -> float:
     return float(np.sort(held_out)[k - 1])
 
 
+def promised_threshold(scores: npt.ArrayLike, alpha: float) -> tuple[float, float]:
+    """The threshold, and the false-alarm rate that it goes with: alpha, or what the images allow.
+
+    Fewer than alpha needs still allow a rate of 1 / (n + 1), with the highest score as threshold.
+
+    Args:
+        scores: as for ``conformal_threshold``; that rate is promised where they are exchangeable
+            with the score of a further good image.
+        alpha: false-alarm rate that is wanted.
+
+    Raises:
+        ValueError: as ``conformal_threshold``, but for too few images.
+    """
+    checked = _checked(scores)
+    if checked.size < needed_images(alpha):
+        return float(checked.max()), 1 / (checked.size + 1)
+    return conformal_threshold(checked, alpha), alpha
+
+
 def needed_images(alpha: float) -> int:
     """The fewest held-out good images n for which alpha >= 1 / (n + 1).
 
@@ -52,6 +68,15 @@ def needed_images(alpha: float) -> int:
         ValueError: for alpha outside (0, 1).
     """
     return math.ceil(1 / _exact(alpha)) - 1
+
+
+def _checked(scores: npt.ArrayLike) -> npt.NDArray[np.floating[Any]]:
+    held_out = np.asarray(scores)
+    if held_out.ndim != 1 or held_out.size == 0:
+        raise ValueError(f"held-out scores have shape {held_out.shape}: expected [n], n at least 1")
+    if not np.isfinite(held_out).all():
+        raise ValueError("held-out scores hold values that are not finite (nan or inf)")
+    return held_out
 
 
 def _exact(alpha: float) -> Fraction:

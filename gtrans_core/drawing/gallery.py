@@ -25,24 +25,26 @@ def draw_gallery(
     history: Sequence[dict[str, float]],
     examples_per_defect: int,
 ) -> dict[str, Picture]:
-    """All pictures of the report by name, as PNG; pixel curves only where there are masks."""
+    """All pictures of the report by name, as PNG; curves only where their metrics are known."""
     pictures = {
         f"{HEAT_MAPS}_{kind}": _grid(evaluation, kind, threshold, map_range, examples_per_defect)
         for kind in [*evaluation.defects, GOOD]
+        if len(evaluation.positions(kind))
     }
     kinds = [GOOD, *evaluation.defects]
     scores = {kind: evaluation.scores[evaluation.positions(kind)].tolist() for kind in kinds}
     pictures[SCORE_HISTOGRAM] = Picture(
-        "Scores of all test images and of the held-out good images; right of the line is flagged.",
+        "Scores of all test images, and of the good ones that the threshold comes from; right of "
+        "the line is flagged.",
         to_png(score_histogram(scores, held_out_scores, threshold)),
     )
-    fpr, tpr = roc_curve(evaluation.labels, evaluation.scores)
-    pictures["roc"] = Picture(
-        "Share of defective images caught against the share of good images flagged, over all "
-        "thresholds.",
-        to_png(roc_figure(fpr, tpr, metrics["image_auroc"] or 0.0, "Images")),
-    )
-    # None with masks: a crop may hide every defect.
+    if metrics["image_auroc"] is not None:
+        fpr, tpr = roc_curve(evaluation.labels, evaluation.scores)
+        pictures["roc"] = Picture(
+            "Share of defective images caught against the share of good images flagged, over all "
+            "thresholds.",
+            to_png(roc_figure(fpr, tpr, metrics["image_auroc"], "Images")),
+        )
     if evaluation.masks is not None and metrics["au_pro_30"] is not None:
         fpr, pro = pro_curve(evaluation.masks, evaluation.maps, 0.3)
         pictures["pro"] = Picture(

@@ -8,10 +8,12 @@ from typing import Annotated, Any, NamedTuple, get_args
 import jinja2
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from gtrans_core.detector.promise import Promise
 from gtrans_core.evaluation.metric_names import MetricName
 
 Count = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(ge=0, le=1)]
+NOTHING_KNOWN = "no defective image was tested, so nothing is known about misses"
 HEAT_MAPS, SCORE_HISTOGRAM = "heat_maps", "score_histogram"
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -77,6 +79,7 @@ class ReportData(_Part):
         threshold: an image whose raw score is above it is flagged.
         false_alarm_rate: the promised share of good images flagged, at most (alpha).
         held_out: good images that the threshold was computed from.
+        promise: how, where that is not by held-out images at the wanted rate.
         training: how long, and on what.
         figures: pictures by name. Names that begin with ``heat_maps`` (one grid, or one a defect)
             and ``score_histogram`` have places of their own, the others follow as curves.
@@ -95,6 +98,7 @@ class ReportData(_Part):
     threshold: Annotated[float, Field(allow_inf_nan=False)]
     false_alarm_rate: Annotated[float, Field(gt=0, lt=1)]
     held_out: Annotated[int, Field(ge=1)]
+    promise: Promise | None = None
     training: Training
     figures: dict[str, Picture] = {}
     lineage: dict[str, str] = {}
@@ -167,16 +171,19 @@ def render_report(data: ReportData) -> str:
 
 def headline(data: ReportData) -> str:
     """The outcome in one plain sentence."""
-    parts = []
+    parts = [] if data.defective_images else [NOTHING_KNOWN]
     if data.defective_images:
         images = _counted(data.defective_images, "defective test image")
         parts.append(f"of {images} {_are(data.caught)} flagged")
     if data.good_images:
-        noun, flagged = ("good one", "") if parts else ("good test image", " flagged")
+        after = bool(data.defective_images)
+        noun, flagged = ("good one", "") if after else ("good test image", " flagged")
         images = _counted(data.good_images, noun)
-        promise = f"false alarms promised: at most {_percent(data.false_alarm_rate)}"
+        cross_fitted = data.promise is not None and data.promise.how == "cross_fitted"
+        verb = "expected" if cross_fitted else "promised"
+        promise = f"false alarms {verb}: at most {_percent(data.false_alarm_rate)}"
         parts.append(f"of {images} {_are(data.good_flagged)}{flagged} ({promise})")
-    sentence = "; ".join(parts) or "there are no test images"
+    sentence = "; ".join(parts)
     return f"{sentence[0].upper()}{sentence[1:]}."
 
 

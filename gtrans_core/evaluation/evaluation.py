@@ -16,6 +16,7 @@ from gtrans_core.detector.onnx import Engine
 from gtrans_core.evaluation.defect_result import DefectResult
 from gtrans_core.evaluation.metrics import au_pro, image_metrics, pixel_metrics, roc_auc
 
+IMAGE_METRICS = ("image_auroc", "image_ap", "image_f1_max")
 PIXEL_METRICS = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "au_pro_30", "au_pro_05")
 
 
@@ -36,7 +37,7 @@ class Evaluation:
     @property
     def labels(self) -> npt.NDArray[np.bool_]:
         """True where the image is defective, [N]."""
-        return np.array([not s.is_good for s in self.samples])
+        return np.array([not s.is_good for s in self.samples], np.bool_)
 
     @property
     def defects(self) -> list[str]:
@@ -46,6 +47,16 @@ class Evaluation:
     def positions(self, defect: str) -> npt.NDArray[np.intp]:
         """Where the images of one kind are (``good`` is a kind)."""
         return np.flatnonzero([s.defect == defect for s in self.samples])
+
+    @property
+    def has_both(self) -> bool:
+        """Whether there are good and defective images, which image metrics compare."""
+        return bool(self.labels.any() and not self.labels.all())
+
+    @property
+    def shows_defects(self) -> bool:
+        """Whether masks show some defect, which pixel metrics need; a crop may hide all."""
+        return self.masks is not None and bool(self.masks.any())
 
 
 def score_split(
@@ -76,18 +87,20 @@ def score_split(
 
 
 def split_metrics(evaluation: Evaluation) -> dict[str, float | None]:
-    """All metrics of a split, on raw scores; pixel metrics are None without masks."""
-    metrics: dict[str, float | None] = {**image_metrics(evaluation.labels, evaluation.scores)}
-    if evaluation.masks is None or not evaluation.masks.any():  # a crop may hide every defect
-        return metrics | dict.fromkeys(PIXEL_METRICS)
-    return metrics | pixel_metrics(evaluation.masks, evaluation.maps)
+    """All metrics of a split, on raw scores; None where the split cannot tell."""
+    metrics: dict[str, float | None] = dict.fromkeys((*IMAGE_METRICS, *PIXEL_METRICS))
+    if evaluation.has_both:
+        metrics |= image_metrics(evaluation.labels, evaluation.scores)
+    if evaluation.masks is not None and evaluation.shows_defects:
+        metrics |= pixel_metrics(evaluation.masks, evaluation.maps)
+    return metrics
 
 
 def defect_results(evaluation: Evaluation, threshold: float) -> list[DefectResult]:
     """What each kind of defect costs, the hardest first."""
     good = evaluation.positions(GOOD)
     results = [_defect_result(evaluation, d, good, threshold) for d in evaluation.defects]
-    return sorted(results, key=lambda result: (result.image_auroc, result.defect))
+    return sorted(results, key=lambda result: (result.image_auroc or 0.0, result.defect))
 
 
 def _defect_result(
@@ -103,6 +116,8 @@ def _defect_result(
         defect=defect,
         images=len(own),
         caught=int((evaluation.scores[own] > threshold).sum()),
-        image_auroc=roc_auc(evaluation.labels[both], evaluation.scores[both]),
+        image_auroc=roc_auc(evaluation.labels[both], evaluation.scores[both])
+        if len(good)
+        else None,
         au_pro_30=au_pro_30,
     )

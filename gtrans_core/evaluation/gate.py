@@ -24,6 +24,11 @@ DefectMetric = Literal["caught", "image_auroc", "au_pro_30"]
 
 _KINDS = "|".join(get_args(DefectMetric))
 _DEFECT_METRIC = re.compile(rf"defect/(?P<defect>.+)/({_KINDS})")
+UNTESTED = (
+    "no defective image was tested, so nothing is known about misses: add some below test/DEFECT "
+    "and run again"
+)
+"""Why a version that saw good parts only stays a challenger."""
 _ROUNDING = 1e-9  # so that 0.97 - 0.02 is at least 0.95
 
 
@@ -108,6 +113,12 @@ class Evidence:
         found = (_DEFECT_METRIC.fullmatch(name) for name in self.metrics)
         return sorted({match["defect"] for match in found if match})
 
+    @property
+    def tested_on_defects(self) -> bool:
+        """Whether any metric says how it does on defects."""
+        known: tuple[str, ...] = get_args(MetricName)
+        return bool(self.defects) or any(name in known for name in self.metrics)
+
 
 @dataclass(frozen=True)
 class Check:
@@ -136,6 +147,8 @@ class Verdict:
 
 def check_gate(gate: Gate, candidate: Evidence, champion: Evidence | None) -> Verdict:
     """Hold a version to the thresholds, and against the champion's evidence where there is one."""
+    if candidate.metrics and not candidate.tested_on_defects:
+        return Verdict((_all_finite(candidate), Check(False, UNTESTED)))
     checks = [*_own_checks(gate, candidate)]
     if champion is not None:
         checks += _champion_checks(gate, candidate, champion)

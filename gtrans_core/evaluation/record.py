@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from gtrans_core.detector.promise import Promise
 from gtrans_core.errors import ModelError
 from gtrans_core.evaluation.defect_result import DefectResult
 from gtrans_core.evaluation.gate import Evidence
@@ -36,6 +37,9 @@ class EvaluationRecord(BaseModel):
     threshold: float
     false_alarm_rate: float
     held_out: int
+    """Good images that the threshold comes from."""
+    promise: Promise | None = None
+    """None: at most ``false_alarm_rate``, by held-out images."""
     good_images: int
     good_flagged: int
     training_seconds: float | None
@@ -59,20 +63,27 @@ class EvaluationRecord(BaseModel):
         """Everything numeric that is available, under the names MLflow shows."""
         row = {name: value for name, value in self.metrics.items() if value is not None}
         row["threshold"] = self.threshold
-        row["false_alarms_observed"] = self.good_flagged / self.good_images
+        if self.good_images:
+            row["false_alarms_observed"] = self.good_flagged / self.good_images
         if self.training_seconds is not None:
             row["training_seconds"] = self.training_seconds
         for result in self.per_defect:
             row[f"defect/{result.defect}/caught"] = result.caught / result.images
-            row[f"defect/{result.defect}/image_auroc"] = result.image_auroc
+            if result.image_auroc is not None:
+                row[f"defect/{result.defect}/image_auroc"] = result.image_auroc
             if result.au_pro_30 is not None:
                 row[f"defect/{result.defect}/au_pro_30"] = result.au_pro_30
         return row
 
     @property
+    def defective_images(self) -> int:
+        """Defective test images; without any, nothing is known about misses."""
+        return sum(result.images for result in self.per_defect)
+
+    @property
     def test_images(self) -> int:
         """Good and defective test images together."""
-        return self.good_images + sum(result.images for result in self.per_defect)
+        return self.good_images + self.defective_images
 
     def evidence(self) -> Evidence:
         """What the gate looks at."""

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
 
 from gtrans_core.config import GTransConfig, digest_of, flatten
 from gtrans_core.data.manifest import Manifest
@@ -17,9 +13,17 @@ from gtrans_core.detector.detector import Detector
 from gtrans_core.detector.files import DetectorInfo
 from gtrans_core.detector.model_name import CHALLENGER, alias_uri
 from gtrans_core.detector.packaging import calibrate
+from gtrans_core.detector.promise import promise_of
 from gtrans_core.drawing.gallery import draw_gallery
-from gtrans_core.drawing.report import DefectRow, Picture, ReportData, Training, render_report
-from gtrans_core.errors import DataError, WeightsError
+from gtrans_core.drawing.report import (
+    NOTHING_KNOWN,
+    DefectRow,
+    Picture,
+    ReportData,
+    Training,
+    render_report,
+)
+from gtrans_core.errors import WeightsError
 from gtrans_core.evaluation import record as files
 from gtrans_core.evaluation.evaluation import (
     Evaluation,
@@ -35,6 +39,7 @@ from gtrans_core.lineage import collect_lineage
 from gtrans_core.network.scorer import Scorer
 from gtrans_core.progress import Progress
 from gtrans_core.steps.context import RunContext
+from gtrans_core.steps.good_images import GoodImages
 from gtrans_core.storage import write_atomic
 from gtrans_core.training.author_compat import apply_author_compat
 from gtrans_core.training.trained_model import TrainingInfo, load_trained
@@ -81,8 +86,15 @@ def evaluate(
     train = Manifest.read(train_manifest)
     config = train.settled(config)
     scorer, info = _load_scorer(context, config, model, train)
-    held_out = _held_out_views(FeatureCacheRef.read(feature_cache), config, info)
-    calibration = calibrate(scorer, config, held_out, progress.said)
+    good = GoodImages.open(FeatureCacheRef.read(feature_cache), config, info)
+    cross_fitted = None if info.held_out else good.cross_fitted(scorer, progress)
+    calibration = calibrate(scorer, config, good.views, progress.said, cross_fitted)
+    promise = promise_of(
+        len(calibration.scores),
+        calibration.rate,
+        config.evaluation.false_alarm_rate,
+        None if cross_fitted is None else len(good.split.folds()),
+    )
     held_out_scores = calibration.scores.tolist()
     package = Detector(
         scorer,
@@ -92,6 +104,7 @@ def evaluate(
             threshold=calibration.threshold,
             map_middle=calibration.map_middle,
             held_out_scores=tuple(held_out_scores),
+            promise=promise,
             data_digest=data_digest,
             training_key=info.key,
             weights_sha256=info.weights_sha256,
@@ -106,10 +119,10 @@ def evaluate(
         lambda done, total: progress.advanced("images scored", done, total),
     )
     progress.said("computing exact metrics and drawing figures")
-    outcome = _record(context, config, package.info, info, scored)
+    record = _record(context, config, package.info, info, scored)
     pictures = draw_gallery(
         scored,
-        outcome.metrics,
+        record.metrics,
         calibration.threshold,
         package.map_range,
         held_out_scores,
@@ -117,7 +130,7 @@ def evaluate(
         config.evaluation.examples_per_defect,
     )
     html = render_report(
-        _report_data(context, outcome, info, gate, pictures, calibration.note)
+        _report_data(context, record, info, gate, pictures, calibration.note)
     ).encode()
     write_atomic(report, html)
     write_atomic(evaluation / files.REPORT, html)
@@ -127,9 +140,9 @@ def evaluate(
     write_atomic(evaluation / files.HISTORY, "".join(lines).encode())
     write_atomic(evaluation / files.TRAIN_MANIFEST, train_manifest.read_bytes())
     write_atomic(evaluation / files.TEST_MANIFEST, test_manifest.read_bytes())
-    outcome.write(evaluation)
-    progress.finished(metrics=outcome.metrics, report=str(report))
-    return {name: value for name, value in outcome.metrics.items() if value is not None}
+    record.write(evaluation)
+    progress.finished(metrics=record.metrics, report=str(report), notes=_warnings(record))
+    return {name: value for name, value in record.metrics.items() if value is not None}
 
 
 def _load_scorer(
@@ -147,26 +160,6 @@ def _load_scorer(
     return Scorer(guide.agn, *networks), info
 
 
-def _held_out_views(
-    reference: FeatureCacheRef, config: GTransConfig, info: TrainingInfo
-) -> Callable[[], Iterator[npt.NDArray[np.uint8]]]:
-    """The good images that were never trained on, one by one, as the network sees them [3, S, S].
-
-    Raises:
-        DataError: when the cache is damaged, or not the one that the model was trained from.
-    """
-    features = reference.open(config.training.resident_mb)
-    positions = {digest: i for i, digest in enumerate(features.digests)}
-    if not all(digest in positions for digest in info.held_out):
-        raise DataError(f"{reference.folder}: not the cache that this model was trained from")
-
-    def views() -> Iterator[npt.NDArray[np.uint8]]:
-        for digest in info.held_out:
-            yield features.subset([positions[digest]]).views[0].numpy()
-
-    return views
-
-
 def _record(
     context: RunContext,
     config: GTransConfig,
@@ -181,7 +174,10 @@ def _record(
         metrics=split_metrics(scored),
         per_defect=tuple(defect_results(scored, detector.threshold)),
         threshold=detector.threshold,
-        false_alarm_rate=config.evaluation.false_alarm_rate,
+        false_alarm_rate=detector.promise.rate
+        if detector.promise
+        else config.evaluation.false_alarm_rate,
+        promise=detector.promise,
         held_out=len(detector.held_out_scores),
         good_images=len(good),
         good_flagged=int((good > detector.threshold).sum()),
@@ -202,16 +198,16 @@ def _record(
 
 def _report_data(
     context: RunContext,
-    outcome: EvaluationRecord,
+    record: EvaluationRecord,
     training: TrainingInfo,
     gate: Gate,
     pictures: dict[str, Picture],
     calibration_note: str,
 ) -> ReportData:
     return ReportData(
-        category=outcome.category,
+        category=record.category,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        metrics=outcome.metrics,
+        metrics=record.metrics,
         per_defect=tuple(
             DefectRow(
                 defect=r.defect,
@@ -220,24 +216,25 @@ def _report_data(
                 image_auroc=r.image_auroc,
                 au_pro=r.au_pro_30,
             )
-            for r in outcome.per_defect
+            for r in record.per_defect
         ),
-        good_images=outcome.good_images,
-        good_flagged=outcome.good_flagged,
-        threshold=outcome.threshold,
-        false_alarm_rate=outcome.false_alarm_rate,
-        held_out=outcome.held_out,
+        good_images=record.good_images,
+        good_flagged=record.good_flagged,
+        threshold=record.threshold,
+        false_alarm_rate=record.false_alarm_rate,
+        held_out=record.held_out,
+        promise=record.promise,
         training=Training(
             epochs=training.config.training.epochs,
             images=training.trained_on,
-            seconds=outcome.training_seconds,
+            seconds=record.training_seconds,
         ),
         figures=pictures,
-        lineage=outcome.lineage,
-        config=outcome.config,
+        lineage=record.lineage,
+        config=record.config,
         commands={
             "Score an image with the registered model": (
-                f"gtrans predict IMAGE --model {alias_uri(outcome.category, CHALLENGER)} "
+                f"gtrans predict IMAGE --model {alias_uri(record.category, CHALLENGER)} "
                 f"--store {shlex.quote(context.store)}"
             ),
             "Open the MLflow UI": shlex.join(
@@ -245,33 +242,46 @@ def _report_data(
             ),
         },
         notes=(
-            *_notes(outcome, training),
+            *_notes(record, training),
             *([calibration_note] if calibration_note else []),
-            _gate_note(outcome, gate),
+            _gate_note(record, gate),
         ),
     )
 
 
-def _notes(outcome: EvaluationRecord, training: TrainingInfo) -> tuple[str, ...]:
+def _warnings(record: EvaluationRecord) -> list[str]:
+    """What a reader of the numbers must not overlook; the run's summary ends with it."""
+    found = [] if record.defective_images else [NOTHING_KNOWN]
+    if record.promise is not None and record.promise.falls_short:
+        found.append(record.promise.shortfall)
+    return found
+
+
+def _notes(record: EvaluationRecord, training: TrainingInfo) -> tuple[str, ...]:
     kept = (
         "The last epoch was kept."
         if training.config.training.selection == "last"
-        else "The epoch with the lowest loss on held-out good images was kept; since the threshold "
-        "comes from the same images, more good ones may be flagged than its rate says."
+        else "The epoch with the lowest loss on held-out good images was kept; the threshold does "
+        "not come from those."
     )
     compat = (
         "Trained with author_compat, which repeats flaws of the authors' code: only for "
         "comparing with the paper."
     )
+    source = (
+        f"from {record.held_out} good images that were held out of training"
+        if record.promise is None or record.promise.how == "held_out"
+        else f"from all {record.held_out} good images, in {record.promise.folds} folds"
+    )
     return (
-        f"The threshold comes from {outcome.held_out} good images that were held out of training.",
+        f"The threshold comes {source}.",
         f"{kept} No test image was used to train, to select or to calibrate.",
         *([compat] if training.config.training.author_compat else []),
     )
 
 
-def _gate_note(outcome: EvaluationRecord, gate: Gate) -> str:
+def _gate_note(record: EvaluationRecord, gate: Gate) -> str:
     # The champion is known only to the registry, which this step does without.
-    verdict = check_gate(gate, outcome.evidence(), None)
+    verdict = check_gate(gate, record.evidence(), None)
     said = "passed" if verdict.passed else f"refused: {'; '.join(verdict.reasons)}"
     return f"Gate for promotion, floors only (the champion is looked at when registering): {said}."

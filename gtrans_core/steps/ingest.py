@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from gtrans_core.config import LEAST_SCENE_IMAGES, GTransConfig
-from gtrans_core.data.layout import scan_category
+from gtrans_core.config import GTransConfig
+from gtrans_core.data.layout import MIN_TRAIN_IMAGES, scan_category
 from gtrans_core.data.manifest import data_digest
 from gtrans_core.data.sources.catalogue import fetch_category
-from gtrans_core.detector.thresholds import needed_images
+from gtrans_core.detector.promise import promise_of
 from gtrans_core.errors import DataError
 from gtrans_core.progress import ENVIRONMENT_VARIABLE, Progress
 from gtrans_core.steps.context import RunContext
@@ -51,12 +51,14 @@ def ingest(
         progress.noted,
     )
     unique = len({sample.sha256 for sample in train.samples})
-    _require_calibration(unique, config, folder)
+    _require_enough(unique, folder)
+    for line in _few_images(unique, config):
+        progress.said(line)
     train.write(train_manifest)
     test.write(test_manifest)
     digest = data_digest(train, test)
     kinds = ", ".join(f"{count} {kind}" for kind, count in test.counts().items())
-    progress.said(f"{len(train.samples)} good training images; test: {kinds}")
+    progress.said(f"{len(train.samples)} good training images; test: {kinds or 'no image'}")
     progress.finished(data_digest=digest, train=len(train.samples), test=len(test.samples))
     return digest
 
@@ -69,22 +71,17 @@ def _look_at_record(context: RunContext) -> str:
     return f"{note}; the steps go on, and register needs it" if note else ""
 
 
-def _require_calibration(images: int, config: GTransConfig, folder: Path) -> None:
-    """Say now, and not after training, that too few images are held out for the threshold."""
-    share = config.training.held_out_fraction
-    alpha = config.evaluation.false_alarm_rate
-    needed = needed_images(alpha)
-    held_out = round(share * images)
-    if held_out < needed:
+def _few_images(images: int, config: GTransConfig) -> list[str]:
+    """What so few images cannot promise."""
+    wanted = config.evaluation.false_alarm_rate
+    promise = promise_of(images, max(wanted, 1 / (images + 1)), wanted)
+    return [promise.shortfall] if promise is not None else []
+
+
+def _require_enough(images: int, folder: Path) -> None:
+    """Repeats say nothing new: so many different images are needed."""
+    if images < MIN_TRAIN_IMAGES:
         raise DataError(
-            f"{folder}/train/good: {images} different images, of which {held_out} would be held "
-            f"out (training.held_out_fraction {share}); a false-alarm rate of {alpha} needs "
-            f"{needed} held out: add images, or raise evaluation.false_alarm_rate or "
-            "training.held_out_fraction"
-        )
-    if images - held_out < LEAST_SCENE_IMAGES and config.scoring.has_scene:
-        raise DataError(
-            f"{folder}/train/good: {images} different images, of which {images - held_out} would "
-            f"be trained on (training.held_out_fraction {share}); the scene model needs "
-            f"{LEAST_SCENE_IMAGES}: add images, or lower training.held_out_fraction"
+            f"{folder}: {images} different good training images, at least {MIN_TRAIN_IMAGES} "
+            "are needed: add images"
         )

@@ -65,8 +65,7 @@ def register(
     with _kept_in(evaluation.parent):
         run = open_run(context.tracking, context.run_key, context.category)
         _log_evaluation(run, record, evaluation, progress)
-        test = Manifest.read(evaluation / files.TEST_MANIFEST)
-        example = _input_example(test, read_info(detector).config.image)
+        example = _input_example(evaluation, read_info(detector).config.image)
         model_uri = log_model(run.client, run.run_id, detector, example, key)
         version, created = register_version(
             run.client, run.run_id, model_uri, context.category, detector, _version_tags(record)
@@ -133,18 +132,20 @@ def _log_evaluation(
         progress.advanced("files logged", done, len(paths))
 
 
-def _input_example(test: Manifest, image: ImageConfig) -> bytes:
-    """The first good test image: what a request to the served model looks like.
+def _input_example(evaluation: Path, image: ImageConfig) -> bytes:
+    """The first good test image, else training image: what a request to the served model is.
 
     As a PNG of 8 bits, but for a detector that needs 16: then as it is.
     """
-    for sample in test.in_content_order():
-        if sample.is_good:
-            data = read_image(test, sample)
-            if image.levels is not None:
-                return data
-            return encode_png(decode_image(data, sample.path, image.max_megapixels))
-    raise DataError(f"{test.root}: no good test image")
+    for name in (files.TEST_MANIFEST, files.TRAIN_MANIFEST):
+        manifest = Manifest.read(evaluation / name)
+        for sample in manifest.in_content_order():
+            if sample.is_good:
+                data = read_image(manifest, sample)
+                if image.levels is not None:
+                    return data
+                return encode_png(decode_image(data, sample.path, image.max_megapixels))
+    raise DataError(f"{evaluation}: its manifests name no good image")
 
 
 def _version_tags(record: EvaluationRecord) -> dict[str, str]:

@@ -19,12 +19,8 @@ from gtrans_core.tracking.journal import JournalFlusher
 from gtrans_core.tracking.runs import open_run
 from gtrans_core.training.closed_form import fit_closed_form
 from gtrans_core.training.device import choose_device
-from gtrans_core.training.loop import (
-    TrainingResult,
-    hold_out,
-    train_trans,
-    training_key,
-)
+from gtrans_core.training.loop import TrainingResult, train_trans, training_key
+from gtrans_core.training.split import Split, split_images
 from gtrans_core.training.termination import TerminationSignal
 from gtrans_core.training.train_together import train_together
 from gtrans_core.training.trained_model import TrainedModel, TrainingInfo, save_trained
@@ -56,7 +52,13 @@ def train(context: RunContext, config_json: str, feature_cache: Path, model: Pat
             f"the features of {len(features.digests)} images have more than "
             f"training.resident_mb ({config.training.resident_mb:,} MB): read as needed"
         )
-    key = training_key(reference.key, config)
+    split = split_images(features.digests, config)
+    if split.is_cross_fitted:
+        progress.said(
+            f"{split.images} good images are too few to hold some out: all are learnt from, and "
+            f"the threshold is cross-fitted in {len(split.folds())} folds"
+        )
+    key = training_key(reference.key, config, None if split.is_usual(config) else split)
     folder = context.root / "training" / key
     device = choose_device(config.training)
     if device.type == "cpu" and config.training.device == "auto":
@@ -71,17 +73,22 @@ def train(context: RunContext, config_json: str, feature_cache: Path, model: Pat
             result = _train(features, reference, config, folder, progress, termination)
     finally:
         flusher.close(FLUSH_SECONDS)
-    info = _info(key, reference, config, features, result, time.monotonic() - started)
-    training, _ = hold_out(features.digests, config.training.held_out_fraction, config.seed)
-    scene, memory = fit_closed_form(features, training, config)
+    info = _info(key, reference, config, features, split, result, time.monotonic() - started)
+    scene, memory = fit_closed_form(features, split.fitted, config)
     save_trained(model, TrainedModel(result.trans, scene, memory), info)
     last = result.history[-1]["values"] if result.history else {}
+    losses = [
+        f"{last[name]:.4f} {what}"
+        for name, what in (
+            ("train_loss", "on the last batch"),
+            ("held_out_loss", "on held-out good images"),
+        )
+        if name in last
+    ]
     if result.reused:
         progress.said(f"training reused: all {result.steps} steps were done before")
-    progress.said(
-        f"loss {last.get('train_loss', float('nan')):.4f} on the last batch, "
-        f"{last.get('held_out_loss', float('nan')):.4f} on held-out good images"
-    )
+    if losses:
+        progress.said(f"loss {', '.join(losses)}")
     progress.finished(reused=result.reused, steps=result.steps, seconds=round(info.seconds, 1))
     return key
 
@@ -116,17 +123,17 @@ def _info(
     reference: FeatureCacheRef,
     config: GTransConfig,
     features: Features,
+    split: Split,
     result: TrainingResult,
     seconds: float,
 ) -> TrainingInfo:
-    training, held_out = hold_out(features.digests, config.training.held_out_fraction, config.seed)
     return TrainingInfo(
         key=key,
         cache_key=reference.key,
         config=config,
         weights_sha256=reference.weights_sha256,
-        held_out=tuple(features.digests[i] for i in held_out),
-        trained_on=len(training),
+        held_out=tuple(features.digests[i] for i in split.calibration),
+        trained_on=len(split.training),
         steps=result.steps,
         seconds=seconds,
         resumed_at=result.resumed_at,

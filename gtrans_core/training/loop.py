@@ -6,10 +6,9 @@ function of seed and epoch, the learning rate of the step; all else is in the ch
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +40,7 @@ from gtrans_core.training.device import (
 from gtrans_core.training.journal import TrainingJournal
 from gtrans_core.training.learning_rate import learning_rate
 from gtrans_core.training.processes import Crew
+from gtrans_core.training.split import Split, split_images
 
 BETAS = (0.9, 0.99)
 
@@ -60,11 +60,18 @@ class TrainingResult:
         return self.resumed_at == self.steps
 
 
-def training_key(cache_key: str, config: GTransConfig) -> str:
-    """sha256 (hex) of all that decides the trained weights; equal keys may share them."""
+def training_key(cache_key: str, config: GTransConfig, split: Split | None = None) -> str:
+    """sha256 (hex) of all that decides the trained weights; equal keys may share them.
+
+    Args:
+        cache_key: of the features.
+        config: all knobs.
+        split: who learns from which image, where that is not the usual (``Split.is_usual``).
+    """
     device = choose_device(config.training)
     return digest_of(
-        {
+        ({} if split is None else {"split": asdict(split)})
+        | {
             "cache": cache_key,
             "seed": config.seed,
             "trans": config.trans.model_dump(mode="json"),
@@ -78,25 +85,6 @@ def training_key(cache_key: str, config: GTransConfig) -> str:
             "torch": torch.__version__,
         }
     )
-
-
-def hold_out(digests: Sequence[str], fraction: float, seed: int) -> tuple[list[int], list[int]]:
-    """Positions to train on and positions held out, a pseudo-random choice by content and seed.
-
-    Raises:
-        TrainingError: when no image would be left on one side.
-    """
-    held_out_count = round(fraction * len(digests))
-    if not 0 < held_out_count < len(digests):
-        raise TrainingError(
-            f"{len(digests)} good training images cannot be split: holding out a share of "
-            f"{fraction} leaves one side empty; add images or change training.held_out_fraction"
-        )
-    ranked = sorted(
-        range(len(digests)),
-        key=lambda i: hashlib.sha256(f"{seed}:{digests[i]}".encode()).digest(),
-    )
-    return sorted(ranked[held_out_count:]), sorted(ranked[:held_out_count])
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> Tensor:
@@ -168,24 +156,22 @@ class _Loop:
         config: GTransConfig,
         device: torch.device,
     ) -> None:
-        training, held_out = hold_out(
-            features.digests, config.training.held_out_fraction, config.seed
-        )
+        split = split_images(features.digests, config)
         self.config = config.training
         self.seed = config.seed
         self.device = device
         self.crew = Crew.of_this_process()
         self.precision = choose_precision(self.config, device)
-        self.images = _Images(features, training, spec, device)
-        self.held_out = _Images(features, held_out, spec, device)
+        self.images = _Images(features, split.training, spec, device)
+        self.watched = _Images(features, split.watched, spec, device)
         self.trans = build_trans(spec, config).to(device)
         self.model = self.crew.synchronised(self.trans, device)
         if self.config.compile:
             self.model.compile()
         self.optimizer = make_optimizer(self.trans, self.config)
-        self.batch_size = min(self.config.batch_size, len(training))
+        self.batch_size = min(self.config.batch_size, len(self.images))
         # A short last batch is left out: each epoch shuffles, so no image is left out for good.
-        self.steps_per_epoch = len(training) // self.batch_size
+        self.steps_per_epoch = len(self.images) // self.batch_size
         self.steps = self.steps_per_epoch * self.config.epochs
         self.step = 0
         self.pending: list[tuple[int, dict[str, Tensor | float]]] = []
@@ -211,7 +197,7 @@ class _Loop:
         self.optimizer.step()
         self.step += 1
         values: dict[str, Tensor | float] = {"train_loss": loss.detach(), "learning_rate": rate}
-        if self.crew.leads and self.step % self.steps_per_epoch == 0:
+        if self.crew.leads and self.step % self.steps_per_epoch == 0 and len(self.watched):
             values["held_out_loss"] = self._held_out_loss()
         if self.crew.leads:
             self.pending.append((self.step, values))
@@ -294,9 +280,9 @@ class _Loop:
     def _held_out_loss(self) -> float:
         self.trans.eval()
         total = 0.0
-        for batch in _batches(len(self.held_out), self.batch_size):
-            total += float(self._loss(*self.held_out.batch(batch))) * len(batch)
-        mean = total / len(self.held_out)
+        for batch in _batches(len(self.watched), self.batch_size):
+            total += float(self._loss(*self.watched.batch(batch))) * len(batch)
+        mean = total / len(self.watched)
         if self.config.selection == "best_held_out" and mean < self.best_loss:
             self.best_loss = mean
             self.best_state = {k: v.clone() for k, v in self.trans.state_dict().items()}

@@ -37,6 +37,7 @@ class TrainingInfo(BaseModel):
     config: StoredConfig
     weights_sha256: str
     held_out: tuple[str, ...]
+    """sha256 of the images that set the threshold; none: it is cross-fitted."""
     trained_on: int
     steps: int
     seconds: float

@@ -19,7 +19,6 @@ CATEGORY = "part"
 FAST = (
     "training.epochs=2",
     "scoring.engine=torch",
-    "evaluation.false_alarm_rate=0.4",
     "evaluation.examples_per_defect=1",
 )
 """What a whole run needs beside the tiny config."""

@@ -49,6 +49,7 @@ def show_summary(
     lines = [
         "",
         *([f"Reused   {', '.join(reused)} (nothing changed)"] if reused else []),
+        *(f"Note     {note}" for note in results["evaluate"].get("notes", [])),
         f"Report   {report}",
         f"Model    {model_name(category)} version {registered['version']}, alias {CHALLENGER}",
         *([f"Gate     {registered['gate']}"] if "gate" in registered else []),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gtrans_core.data.listing import good_folders
+from gtrans_core.data.listing import holds_good_parts, is_flat
 from gtrans_core.data.sources.known import EXPECTED, OnProgress, Say
 from gtrans_core.errors import DataError
 from gtrans_core.storage import without_secrets
@@ -23,6 +23,8 @@ def fetch_folder(
 ) -> Path:
     """``SOURCE/CATEGORY``, or SOURCE itself when it is the category's own folder.
 
+    A folder of images without any folder in it is the category's own, whatever its name.
+
     Raises:
         DataError: for a source or category that is not there (listing those that are), or a file
             that is missing or out of place.
@@ -30,6 +32,8 @@ def fetch_folder(
     """
     with _reading(source):
         root = _existing(source)
+        if is_flat(root):
+            return root
         itself = root.name == category and not (root / category).is_dir()
         itself = itself and ((root / "train").is_dir() or _is_category(root))
         home = root.parent if itself else root
@@ -76,7 +80,7 @@ def _categories_in(root: Path) -> list[str]:
 
 
 def _is_category(folder: Path) -> bool:
-    return bool(good_folders(folder / "train")) or any(
+    return holds_good_parts(folder) or any(
         one.publication.is_category(folder) for one in _layouts()
     )
 

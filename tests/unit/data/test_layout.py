@@ -10,6 +10,7 @@ from PIL import Image
 
 from gtrans_core.data.layout import scan_category
 from gtrans_core.data.manifest import data_digest
+from gtrans_core.errors import DataError
 from tests.support.categories import put, sound_category
 from tests.support.images import SIDE, mask, png
 
@@ -104,6 +105,46 @@ def test_clutter_is_ignored(category):
         put(category, name, b"words")
     put(category, ".cache/x.png", b"words")
     assert data_digest(*scan(category)) == clean
+
+
+@pytest.mark.parametrize(
+    ("gone", "counts"),
+    [
+        (["test", "ground_truth"], {}),
+        (["test/dent", "test/scratch", "ground_truth"], {"good": 3}),
+        (["test/good"], {"dent": 2, "scratch": 2}),
+    ],
+    ids=["nothing to test", "good ones only", "defects only"],
+)
+def test_what_is_tested_is_optional(category, gone, counts):
+    for name in gone:
+        shutil.rmtree(category / name)
+    train, test = scan(category)
+    assert train.counts() == {"good": 12}
+    assert test.counts() == counts
+    assert test.has_masks == ("dent" in counts)
+
+
+def test_a_folder_of_images_is_good_parts_only(category, tmp_path):
+    flat = tmp_path / "flat"
+    shutil.copytree(category / "train/good", flat)
+    put(flat, "license.txt", b"words")
+    put(flat, ".DS_Store", b"words")
+    (flat / "000.png").rename(flat / "000.PNG")
+    train, test = scan(flat)
+    assert train.digest == scan(category)[0].digest
+    assert test.samples == ()
+    assert {s.path for s in train.samples} == {"000.PNG", *(f"{i:03}.png" for i in range(1, 12))}
+    put(flat, "000.PNG", b"no image")
+    with pytest.raises(DataError, match=r"000\.PNG: "):
+        scan(flat)
+
+
+def test_images_beside_a_folder_are_no_category(category, tmp_path):
+    shutil.copytree(category / "train/good", tmp_path / "mixed")
+    (tmp_path / "mixed" / "more").mkdir()
+    with pytest.raises(DataError, match="has no train/good folder"):
+        scan(tmp_path / "mixed")
 
 
 def test_repeats_within_one_folder_are_allowed(category):

@@ -31,7 +31,7 @@ def test_int8_is_packaged_with_its_own_scores(
     said: list[str] = []
     found = calibrated(config, said)
     assert said == []
-    assert found.note.startswith("Scene model packaged in int8: scores of 4 held-out good images")
+    assert found.note.startswith("Scene model packaged in int8: scores of 4 good images")
     assert found.graph is not None
     assert b"MatMulNBits" in found.graph.graph
     own = np.array([found.graph.score_view(view)[1] for view in views_of(64)])
@@ -63,7 +63,7 @@ def test_fp32_stays_where_int8_scores_otherwise(
     said: list[str] = []
     found = calibrated(config, said)
     [line] = said
-    assert line.startswith("scene model packaged in fp32: scores of 4 held-out good images")
+    assert line.startswith("scene model packaged in fp32: scores of 4 good images")
     assert found.graph is not None
     assert b"MatMulNBits" not in found.graph.graph
     own = [found.graph.score_view(view)[1] for view in views_of(64)]
@@ -82,8 +82,8 @@ def test_fp32_stays_where_int8_scores_otherwise(
 )
 def test_the_gate(light: np.ndarray, threshold: float, precision: str) -> None:
     said: list[str] = []
-    full = Calibration(None, SCORES, 1.2, 1.0)
-    found = _chosen(full, Calibration(None, light, threshold, 1.0), said.append)
+    full = Calibration(None, SCORES, 1.2, 1.0, 0.4)
+    found = _chosen(full, Calibration(None, light, threshold, 1.0, 0.4), said.append)
     assert f"packaged in {precision}" in found.note
     assert found.scores is (light if precision == "int8" else SCORES)
     assert len(said) == (precision == "fp32")
@@ -106,3 +106,16 @@ def test_nothing_to_choose(tiny_config, override: str) -> None:
     found = calibrated(config, [])
     assert found.note == ""
     assert (found.graph is None) == (override == "scoring.engine=torch")
+
+
+def test_a_cross_fitted_threshold_comes_from_the_scores_given(config: GTransConfig):
+    cross_fitted = np.array([[3.0, 1.0], [9.0, 2.0], [5.0, 7.0]])
+    found = calibrate(
+        make_scorer(config), config, lambda: iter(views_of(64)), [].append, cross_fitted
+    )
+    assert found.scores.tolist() == [3.0, 9.0, 5.0]
+    assert (found.threshold, found.map_middle, found.rate) == (9.0, 7.0, 0.4)
+    one = calibrate(
+        make_scorer(config), config, lambda: iter(views_of(64)), [].append, cross_fitted[:1]
+    )
+    assert (one.threshold, one.rate) == (3.0, 0.5)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gtrans_core.detector.thresholds import conformal_threshold, needed_images
+from gtrans_core.detector.thresholds import conformal_threshold, needed_images, promised_threshold
 
 PERCENTS = [f"0.{step:03d}" for step in range(1, 1000)]
 
@@ -125,3 +125,14 @@ def share_flagged(images, alpha):
         images[i] > conformal_threshold(np.delete(images, i), alpha) for i in range(len(images))
     ]
     return Fraction(sum(map(int, flagged)), len(images))
+
+
+@pytest.mark.parametrize("count", [1, 2, 6, 12, 18, 19, 60])
+def test_too_few_images_promise_what_they_can(count: int) -> None:
+    """Also where 1 / (n + 1) has no exact decimal."""
+    scores = np.arange(count, dtype=float)
+    threshold, rate = promised_threshold(scores, 0.05)
+    if count < 19:
+        assert (threshold, rate) == (count - 1, 1 / (count + 1))
+    else:
+        assert (threshold, rate) == (conformal_threshold(scores, 0.05), 0.05)

@@ -1,5 +1,7 @@
 """What follows from scores: per-defect results, and nothing that a missing mask could break."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -71,3 +73,23 @@ def test_the_gallery_of_hidden_defects_has_no_pixel_curve():
     assert "pro" not in pictures
     shown = evaluation(KINDS, SCORES, masks_of(2, 3, 4, count=5))
     assert "pro" in draw_gallery(shown, split_metrics(shown), 0.4, (0, 1), [0.1, 0.2], [], 1)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "known"),
+    [([], set()), (["good", "good"], set()), (["dent", "crack"], {*PIXEL_METRICS})],
+    ids=["nothing", "good ones only", "defects only"],
+)
+def test_what_the_split_cannot_tell_is_not_available(kinds: list[str], known: set[str]):
+    count = len(kinds)
+    scored = evaluation(kinds, [0.1, 0.4][:count], masks_of(*range(count), count=count))
+    if "good" in kinds:
+        scored = replace(scored, masks=None)
+    metrics = split_metrics(scored)
+    assert {name for name, value in metrics.items() if value is not None} == known
+    pictures = draw_gallery(scored, metrics, 0.2, (0, 1), [0.1, 0.2], [], 1)
+    assert {n for n in pictures if n.startswith("heat_maps")} == {f"heat_maps_{k}" for k in kinds}
+    assert "roc" not in pictures
+    for result in defect_results(scored, threshold=0.2):
+        assert result.image_auroc is None
+        assert result.caught == (result.defect == "crack")

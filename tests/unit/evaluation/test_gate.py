@@ -52,6 +52,16 @@ def refused(verdict: Verdict, *reasons: str) -> None:
         assert expected in reason
 
 
+@pytest.mark.parametrize("images", [0, 100])
+@pytest.mark.parametrize("champion", [None, CHAMPION])
+def test_without_tested_defects_the_gate_stays_closed_for_that_reason(images, champion):
+    """Also one without any floor."""
+    seen = Evidence("e" * 64, images, {"threshold": 1.0, "false_alarms_observed": 0.0})
+    open_gate = GATE.model_copy(update={"floors": {}, "minimum_test_images": 1})
+    for gate in (GATE, open_gate):
+        refused(check_gate(gate, seen, champion), "no defective image was tested")
+
+
 def test_a_better_version_passes():
     verdict = check_gate(GATE, candidate(), CHAMPION)
     assert verdict.passed

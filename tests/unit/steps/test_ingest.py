@@ -1,4 +1,4 @@
-"""What ingest refuses before anything is trained."""
+"""What ingest says and refuses before anything is trained."""
 
 from __future__ import annotations
 
@@ -8,13 +8,23 @@ import pytest
 
 from gtrans_core.config import load_config
 from gtrans_core.errors import DataError
-from gtrans_core.steps.ingest import _require_calibration
+from gtrans_core.steps.ingest import _few_images, _require_enough
 
 
-def test_too_few_images_left_for_the_scene_model_are_told_before_training():
-    config = load_config(overrides=["training.held_out_fraction=0.9"])
-    with pytest.raises(DataError, match=r"25 different images, of which 3 .* scene model needs 4"):
-        _require_calibration(25, config, Path("part"))
-    _require_calibration(40, config, Path("part"))
-    alone = load_config(overrides=["training.held_out_fraction=0.9", "scoring.scene_share=0"])
-    _require_calibration(25, alone, Path("part"))
+def test_fewer_different_images_than_can_be_learnt_from_are_refused():
+    with pytest.raises(DataError, match="part: 4 different good training images, at least 5"):
+        _require_enough(4, Path("part"))
+    _require_enough(5, Path("part"))
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (12, ["12 good images can promise a false-alarm rate of 7.69 % at best; 5 % needs 19"]),
+        (19, []),
+        (209, []),
+    ],
+)
+def test_what_few_images_cannot_promise_is_said(images: int, said: list[str]):
+    lines = _few_images(images, load_config())
+    assert [line.partition(":")[0] for line in lines] == said

@@ -15,7 +15,8 @@ from gtrans_core.features.cache import CachedFeatures, load_cache
 from gtrans_core.network.agn import state_sha256
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.trans import Trans
-from gtrans_core.training.loop import BETAS, TrainingResult, hold_out, train_trans
+from gtrans_core.training.loop import BETAS, TrainingResult, train_trans
+from gtrans_core.training.split import hold_out
 
 WHOLE_BATCH = (
     "training.author_compat=true",

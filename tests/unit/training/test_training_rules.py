@@ -11,8 +11,9 @@ from gtrans_core.config import TrainingConfig
 from gtrans_core.errors import TrainingError
 from gtrans_core.training.device import choose_device, choose_precision, thread_count
 from gtrans_core.training.learning_rate import learning_rate
-from gtrans_core.training.loop import hold_out, training_key
+from gtrans_core.training.loop import training_key
 from gtrans_core.training.processes import Crew
+from gtrans_core.training.split import hold_out
 
 digests = st.sets(st.integers(0, 10**6), min_size=2, max_size=60).map(
     lambda numbers: [f"{number:064x}" for number in numbers]

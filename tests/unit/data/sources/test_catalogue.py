@@ -53,6 +53,14 @@ def test_folder_is_used_where_it_is(user, tmp_path: Path, official) -> None:
     assert not user.store.exists()
 
 
+def test_a_folder_of_images_is_a_category_of_any_name(user, tmp_path: Path, picture) -> None:
+    flat = tmp_path / "photos" / "flange"
+    write_files(flat, {f"{n}.png": picture(n) for n in range(3)})
+    for source, category in ((flat, "flange"), (flat, "bolt"), (flat.parent, "flange")):
+        assert user.fetch(str(source), category) == flat
+    assert categories_of(str(flat)) == categories_of(str(flat.parent)) == ("flange",)
+
+
 def test_folder_relative_to_here_and_to_home(
     user, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, official
 ) -> None:

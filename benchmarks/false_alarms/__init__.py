@@ -1,0 +1,1 @@
+"""How many good images are falsely flagged, against what the threshold promises."""

@@ -1,0 +1,71 @@
+"""The good images that a threshold comes from, read from the feature cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gtrans_core.config import GTransConfig
+from gtrans_core.detector.packaging import reading
+from gtrans_core.errors import DataError
+from gtrans_core.features.reading import Features
+from gtrans_core.features.reference import FeatureCacheRef
+from gtrans_core.network.scorer import Scorer
+from gtrans_core.progress import Progress
+from gtrans_core.training.closed_form import fit_closed_form, read_out_of_fold
+from gtrans_core.training.split import Split, split_images
+from gtrans_core.training.trained_model import TrainingInfo
+
+
+@dataclass(frozen=True)
+class GoodImages:
+    """The good images that a threshold comes from."""
+
+    features: Features
+    config: GTransConfig
+    split: Split
+    positions: tuple[int, ...]
+
+    @classmethod
+    def open(
+        cls, reference: FeatureCacheRef, config: GTransConfig, info: TrainingInfo
+    ) -> GoodImages:
+        """Those that were held out; where none were, all.
+
+        Raises:
+            DataError: when the cache is damaged, or not the one that the model was trained from.
+        """
+        features = reference.open(config.training.resident_mb)
+        places = {digest: i for i, digest in enumerate(features.digests)}
+        split = split_images(features.digests, config)
+        wanted = info.held_out or tuple(features.digests[i] for i in split.fitted)
+        if info.cache_key != reference.key or not all(digest in places for digest in wanted):
+            raise DataError(f"{reference.folder}: not the cache that this model was trained from")
+        return cls(features, config, split, tuple(places[digest] for digest in wanted))
+
+    def view(self, position: int) -> npt.NDArray[np.uint8]:
+        """One image as the network sees it [3, S, S]."""
+        return self.features.subset([position]).views[0].numpy()
+
+    def views(self) -> Iterator[npt.NDArray[np.uint8]]:
+        """All of them, one by one."""
+        return map(self.view, self.positions)
+
+    def cross_fitted(self, scorer: Scorer, progress: Progress) -> npt.NDArray[np.float64]:
+        """Each image's reading with closed-form parts that lack its fold, [N, 2].
+
+        Trans is the packaged one: trained anew for each fold, the scores are the same within a
+        hundredth of their spread (docs/accuracy.md).
+        """
+
+        def fit(positions: Sequence[int]) -> Callable[[int], tuple[float, float]]:
+            scene, memory = fit_closed_form(self.features, positions, self.config)
+            one = Scorer(scorer.agn, scorer.trans, scene, self.config.scoring, memory)
+            return lambda position: reading(one, self.view(position), self.config.scoring)
+
+        return read_out_of_fold(
+            self.split, fit, lambda done, all_: progress.advanced("images cross-fitted", done, all_)
+        )
