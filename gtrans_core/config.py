@@ -19,9 +19,9 @@ from gtrans_core.errors import ConfigError
 from gtrans_core.storage.documents import describe_validation, read_toml
 
 SAME_AS_AGN = "agn"
+"""As ``trans.backbone``: a student CNN of the AGN's own shape, as published."""
 LEAST_SCENE_IMAGES = 4
 """A scene model cannot be fitted to fewer images."""
-"""A student CNN of the AGN's own shape, as published."""
 
 _PRESETS = Path(__file__).parent / "presets"
 
@@ -70,7 +70,7 @@ class ImageConfig(Section):
 
 
 class AgnConfig(Section):
-    """The frozen guide."""
+    """The reference network (AGN): a frozen backbone."""
 
     backbone: str = "tf_efficientnet_lite0"
     """Any timm backbone with three usable taps."""
@@ -83,7 +83,7 @@ class AgnConfig(Section):
 
 
 class TransConfig(Section):
-    """The student and its Transformer."""
+    """The student (Trans): a CNN and a Transformer."""
 
     backbone: str = "mobilenetv4_conv_small_050"
     """The student CNN: any timm backbone with the AGN's taps; ``agn``: one of the AGN's shape."""
@@ -203,12 +203,12 @@ class ScoringConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """Thresholds and what is reported."""
+    """Thresholds, and what the report shows."""
 
     false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Share of good images that may be flagged (alpha of the conformal threshold)."""
     examples_per_defect: Annotated[int, Field(ge=1, le=10)] = 2
-    """Best and worst images of each defect drawn in the report (so many of each)."""
+    """How many of the best and of the worst images of each defect the report draws."""
 
 
 class GTransConfig(Section):
@@ -242,8 +242,8 @@ class GTransConfig(Section):
     def from_json(cls, text: str) -> GTransConfig:
         """Read canonical (or any partial) JSON; absent keys take their defaults.
 
-        But for those that did not exist when ``to_json`` wrote it (``StoredConfig``): a schedule
-        goes on with what it was made with.
+        A key that did not exist when ``to_json`` wrote the JSON takes the value of that time
+        (``StoredConfig``), so that a schedule goes on with what it was made with.
 
         Raises:
             ConfigError: naming the key, what it has and what was expected.
@@ -260,11 +260,11 @@ _BEFORE: dict[str, dict[str, Any]] = {
     "scoring": {"image_maps": 0, "memory_share": 0.0},
     "trans": {"backbone": SAME_AS_AGN},
 }
-"""Knobs that came later, and what they have where nobody could set them."""
+"""Knobs that came later, and their values before anybody could set them."""
 
 
 def _as_stored(values: Any) -> Any:
-    """A stored config lacks no knob but those that came later."""
+    """A stored config with the knobs that came later, as they were when it was stored."""
     if not isinstance(values, dict):
         return values
     sections = {name: values.get(name) for name in _BEFORE}
@@ -276,7 +276,7 @@ def _as_stored(values: Any) -> Any:
 
 
 StoredConfig = Annotated[GTransConfig, BeforeValidator(_as_stored)]
-"""A config beside trained weights: what it does not say is as it was before one could say it."""
+"""A config beside trained weights; a knob that it lacks has the value of that time."""
 
 
 def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> GTransConfig:

@@ -102,7 +102,7 @@ class SupersededError(GTransError):
 
 
 class CategoriesError(GTransError):
-    """Of a run over several categories, some failed; the others are registered."""
+    """Some categories of a run failed; the others are registered."""
 
     exit_code = 14
 

@@ -55,7 +55,7 @@ def _package_version(name: str) -> str:
 
 
 def _checkout_sha(source: Path) -> str:
-    """The commit of the checkout that tracks ``source``; some other checkout around it is none."""
+    """The commit of the checkout that tracks ``source``; unknown in one that only surrounds it."""
     if not _git(source.parent, "ls-files", "--error-unmatch", source.name):
         return UNKNOWN
     return _git(source.parent, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")

@@ -20,7 +20,7 @@ ENVIRONMENT_VARIABLE = "GTRANS_PROGRESS"
 
 
 class Progress:
-    """One step's voice."""
+    """Reports how one step goes."""
 
     def __init__(self, step: str, category: str = "") -> None:
         self.step = step

@@ -97,7 +97,7 @@ class PeerResult:
 
     @classmethod
     def read(cls, path: Path, images: int, size: int) -> PeerResult:
-        """Load what ``write`` stored for so many images, ``size`` pixels a side.
+        """Load what ``write`` stored for a number of images, ``size`` pixels a side.
 
         Raises:
             ValueError: for arrays of another shape or type, or with values that are no numbers.

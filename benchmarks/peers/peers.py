@@ -15,8 +15,8 @@ from gtrans_core.features.weights import read_weights
 from gtrans_core.network.backbone import backbone_spec
 
 ROOT = Path(__file__).resolve().parents[2]
-# Freed memory stays with the process: else zeroing it anew takes most of a training step's time.
-# Only where there are training steps: PatchCore's choice of patches would grow to 23 GB.
+# Freed memory stays with the process: otherwise zeroing it takes most of a training step's time.
+# Only for peers that train in steps: with it, PatchCore's choice of patches grows to 23 GB.
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 TRAINED_IN_STEPS = ("stfpm", "stfpm_100")
 PYTHON = ROOT / ".venv-peers" / "bin" / "python"

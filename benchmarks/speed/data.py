@@ -1,4 +1,4 @@
-"""Images to be busy with: the demo's fabric, as many as wanted."""
+"""Images to measure with: the demo's fabric, as many as wanted."""
 
 from __future__ import annotations
 

@@ -118,4 +118,4 @@ def _shown(spread: Spread | None, digits: int) -> str:
 def _data_line(found: Comparison) -> str:
     if found.same_data:
         return "Data     the same for all"
-    return "Data     NOT the same for all: the metrics of different data do not compare"
+    return "Data     NOT the same for all: metrics on different data cannot be compared"

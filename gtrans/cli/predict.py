@@ -57,7 +57,7 @@ def predict(
 ) -> None:
     """Score images; one whose score is above the detector's threshold is flagged.
 
-    What is no image is left out, and the last line counts it.
+    Files that are not images are left out, and the last line counts them.
 
     With --out, an interrupted command goes on where it was when it is given again. Ends with code
     4 if an image could not be scored (the others are), and with 75 when it was stopped.
@@ -98,7 +98,7 @@ def _check_name(out: Path) -> None:
 
 
 def _refuse_drawing_among(images: Sequence[str], heat_maps: Path) -> None:
-    """Else the next run would take the drawings for images."""
+    """Otherwise the next run would take the drawings for images."""
     for folder in (Path(argument) for argument in images):
         if folder.is_dir() and heat_maps.resolve().is_relative_to(folder.resolve()):
             raise ConfigError(f"--heat-maps {heat_maps}: lies in {folder}, among the images")

@@ -38,8 +38,8 @@ def promote(
     """Make a version the champion, if it passes the gate.
 
     Ends with code 0 when the version is the champion, 12 when the gate refuses it, and 13 when
-    somebody else's promotion came first and stays. Its release folder is written on its MLflow run,
-    also where an earlier call died before that.
+    somebody else's promotion came first and stays. Its release folder is written to its MLflow run,
+    even if an earlier call died before doing so.
     """
     from gtrans.cli.shared.next_command import next_command, profile_options
     from gtrans.cli.shared.promotion_result import show_promotion

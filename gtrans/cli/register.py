@@ -1,4 +1,4 @@
-"""``gtrans register``: the last step of a run, made up for."""
+"""``gtrans register``: the last step of a run that ended without it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def register(
 ) -> None:
     """Register a detector that was trained and evaluated while MLflow could not be reached.
 
-    It goes into the MLflow run of its pipeline run. Run again, it changes nothing more: the same
+    It goes into the MLflow run of its pipeline run. Running this again changes nothing: the same
     detector never makes a second version.
     """
     from gtrans.pipelines.gates import load_gate

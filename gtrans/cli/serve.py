@@ -48,8 +48,8 @@ def serve(
 ) -> None:
     """Serve detectors over HTTP, with a web page to drop an image on.
 
-    A category's new champion takes over while the service runs. SIGTERM ends it after the requests
-    under way.
+    A category's new champion takes over while the service runs. On SIGTERM the service finishes the
+    requests under way and ends.
     """
     settings = _settings(
         host=host,

@@ -29,7 +29,7 @@ from gtrans_core.errors import DataError, ModelError
 _LOG = logging.getLogger(__name__)
 _PAGE = Path(__file__).with_name("page.html")
 _PNG = "image/png"
-# The page brings everything along: nothing of another origin is loaded, and nothing is sent there.
+# The page is self-contained: it loads nothing from another origin and sends nothing there.
 _PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
     "script-src 'unsafe-inline'; img-src blob: data:; connect-src 'self'; form-action 'none'; "
@@ -49,7 +49,7 @@ class Service:
     Args:
         models: the detectors, loaded.
         settings: the limits.
-        on_score: told of each scored image; what it raises is logged and harms nothing.
+        on_score: called for each scored image; an exception in it is logged and does no harm.
     """
 
     def __init__(self, models: Models, settings: ServeSettings, on_score: OnScore | None) -> None:
@@ -69,7 +69,7 @@ class Service:
 
     @asynccontextmanager
     async def running(self, _app: FastAPI) -> AsyncIterator[None]:
-        """Worker and watcher for as long as the application runs; what waits is scored before."""
+        """Run worker and watcher while the application runs; score what still waits, then end."""
         self.worker.start()
         self.watcher.start()
         try:

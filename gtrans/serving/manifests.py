@@ -120,7 +120,7 @@ def storage_uri(source: str, artifact_root: str = "") -> str:
     """Where KServe fetches a model's folder from.
 
     Args:
-        source: the registry's word for it.
+        source: the address that the registry gives.
         artifact_root: stands for ``mlflow-artifacts:/``, which only an MLflow client can read.
 
     Raises:
@@ -142,15 +142,15 @@ def storage_uri(source: str, artifact_root: str = "") -> str:
 
 
 def kubernetes_name(text: str) -> str:
-    """A DNS label that comes close to a text."""
+    """A valid DNS label made from a text."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower())[:_NAME_LENGTH].strip("-")
 
 
 def _fixed(image: str) -> str:
-    """An image that stays what it is.
+    """An image's name, if it always means the same image.
 
     Raises:
-        ConfigError: for one that may be another tomorrow.
+        ConfigError: for a name without a digest or a fixed tag.
     """
     name, _, digest = image.partition("@")
     tag = name.rpartition("/")[2].partition(":")[2]

@@ -19,7 +19,7 @@ from gtrans.serving.worker import Scored
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _ROUND_SIZES = (1, 2, 4, 8, 16, 32, 64)
 UNKNOWN = ""
-"""The category of a request that names none that is served: labels are never a caller's text."""
+"""The label of requests for a category that is not served: a caller's text is never a label."""
 
 
 class ServiceMetrics:
@@ -108,7 +108,7 @@ class ServiceMetrics:
         self._scoring_seconds.labels(model.category).observe(scored.seconds)
 
     def round_began(self, images: int) -> None:
-        """Count a round of so many images."""
+        """Count a round and its images."""
         self._round_images.observe(images)
 
     def reloaded(self, category: str, *, succeeded: bool) -> None:

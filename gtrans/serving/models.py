@@ -30,7 +30,7 @@ class ServedModel:
 
     Attributes:
         category: whose parts it looks at.
-        version: of the registry; 0: a folder's, not registered.
+        version: its number in the registry; 0: a folder's detector, which is not registered.
         digest: sha256 (hex) of ``detector.json``, which names the sha256 of every other file.
         detector: what scores.
     """
@@ -49,7 +49,7 @@ class Source(Protocol):
         """Whose parts it looks at."""
 
     def changed(self, served: ServedModel) -> bool:
-        """Whether what is served is no longer what should be; cheap, asked again and again."""
+        """Whether another detector should be served by now; cheap, since it is asked often."""
 
     def load(self) -> ServedModel:
         """Fetch and verify it."""
@@ -186,7 +186,7 @@ class Models:
 
 
 class Watcher:
-    """Refreshes models every so many seconds, on a thread of its own."""
+    """Refreshes models at a fixed interval, on a thread of its own."""
 
     def __init__(self, models: Models, seconds: float) -> None:
         self._models, self._seconds = models, seconds
@@ -198,7 +198,7 @@ class Watcher:
         self._thread.start()
 
     def stop(self) -> None:
-        """End; a look under way is not waited for, since the process may be in a hurry."""
+        """End without waiting for a check under way, since the process may be in a hurry."""
         self._stopped.set()
 
     def _run(self) -> None:
@@ -207,7 +207,7 @@ class Watcher:
 
 
 def _warm(model: ServedModel) -> ServedModel:
-    """Score a black image: the first one is slow, and a detector that cannot must not answer.
+    """Score a black image: the first score is slow, and a detector that fails must not be served.
 
     Raises:
         ModelError: when the score is not a number.

@@ -51,13 +51,13 @@ def serve(app: FastAPI, listener: socket.socket, settings: ServeSettings) -> Non
     logging.getLogger("gtrans_core").setLevel(logging.INFO)
     config = uvicorn.Config(
         app,
-        access_log=False,  # a line an image is too much; /metrics counts them
+        access_log=False,  # a log line for each image is too much; /metrics counts them
         timeout_graceful_shutdown=settings.drain_seconds,
         timeout_keep_alive=_IDLE_SECONDS,
         server_header=False,
         log_level="info",
     )
-    # uvicorn raises the signal again once it has drained: that is to be a good end, not a kill.
+    # uvicorn raises the signal again once it has drained; that counts as a normal end.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     uvicorn.Server(config).run(sockets=[listener])

@@ -18,7 +18,7 @@ from gtrans.serving.worker import EncodedImage
 FORM = "multipart/form-data"
 _RAW = "application/octet-stream"
 _FIELDS = 8
-"""Text fields of a form, at most; they are refused, but with a reason."""
+"""Most text fields that a form is parsed with; they are refused, but with a reason."""
 
 
 @dataclass
@@ -30,7 +30,7 @@ class _Body:
 
 
 class Uploads:
-    """Reads bodies, and holds no more than so many bytes of them at a time."""
+    """Reads bodies, and holds a limited number of bytes of them at a time."""
 
     def __init__(self, settings: ServeSettings) -> None:
         self.settings = settings
@@ -42,7 +42,7 @@ class Uploads:
         """The images of a request, as long as the context lasts.
 
         Raises:
-            HTTPException: 400 for no image, or a form that is none; 408 when the body takes too
+            HTTPException: 400 for no image or an invalid form; 408 when the body takes too
                 long; 413 when it is too large, or has too many images; 415 for another content
                 type; 503 when too much is held already.
         """
@@ -133,7 +133,7 @@ def content_type(request: Request) -> str:
 
 
 def busy(*, hang_up: bool = False) -> HTTPException:
-    """What a request is told for which there is no room now."""
+    """The answer to a request that there is no room for now."""
     headers = {"Retry-After": "1"} | (_CLOSE if hang_up else {})
     return HTTPException(503, "too much to do at the moment: come back in a second", headers)
 
@@ -154,7 +154,7 @@ async def _drained(body: _Body) -> AsyncGenerator[bytes, None]:
     yield b""
 
 
-# A connection whose body was not read to its end is of no more use.
+# A connection whose body was not read to its end cannot be used again.
 _CLOSE = {"Connection": "close"}
 
 

@@ -3,7 +3,7 @@
 A round takes one image of each waiting request in turn, as many as there is room for, and scores
 them side by side: a thread each, each image through the network by itself. They are not stacked
 into one tensor, since then a score's last bits would depend on the other images. Nothing waits for
-a round to fill: whatever is there when the last one ends is the next one, be it a single image.
+a round to fill: what waits when one round ends makes the next one, even a single image.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from gtrans_core.drawing.heat_maps import overlay
 
 
 class QueueFullError(Exception):
-    """There is no place for so many images now; come back a little later."""
+    """There is no room for so many images now; the client should come back later."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Worker:
         self._stopping = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
-        # Torch takes all cores for one image already, and with fewer its sums are other ones.
+        # Torch uses all cores for one image already; with fewer, its sums would differ.
         self._torch = threading.Lock()
         self._drawing = threading.Lock()  # matplotlib's colour maps are made when first used
 
@@ -150,7 +150,7 @@ class Worker:
         cancelled frees its place at once.
 
         Raises:
-            QueueFullError: when there is no place for all of them, or the worker is stopping.
+            QueueFullError: when there is no room for all of them, or the worker is stopping.
         """
         order = _Order(model, draw, deque(enumerate(images)), len(images))
         with self._changed:
@@ -193,7 +193,7 @@ class Worker:
     def _score_round(self, gathered: list[_Task], pool: ThreadPoolExecutor) -> None:
         """Decode each image here, one at a time, while those before it are scored already.
 
-        Memory stays bounded so: a decoded image is large, and each thread that had one keeps some.
+        This bounds memory: a decoded image is large, and each thread that had one keeps some.
         """
         scoring = []
         for task in gathered:

@@ -26,7 +26,7 @@ from gtrans_core.text import printable
 _S3 = "s3://"
 
 OnLeftOut = Callable[[str], None]
-"""Gets the name of each file that is no image."""
+"""Gets the name of each file that is not an image."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def find_images(
 
     Args:
         arguments: files, folders, ``s3://`` prefixes or objects, patterns such as ``~/a/*.png``.
-        left_out: called with each file of a folder or prefix that is no image.
+        left_out: called with each file of a folder or prefix that is not an image.
 
     Raises:
         DataError: for a folder or prefix that holds no image or cannot be listed, and for a

@@ -170,7 +170,7 @@ def refuse_existing(out: Path) -> None:
 
 def remove_parts(out: Path) -> None:
     """Remove what a finished table no longer needs."""
-    # First the file that makes a folder of parts one: a kill in between leaves only rubbish.
+    # run.json goes first: what a kill in between leaves is no longer taken for parts.
     (parts_folder(out) / _RUN_NAME).unlink(missing_ok=True)
     shutil.rmtree(parts_folder(out), ignore_errors=True)
 

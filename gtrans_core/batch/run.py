@@ -40,7 +40,7 @@ class BatchSummary:
         flagged: of them, with a score above the threshold.
         errors: ``PATH: reason`` of each image that could not be scored.
         kept: rows that an interrupted run had left.
-        changed: images scored again, since their bytes were other ones.
+        changed: images scored again, since their bytes had changed.
     """
 
     images: int

@@ -1,4 +1,4 @@
-"""One image: its score as a row, and its heat map beside the image as a drawing."""
+"""One image: its score as a row, and its heat map as a drawing."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ DECODER_VERSION = f"1, Pillow {PIL.__version__}"
 """Part of the feature cache's key: raise it when decoded or preprocessed pixels change."""
 
 REDUCING_GAP = 2
-"""A fast resize leaves the filter at least so many pixels for each of its own, along a side."""
+"""A fast resize leaves the filter at least this many pixels a side for each pixel it makes."""
 
 _MEGA = 1_000_000
 DEFAULT_MEGAPIXELS = ImageConfig().max_megapixels

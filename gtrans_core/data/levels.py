@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 _DEPTH = 65536
 _ENOUGH = 128
-"""Half of what 8 bits hold; with so many the upper 8 bits are read, as they always were."""
+"""Half of what 8 bits hold; from this many on the upper 8 bits are read, as they always were."""
 _MARGIN = 4
 """A measured range grows by a quarter of itself at either end: defects may be darker, brighter."""
 _OUTLIERS = 0.001

@@ -23,6 +23,11 @@ Part = Literal["train", "test", "ground_truth"]
 
 PARTS: tuple[Part, ...] = ("train", "test", "ground_truth")
 
+_HOMES = {
+    "train": "train/good",
+    "test": "test/good or test/DEFECT",
+    "ground_truth": "ground_truth/DEFECT",
+}
 _LONGEST_KIND = 100  # MLflow takes 250 characters of a metric's name
 _KIND = re.compile(r"[\w .-]+")
 _GOOD_WORD = re.compile(
@@ -131,8 +136,12 @@ def _list_one(found: _Found, part: Part, folder: Path) -> None:
     """A folder of a kind, or a file beside such folders."""
     name = printable(f"{part}/{folder.name}")
     if not folder.is_dir():
-        if is_picture(folder):
-            found.problems.append(f"{name}: not a folder of images; move it into {part}/{GOOD}")
+        if folder.is_symlink() and not folder.exists():
+            found.problems.append(f"{name}: a link to nothing; remove it, or mend the link")
+        elif is_picture(folder):
+            found.problems.append(f"{name}: not a folder of images; move it into {_HOMES[part]}")
+        else:
+            found.left_out.append(folder.name)
         return
     is_good = is_good_name(folder.name)
     if part == "train" and not is_good:

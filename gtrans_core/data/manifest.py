@@ -116,7 +116,7 @@ class Manifest(BaseModel):
         """Read from JSON.
 
         Raises:
-            DataError: when the file is missing or is no manifest, naming the field.
+            DataError: when the file is missing or not a manifest, naming the field.
         """
         return read_json(path, cls, "a manifest", DataError)
 

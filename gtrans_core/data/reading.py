@@ -27,7 +27,7 @@ def read_mask(manifest: Manifest, sample: Sample) -> MaskArray | None:
     """What is defective in a sample, bool [H, W], by all its masks; None where there is none.
 
     Raises:
-        DataError: when a mask is gone, its bytes have changed since ingest, or it is none.
+        DataError: when a mask is gone, its bytes have changed since ingest, or it is not a mask.
     """
     masks = [
         decode_mask(_read(manifest, mask.path, mask.sha256), mask.path, MOST_MEGAPIXELS)

@@ -65,7 +65,7 @@ def read_info(folder: Path) -> DetectorInfo:
     """The facts of a detector folder, without its weights.
 
     Raises:
-        ModelError: when ``detector.json`` is missing or not one.
+        ModelError: when ``detector.json`` is missing or invalid.
     """
     return read_json(folder / INFO_NAME, DetectorInfo, "the facts of a detector", ModelError)
 

@@ -77,7 +77,7 @@ def export_onnx(scorer: Scorer, size: int) -> bytes:
         size: S, the side of the network's input in pixels.
 
     Raises:
-        ValueError: when the backbone has an operation that ONNX has not.
+        ValueError: when ONNX lacks an operation of the backbone.
     """
     file = io.BytesIO()
     view = torch.zeros(1, 3, size, size, dtype=torch.uint8)
@@ -102,7 +102,7 @@ def export_onnx(scorer: Scorer, size: int) -> bytes:
 
 
 def _canonical(graph: bytes) -> bytes:
-    """The same graph, weights in the order of their names: the exporter's is another each time."""
+    """The same graph with its weights ordered by name: the exporter's order changes each time."""
     import onnx  # not where a packaged graph is only run
 
     model = onnx.load_from_string(graph)

@@ -1,4 +1,4 @@
-"""What one kind of defect costs. On its own, so that a record can be read without torch."""
+"""How one kind of defect fares. In a file of its own: records are read without torch."""
 
 from __future__ import annotations
 

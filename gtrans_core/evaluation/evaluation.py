@@ -1,4 +1,4 @@
-"""Scoring a test split and what follows from it: metrics, and what each kind of defect costs."""
+"""Scoring a test split, and its metrics: overall, and for each kind of defect."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def split_metrics(evaluation: Evaluation) -> dict[str, float | None]:
 
 
 def defect_results(evaluation: Evaluation, threshold: float) -> list[DefectResult]:
-    """What each kind of defect costs, the hardest first."""
+    """How each kind of defect fares, the hardest first."""
     good = evaluation.positions(GOOD)
     results = [_defect_result(evaluation, d, good, threshold) for d in evaluation.defects]
     return sorted(results, key=lambda result: (result.image_auroc or 0.0, result.defect))

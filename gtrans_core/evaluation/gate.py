@@ -136,12 +136,12 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing speaks against the version."""
+        """Whether the version passes every check."""
         return all(check.passed for check in self.checks)
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Everything that speaks against it."""
+        """The text of every check that it fails."""
         return tuple(check.text for check in self.checks if not check.passed)
 
 

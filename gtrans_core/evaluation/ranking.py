@@ -1,9 +1,9 @@
 """Positives ranked against negatives by score: one sort, from which every metric is read.
 
-Why not scikit-learn's curves: at the 65 million pixels of a test split each of its metrics sorts
-again, through a 64-bit index of all pixels, and AU-PRO it has not. Positives are few, and between
-two scores that positives have only the false-positive count moves. So negatives are sorted by
-value alone (no index), and counted at the distinct scores of the positives.
+scikit-learn's curves would sort the 65 million pixels of a test split again for each metric,
+through a 64-bit index of all pixels, and it has no AU-PRO. Positives are few, and only the
+false-positive count changes between two of their scores. So negatives are sorted by value alone (no
+index), and counted at the distinct scores of the positives.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class Ranking:
     def curve(self) -> Curve:
         """False-positive rate and covered share from (0, 0) to (1, 1), both rising [2K + 2].
 
-        Between two scores of positives the curve is flat, and runs from the false positives at
-        the one to those above the other; ties with negatives slope. Thresholds that only negatives
-        have lie on a flat part, so this is the curve of every distinct score.
+        Between two scores of positives the curve is flat, from the false positives at the higher
+        to those above the lower; ties with negatives slope. Thresholds between them lie on a flat
+        part, so this is the curve of every distinct score.
         """
         starts = np.r_[0, self.false_positives]
         ends = np.r_[self.false_positives_above, self.negatives]

@@ -1,4 +1,4 @@
-"""All that one evaluation found, as plain files in one folder: what register logs to MLflow.
+"""Everything that one evaluation found, as plain files in a folder, which register logs to MLflow.
 
 ``record.json`` (numbers and lineage), ``train.json`` and ``test.json`` (manifests),
 ``history.jsonl`` (the training journal), ``report.html`` and ``figures/*.png``.
@@ -43,7 +43,7 @@ class EvaluationRecord(BaseModel):
     good_images: int
     good_flagged: int
     training_seconds: float | None
-    """Wall time; None where an earlier run did all or a part of it."""
+    """Wall time; None where an earlier run did all or part of it."""
     config: dict[str, Any]
     lineage: dict[str, str]
 
@@ -102,6 +102,6 @@ class EvaluationRecord(BaseModel):
         """Read ``record.json``.
 
         Raises:
-            ModelError: when it is missing or not one.
+            ModelError: when it is missing or invalid.
         """
         return read_json(folder / RECORD, cls, "an evaluation's record", ModelError)

@@ -21,6 +21,6 @@ class Spread:
         return cls(statistics.fmean(values), sd)
 
     def shown(self, digits: int) -> str:
-        """``MEAN ± SD`` with so many digits behind the point; the mean alone for one seed."""
+        """``MEAN ± SD`` with ``digits`` digits behind the point; the mean alone for one seed."""
         mean = f"{self.mean:.{digits}f}"
         return mean if self.sd is None else f"{mean} ± {self.sd:.{digits}f}"

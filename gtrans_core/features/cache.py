@@ -17,7 +17,7 @@ from typing import Literal
 
 import safetensors.torch
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -47,7 +47,9 @@ TENSOR_NAMES = ("views", *_MAP_NAMES)
 class CacheIdentity(BaseModel):
     """Everything that decides a cache's bytes. Change one and the key changes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_by_name=True, serialize_by_alias=True
+    )
 
     schema_version: Literal[1] = 1
     images: tuple[str, ...]
@@ -59,17 +61,22 @@ class CacheIdentity(BaseModel):
     image: ImageConfig
     decoder_version: str = DECODER_VERSION
     dtype: Literal["float16, bfloat16 where it overflows"] = "float16, bfloat16 where it overflows"
-    drift: str = ""
-    """What made the guide drift (``training.author_compat``); empty: the guide is clean."""
+    moved_statistics: str = Field(default="", alias="drift")
+    """What moved the guide's statistics (``training.author_compat``); empty: nothing did.
+    Keys and files of caches call it ``drift``."""
 
     @property
     def key(self) -> str:
         """sha256 (hex) of the canonical JSON, but for what changes no pixel.
 
-        A clean guide's keys do not mention drift, those of whole grey levels do not mention levels.
+        An unmoved guide's keys do not mention ``drift``; those of whole grey levels do not mention
+        levels.
         """
         unused = {"max_megapixels"} | (set() if self.image.levels else {"levels"})
-        exclude: dict[str, set[str] | bool] = {"image": unused, "drift": not self.drift}
+        exclude: dict[str, set[str] | bool] = {
+            "image": unused,
+            "moved_statistics": not self.moved_statistics,
+        }
         return digest_of(self.model_dump(mode="json", exclude=exclude))
 
 
@@ -83,9 +90,9 @@ class Shard(BaseModel):
 
 
 class CacheIndex(BaseModel):
-    """``cache.json``: what is there once everything is."""
+    """``cache.json``: written when all shards are there."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
     identity: CacheIdentity
     shards: tuple[Shard, ...]
@@ -128,7 +135,7 @@ class CachedFeatures:
         )
 
     def request(self, positions: Sequence[int]) -> Callable[[], CachedFeatures]:
-        """``subset`` once it is called for: there is nothing to wait for in memory."""
+        """``subset`` when it is called: in memory there is nothing to wait for."""
         return partial(self.subset, positions)
 
     def to(self, device: torch.device) -> CachedFeatures:
@@ -142,7 +149,7 @@ def cache_identity(
     spec: BackboneSpec,
     weights_sha256: str,
     image: ImageConfig,
-    drift: str = "",
+    moved_statistics: str = "",
 ) -> CacheIdentity:
     """The identity of the cache of a training manifest under one guide."""
     return CacheIdentity(
@@ -153,7 +160,7 @@ def cache_identity(
         mean=spec.mean,
         std=spec.std,
         image=image,
-        drift=drift,
+        moved_statistics=moved_statistics,
     )
 
 
@@ -231,7 +238,7 @@ def load_cache(folder: Path) -> CachedFeatures:
         parts = [safetensors.torch.load(read_verified(folder / s.name)) for s in index.shards]
     except DamagedFileError as error:
         raise shard_error(error) from None
-    # Parts are let go as they are joined, so that there are never two of everything.
+    # Parts are freed as they are joined, so that memory never holds everything twice.
     views, map1, map2, map3 = (
         concatenate([part.pop(name) for part in parts]) for name in TENSOR_NAMES
     )
@@ -251,7 +258,7 @@ def finished_index(folder: Path) -> CacheIndex:
 
 
 def shard_error(error: DamagedFileError) -> DataError:
-    """What to tell who needs a shard that is damaged."""
+    """The error for a damaged shard, saying what to do."""
     return DataError(f"{error}; run the pipeline again: the shard is made anew")
 
 
@@ -312,7 +319,10 @@ def _halved(map_BCHW: Tensor) -> Tensor:
         DataError: when a value is not finite.
     """
     if not torch.isfinite(map_BCHW).all():
-        raise DataError("the AGN's features are not finite; check agn.weights and the images")
+        raise DataError(
+            "the features of the reference network (AGN) are not finite; "
+            "check agn.weights and the images"
+        )
     half = map_BCHW.to(torch.float16)
     if not torch.isfinite(half).all():
         half = map_BCHW.to(torch.bfloat16)

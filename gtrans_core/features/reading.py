@@ -1,6 +1,6 @@
-"""What training reads a feature cache through: from memory where it fits, else from disk as needed.
+"""How training reads a feature cache: from memory where it fits, else from disk as needed.
 
-Both give the same bits. Streamed, memory does not grow with the images: every shard is verified
+Both give the same bits. Streaming keeps memory constant, however many images: a shard is verified
 when the cache is opened, and each image again when it is read, so that no byte is used that another
 process has changed since. Plain reads, no memory map: a mapped file that is cut short kills its
 reader (SIGBUS).
@@ -72,7 +72,7 @@ def open_features(folder: Path, resident_mb: int) -> Features:
 
 
 class StreamedFeatures:
-    """Features that stay on disk; what is kept of each image is where it lies, and its digest.
+    """Features that stay on disk; memory holds each image's position and digest.
 
     Raises:
         DataError: when the index or a shard is missing or damaged; building it again mends it.
@@ -195,7 +195,7 @@ def _sha256(pieces: Iterable[memoryview]) -> bytes:
 
 
 def _typed(buffer: Tensor, parts: Sequence[_Part]) -> Tensor:
-    """The tensor that the bytes of some images [N, bytes] are."""
+    """The tensor that the bytes [N, bytes] of some images hold."""
     shape = parts[0].shape
     if len({part.dtype for part in parts}) == 1:
         return buffer.view(parts[0].dtype).view(-1, *shape)

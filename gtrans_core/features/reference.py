@@ -43,6 +43,6 @@ class FeatureCacheRef(BaseModel):
         """Read what ``cache_features`` wrote.
 
         Raises:
-            DataError: when the file is missing or not one.
+            DataError: when the file is missing or invalid.
         """
         return read_json(path, cls, "a cache reference", DataError)

@@ -1,1 +1,1 @@
-"""The frozen guide, the student, its loss and its score."""
+"""Reference network (AGN), student (Trans), scene model, loss and score."""

@@ -91,7 +91,7 @@ def build_backbone(
         # timm renames and wraps for feature extraction; it loads its own names correctly.
         pretrained_cfg_overlay={"state_dict": dict(state)} if state is not None else None,
     )
-    # A MobileNetV3 guide keeps them all: those that are packaged have them among their weights.
+    # A MobileNetV3 guide keeps all its stages: packaged ones have them among their weights.
     return backbone if isinstance(backbone, MobileNetV3Features) else trim(backbone), spec
 
 
@@ -99,7 +99,7 @@ def build_backbone(
 def check_input_size(spec: BackboneSpec, size: int, knob: str = AGN_KNOB) -> None:
     """Try with random weights whether a backbone gives its maps for an input size.
 
-    The meta device would save the arithmetic of one image, and load torch's compiler (2 s) for it.
+    The meta device would save the arithmetic of one image, but load torch's compiler (2 s).
 
     Args:
         spec: the backbone and what its maps should be.
@@ -107,7 +107,7 @@ def check_input_size(spec: BackboneSpec, size: int, knob: str = AGN_KNOB) -> Non
         knob: where its name comes from, for error messages.
 
     Raises:
-        ConfigError: when it takes other sizes only, or its maps have another shape.
+        ConfigError: when it does not take this size, or its maps have another shape.
     """
     expected = [(1, *shape) for shape in spec.map_shapes(size)]
     try:
@@ -203,7 +203,7 @@ def trim(backbone: nn.Module) -> nn.Module:
 
 
 class _Undrawn(TorchFunctionMode):
-    """Initial weights stay undrawn: on the meta device drawing loads torch's compiler (2 s)."""
+    """Skips drawing initial weights: on the meta device that loads torch's compiler (2 s)."""
 
     def __torch_function__(
         self,

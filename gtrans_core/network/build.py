@@ -24,7 +24,7 @@ def build_trans(spec: BackboneSpec, config: GTransConfig) -> Trans:
     """A Trans with random weights drawn from the config's seed.
 
     Raises:
-        ConfigError: as ``check_student``, which tells earlier.
+        ConfigError: as ``check_student``, which finds it earlier.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)

@@ -26,7 +26,7 @@ def heat_map(
     """Anomaly map [B, H, W] (fp32, >= 0) at the input's size; higher is more anomalous.
 
     d_i(p) = ||n(a_i) − n(f_i)||²; m_i = w_i d_i or d_i. All maps are upsampled bilinearly, fused,
-    and smoothed by a Gaussian. As published (method.md, "Score") the m_i are fused as m_1 m_2 m_3²
+    and smoothed by a Gaussian. As published (arXiv 2305.14880) the m_i are fused as m_1 m_2 m_3²
     (the coarsest map twice) or as a sum; ``geometric`` is the weighted geometric mean of them, the
     scene model's residuals and the patch memory's distances.
 

@@ -1,4 +1,4 @@
-"""A student CNN of another shape than the AGN's."""
+"""A student CNN whose shape differs from the AGN's."""
 
 from __future__ import annotations
 

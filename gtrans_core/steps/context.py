@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from gtrans_core.storage import without_secrets
+from gtrans_core.tracking.category_run import CategoryRun
 from gtrans_core.tracking.client import TrackingAddress
 
 
@@ -36,6 +38,11 @@ class RunContext:
     def tracking(self) -> TrackingAddress:
         """Where runs are recorded."""
         return TrackingAddress(self.tracking_uri, self.experiment)
+
+    @cached_property
+    def run(self) -> CategoryRun:
+        """The category's MLflow run, which this step finds once."""
+        return CategoryRun(self.tracking, self.run_key, self.category)
 
     @property
     def public_tracking_uri(self) -> str:

@@ -77,7 +77,7 @@ def evaluate(
         The metrics that are available.
 
     Raises:
-        ConfigError: when config or gate is not one.
+        ConfigError: when config or gate is invalid.
         ModelError, DataError, WeightsError, StorageError: when something handed over is damaged.
     """
     progress = Progress("evaluate", context.category)
@@ -136,7 +136,7 @@ def evaluate(
     write_atomic(evaluation / files.REPORT, html)
     for name, picture in pictures.items():
         write_atomic(evaluation / files.FIGURES / f"{name}.png", picture.png)
-    lines = (json.dumps(record) + "\n" for record in info.history)
+    lines = (json.dumps(row) + "\n" for row in info.history)
     write_atomic(evaluation / files.HISTORY, "".join(lines).encode())
     write_atomic(evaluation / files.TRAIN_MANIFEST, train_manifest.read_bytes())
     write_atomic(evaluation / files.TEST_MANIFEST, test_manifest.read_bytes())

@@ -1,6 +1,6 @@
 """Register: everything into MLflow, and the detector into the registry as challenger.
 
-The only step that needs MLflow: training and evaluation end well without it, and their files wait.
+Only this step needs MLflow: training and evaluation end well without it, and their files wait.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from gtrans_core.tracking.promotion.championship import Judgement
 from gtrans_core.tracking.promotion.promotion import judge_new_version
 from gtrans_core.tracking.registry.model import log_model
 from gtrans_core.tracking.registry.registry import register as register_version
-from gtrans_core.tracking.runs import RunLogger, open_run
+from gtrans_core.tracking.runs import RunLogger
 from gtrans_core.tracking.step_run import end_left_open
 from gtrans_core.trust.keys import SigningKey
 from gtrans_core.trust.policy import read_unsigned, require_signing
@@ -51,7 +51,7 @@ def register(
         The registered version's number.
 
     Raises:
-        ConfigError: when the gate or the key is not one, or the key is missing.
+        ConfigError: when the gate or the key is invalid, or the key is missing.
         TrackingError: when MLflow refuses or stays unreachable, with where the model is kept.
         ModelError: when the folders are damaged or do not belong together.
     """
@@ -63,7 +63,7 @@ def register(
     record = EvaluationRecord.read(evaluation)
     _require_match(detector, record)
     with _kept_in(evaluation.parent):
-        run = open_run(context.tracking, context.run_key, context.category)
+        run = context.run.open()
         _log_evaluation(run, record, evaluation, progress)
         example = _input_example(evaluation, read_info(detector).config.image)
         model_uri = log_model(run.client, run.run_id, detector, example, key)
@@ -93,7 +93,7 @@ def register(
 
 
 def _require_match(detector: Path, record: EvaluationRecord) -> None:
-    """The folders may have lain about or been copied since: intact, and of one training."""
+    """Check that the folders, which may have been copied since, are intact and of one training."""
     info = require_intact(detector)
     if info.training_key != record.lineage.get("training_key"):
         raise ModelError(f"{detector}: the evaluation beside it is of another detector")

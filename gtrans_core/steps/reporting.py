@@ -10,13 +10,12 @@ from gtrans_core.errors import GTransError, PreemptedError
 from gtrans_core.progress import Progress
 from gtrans_core.steps.context import RunContext
 from gtrans_core.steps.names import CATEGORY_STEPS
-from gtrans_core.tracking.runs import fail_run
 from gtrans_core.tracking.step_run import StepRun
 
 
 @contextmanager
 def run_step(name: str, context: RunContext) -> Iterator[None]:
-    """Run a step's function within; an error that a user can mend becomes an exit code.
+    """Run a step's function in this context; an error that a user can mend becomes an exit code.
 
     On an MLflow server the step has a run of its own (``StepRun``). The category's run, if there is
     one by now, becomes FAILED. A preempted step leaves it as it is, since the same step goes on
@@ -35,12 +34,12 @@ def run_step(name: str, context: RunContext) -> Iterator[None]:
         # First the step's run: by then the category has one, which is opened in the background.
         _finish(step_run, reason)
         if not isinstance(error, PreemptedError):
-            fail_run(context.tracking, context.run_key, context.category, reason)
+            context.run.fail(reason)
         raise SystemExit(error.exit_code) from None
     except Exception as error:
         reason = f"{name}: crashed ({type(error).__name__})"
         _finish(step_run, reason)
-        fail_run(context.tracking, context.run_key, context.category, reason)
+        context.run.fail(reason)
         raise
     _finish(step_run, "")
 
@@ -56,7 +55,7 @@ def _step_run(name: str, context: RunContext) -> StepRun | None:
     on_a_server = context.tracking.server_uri.startswith(("http://", "https://"))
     if name not in CATEGORY_STEPS or not on_a_server:
         return None
-    return StepRun(context.tracking, context.run_key, context.category, name)
+    return StepRun(context.run, name)
 
 
 def _finish(step_run: StepRun | None, failure: str) -> None:

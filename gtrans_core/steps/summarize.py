@@ -25,7 +25,8 @@ def summarize(context: RunContext, categories: Sequence[str], ranking: Path, sum
     Args:
         context: the run; its category is empty.
         categories: those that the run was to train.
-        ranking: JSON file to write: place, category, version, metrics; and what failed, why.
+        ranking: JSON file to write: rank (under the key ``place``), category, version, metrics; and
+            what failed, why.
         summary: the same as a Markdown page.
 
     Returns:

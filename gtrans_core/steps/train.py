@@ -16,7 +16,6 @@ from gtrans_core.progress import Progress
 from gtrans_core.steps.context import RunContext
 from gtrans_core.storage import exclusive
 from gtrans_core.tracking.journal import JournalFlusher
-from gtrans_core.tracking.runs import open_run
 from gtrans_core.training.closed_form import fit_closed_form
 from gtrans_core.training.device import choose_device
 from gtrans_core.training.loop import TrainingResult, train_trans, training_key
@@ -38,7 +37,7 @@ def train(context: RunContext, config_json: str, feature_cache: Path, model: Pat
     Raises:
         DataError: when the cache is damaged.
         StorageError: when the shared cache cannot be fetched.
-        TrainingError: when the loss is no longer finite or the device is not there.
+        TrainingError: when the loss is no longer finite or the device is missing.
         PreemptedError: after SIGTERM; the same step goes on later.
     """
     progress = Progress("train", context.category)
@@ -66,7 +65,7 @@ def train(context: RunContext, config_json: str, feature_cache: Path, model: Pat
     started = time.monotonic()
     flusher = JournalFlusher(
         folder / "history.jsonl",
-        lambda: open_run(context.tracking, context.run_key, context.category, step="train"),
+        lambda: context.run.open(step="train"),
     )
     try:
         with exclusive(folder):  # of two runs of one training, the second waits and reuses

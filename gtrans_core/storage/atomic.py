@@ -62,7 +62,7 @@ def publish(temporary: Path, final: Path) -> bool:
 
     Both must be on one file system. ``temporary`` is gone afterwards, whatever happens. Where the
     file system has no hard links, two who publish at the same moment may both believe they did;
-    the file is whole all the same.
+    the file is whole in any case.
 
     Returns:
         Whether this call published it (else ``final`` was there already, and stays).

@@ -1,4 +1,4 @@
-"""Preparing a whole folder once, also when several processes want it at the same time."""
+"""Preparing a whole folder once, even if several processes want it at the same time."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def prepare_folder(folder: Path, build: Callable[[Path], None]) -> bool:
 
 @contextlib.contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Let one process at a time work on ``path``; the others wait here. A killed one lets go.
+    """Let one process at a time work on ``path``; the others wait here. A kill frees the lock.
 
     Raises:
         StorageError: when the lock file beside ``path`` cannot be made.

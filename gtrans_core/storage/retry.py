@@ -62,7 +62,7 @@ def retrying(what: str, attempt: Callable[[], T], policy: RetryPolicy | None = N
     Raises:
         StorageError: when the budget is spent, naming ``what``, the last fault and the tries.
     """
-    # Imported on use: it would be a third of the time the command line needs to start.
+    # Imported on use: importing it takes a third of the command line's start.
     from tenacity import (
         RetryError,
         Retrying,

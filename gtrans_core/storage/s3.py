@@ -22,7 +22,7 @@ from gtrans_core.errors import StorageError
 from gtrans_core.storage import s3_parts
 from gtrans_core.storage.atomic import replacing
 from gtrans_core.storage.retry import RetryPolicy, TransientError, retrying
-from gtrans_core.storage.s3_client import make_client, settings_of_environment
+from gtrans_core.storage.s3_client import aws_variables, make_client
 from gtrans_core.storage.s3_errors import (
     ForeignAnswerError,
     condition_failed,
@@ -60,8 +60,8 @@ class S3Store:
             raise StorageError(f"{uri}: names no bucket; expected s3://bucket/prefix")
         self._policy = policy
         try:
-            self._settings = settings_of_environment()
-            self._client = make_client(self._settings, endpoint=endpoint)
+            self._variables = aws_variables()
+            self._client = make_client(self._variables, endpoint=endpoint)
         except BotoCoreError as error:
             raise StorageError(f"{uri}: unusable AWS settings ({error})") from None
         except ValueError:
@@ -93,7 +93,7 @@ class S3Store:
             attempt = next(tries)
             try:
                 if len(data) >= s3_parts.IN_PARTS_FROM:
-                    client = make_client(self._settings, only_new=not overwrite)
+                    client = make_client(self._variables, only_new=not overwrite)
                     s3_parts.put_parts(client, self.bucket, key, data, _note_of(data))
                 else:
                     self._put(key, data, {} if overwrite else {"IfNoneMatch": "*"})

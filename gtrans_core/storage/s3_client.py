@@ -23,22 +23,24 @@ CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
 MAX_CONNECTIONS = 16
 
-Settings = tuple[tuple[str, str], ...]
-"""Variables and their values."""
+AwsVariables = tuple[tuple[str, str], ...]
+"""Names and values."""
 
 
-def settings_of_environment() -> Settings:
+def aws_variables() -> AwsVariables:
     """The part of the environment that decides how a client is made."""
     names = (n for n in os.environ if n.startswith("AWS_") or n == ADDRESSING_VARIABLE)
     return tuple((name, os.environ[name]) for name in sorted(names))
 
 
 @functools.cache
-def make_client(settings: Settings, *, only_new: bool = False, endpoint: str | None = None) -> Any:
+def make_client(
+    variables: AwsVariables, *, only_new: bool = False, endpoint: str | None = None
+) -> Any:
     """One client (and one pool of connections) a process for the same arguments.
 
     Args:
-        settings: of the environment.
+        variables: of the environment.
         only_new: complete multipart uploads only where there is no such object yet.
         endpoint: by default what the environment says.
 
@@ -46,7 +48,7 @@ def make_client(settings: Settings, *, only_new: bool = False, endpoint: str | N
         ConfigError: for an unknown addressing style.
         BotoCoreError, ValueError: for settings that boto3 cannot use.
     """
-    style = dict(settings).get(ADDRESSING_VARIABLE)
+    style = dict(variables).get(ADDRESSING_VARIABLE)
     if style not in (None, "auto", "path", "virtual"):
         raise ConfigError(f"{ADDRESSING_VARIABLE}={style}: expected auto, path or virtual")
     config = Config(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _ALWAYS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    # A `uv.lock` of whatever folder we run in does not belong into a model.
+    # The `uv.lock` of the folder we run in has no business in a model.
     "MLFLOW_UV_AUTO_DETECT": "false",
 }
 _UNLESS_SET = {
@@ -29,8 +29,8 @@ _UNLESS_SET = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
-    # MLflow's own values block 4 minutes on a dead server. These: half a minute when the
-    # connection is refused, two minutes when nothing answers at all.
+    # MLflow's own values block for 4 minutes on a dead server. These block for half a minute when
+    # the connection is refused, and for two minutes when nothing answers at all.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
@@ -133,9 +133,9 @@ def set_alias(client: MlflowClient, name: str, alias: str, version: int) -> None
 
 
 def _despite_races(write: Callable[[], None]) -> None:
-    """Of two who write the same thing for the first time at once, MLflow refuses one (BAD_REQUEST).
+    """When two write the same thing for the first time at once, MLflow refuses one (BAD_REQUEST).
 
-    It looks first and inserts then; on a second try it finds what it looks for.
+    It looks first and then inserts; a second try finds what the other one inserted.
     """
     from mlflow.exceptions import MlflowException
 
@@ -168,8 +168,8 @@ def _uncollected() -> Iterator[None]:
 def _set_up_database(path: Path) -> None:
     """Let MLflow make its tables, once and whole.
 
-    Its own set-up breaks when two processes begin together, and cannot be taken up again after a
-    kill. Hence one at a time, in a temporary folder.
+    Its own set-up breaks when two processes begin together, and cannot go on after a kill. So one
+    process at a time does it, in a temporary folder.
     """
     from mlflow import MlflowClient
 

@@ -48,7 +48,7 @@ def replay(journal_path: Path, run_id: str, client: MlflowClient) -> int:
 class JournalFlusher:
     """Sends a growing journal from a thread of its own. Training never waits for it, nor fails.
 
-    Where MLflow cannot be reached it tries again, ever more seldom (up to once a minute).
+    Where MLflow cannot be reached it tries again, less and less often (down to once a minute).
 
     Args:
         journal_path: the file; may not exist yet.

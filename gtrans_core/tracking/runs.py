@@ -1,6 +1,6 @@
 """One MLflow run for each category of a pipeline run, found again by every step through its tags.
 
-It is the run that is compared: it holds config, metrics and files. Runs of steps lie below it
+This is the run that people compare: it holds config, metrics and files. Runs of steps lie below it
 (``step_run``), and one of several categories heads theirs (``sweep``). Only the category's run has
 the tags that filters go by: ``gtrans.run_key`` finds all categories of a pipeline run,
 ``gtrans.category`` all runs of a category.
@@ -58,8 +58,8 @@ def find_or_create_run(
     A run that an orchestrator injected (``MLFLOW_RUN_ID``) is adopted by its id. Of two steps that
     make the run at the same time, both end up with the earlier one.
 
-    Kubeflow injects a run for each step. Register's, which logs everything, becomes the category's;
-    that of a step that is named here only gets the tag ``gtrans.step``.
+    Kubeflow injects a run for each step. The run of register, which logs everything, becomes the
+    category's; the run of a step that is named here only gets the tag ``gtrans.step``.
 
     Args:
         address: where.
@@ -109,9 +109,7 @@ def fail_run(address: TrackingAddress, run_key: str, category: str, reason: str)
             tags = {CATEGORY_TAG: category, RUN_KEY_TAG: run_key}
             found = experiment and _earliest(client, experiment.experiment_id, tags)
         if found:
-            run = RunLogger(client, found)
-            run.log_lineage({FAILURE_TAG: reason})
-            run.finish("FAILED")
+            mark_failed(RunLogger(client, found), reason)
 
 
 class RunLogger:
@@ -168,7 +166,7 @@ class RunLogger:
     def finish(self, status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED") -> None:
         """End the run. An adopted run is left to the orchestrator that made it.
 
-        One that failed before and was made up for says no longer why it had failed.
+        A run that failed before and is now finished loses the tag that says why it failed.
         """
         if self.run_id == injected_run_id():
             return
@@ -187,6 +185,16 @@ class RunLogger:
 
     def _translating(self, doing: str) -> Any:
         return translate_mlflow_errors(self.client.tracking_uri, doing)
+
+
+def mark_failed(run: RunLogger, reason: str) -> None:
+    """End a run as FAILED, with the reason in the tag ``gtrans.failure``.
+
+    Raises:
+        TrackingError: when MLflow refuses or cannot be reached.
+    """
+    run.log_lineage({FAILURE_TAG: reason})
+    run.finish("FAILED")
 
 
 def prefixed(facts: Mapping[str, str]) -> dict[str, str]:
@@ -216,7 +224,7 @@ def _adopt(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> str:
 
 
 def experiment_of(client: MlflowClient, address: TrackingAddress) -> str:
-    """The id of the experiment of these address, made if need be; an injected run's is its own.
+    """The id of this address's experiment, made if need be; for an injected run, that run's.
 
     Raises:
         TrackingError: when the experiment was deleted, or its store was moved.

@@ -1,8 +1,8 @@
 """A run in MLflow for one step of a pipeline run: when it ran, and how it ended.
 
 It lies below the category's run and carries neither ``gtrans.category`` nor ``gtrans.run_key``, so
-that no filter for the runs one compares finds it. Only where there is an MLflow server: an embedded
-record has one run a category, and no step waits seconds for MLflow to be imported.
+that a filter for runs to compare never finds it. Steps have runs only on an MLflow server: an
+embedded record has one run a category, and no step waits seconds for MLflow to be imported.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from gtrans_core.errors import TrackingError
+from gtrans_core.tracking.category_run import CategoryRun
 from gtrans_core.tracking.client import (
-    TrackingAddress,
     connect,
     injected_run_id,
     translate_mlflow_errors,
@@ -25,7 +25,6 @@ from gtrans_core.tracking.runs import (
     STEP_TAG,
     RunLogger,
     experiment_of,
-    find_or_create_run,
 )
 
 PATIENCE_S = 5.0
@@ -35,9 +34,8 @@ PATIENCE_S = 5.0
 class StepRun:
     """Opened in the background while the step works; a dead server costs the step nothing."""
 
-    def __init__(self, address: TrackingAddress, run_key: str, category: str, step: str) -> None:
-        self._address = address
-        self._run_key, self._category, self._step = run_key, category, step
+    def __init__(self, parent: CategoryRun, step: str) -> None:
+        self._parent, self._step = parent, step
         self._started = time.time()
         self._run: RunLogger | None = None
         self._opening = _in_background(self._open)
@@ -48,19 +46,20 @@ class StepRun:
         closing.join(PATIENCE_S)
 
     def _open(self) -> None:
-        client = connect(self._address.server_uri)
+        address = self._parent.address
+        client = connect(address.server_uri)
         with translate_mlflow_errors(client.tracking_uri, f"open the run of {self._step}"):
             injected = injected_run_id()
             if injected:
                 client.set_tag(injected, STEP_TAG, self._step)
                 self._run = RunLogger(client, injected)
                 return
-            parent = find_or_create_run(self._address, self._run_key, self._category)
+            parent = self._parent.open().run_id
             made = client.create_run(
-                experiment_of(client, self._address),
+                experiment_of(client, address),
                 start_time=int(self._started * 1000),
                 tags={STEP_TAG: self._step, PARENT_TAG: parent},
-                run_name=f"{self._category}-{self._step}",
+                run_name=f"{self._parent.category}-{self._step}",
             )
             self._run = RunLogger(client, made.info.run_id)
 
@@ -75,11 +74,11 @@ class StepRun:
 
 
 def end_left_open(run: RunLogger) -> None:
-    """End what steps left open below a category's run, once the last one is as good as done.
+    """End the runs that steps left open below a category's run, when the last step is nearly done.
 
-    FINISHED: the last run of a step that could not reach MLflow at its end. KILLED: others of that
-    step, or of one that has a finished run. When that was is not known; they end now. The caller's
-    own, if it has one, ends once more by ``finish``.
+    FINISHED: the last run of a step that could not reach MLflow at its end. KILLED: other runs of
+    that step, or of one that has a finished run. They end now, since nobody knows when they ended.
+    The caller's own run, if any, ends once more by ``finish``.
 
     Raises:
         TrackingError: when MLflow refuses or cannot be reached.

@@ -1,8 +1,8 @@
 """A run over many categories in MLflow: what became of each one, and the run that heads them.
 
 Each category has a run of its own, found by the tag ``gtrans.run_key``; steps have runs below it
-(``step_run``). The heading run carries neither that tag nor ``gtrans.category``, so that it never
-stands among the runs one compares.
+(``step_run``). The heading run carries neither that tag nor ``gtrans.category``, so that it is
+never among the runs that people compare.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def record_sweep(
 ) -> None:
     """One run that heads those of the categories: counts, files, and the categories below it.
 
-    An injected run (``MLFLOW_RUN_ID``) is taken for it; who injected it also says what is below.
+    An injected run (``MLFLOW_RUN_ID``) becomes the heading run; its maker sets what is below.
 
     Raises:
         TrackingError: when MLflow cannot be written.

@@ -49,7 +49,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
 
 
 def room_for_checkpoints(folder: Path, size: int) -> int:
-    """Bytes that are still to be written at most: one more than is kept, while it is written."""
+    """Bytes that checkpoints still need at most: one more than is kept, while it is written."""
     return size * max(GENERATIONS + 1 - len(_newest_first(folder)), 1)
 
 
@@ -76,7 +76,7 @@ def _read(path: Path) -> Checkpoint:
     """A checkpoint whose bytes verify.
 
     Raises:
-        DamagedFileError: when they do not, or are none of a checkpoint.
+        DamagedFileError: when they do not, or are not a checkpoint's.
     """
     data = read_verified(path)
     try:

@@ -53,7 +53,7 @@ def thread_count(config: TrainingConfig) -> int:
 def keep_freed_memory() -> None:
     """Let this process keep what it frees (glibc; elsewhere nothing happens).
 
-    Else each step's large tensors are zeroed anew by the kernel: a quarter of a step's CPU time.
+    Otherwise the kernel zeroes each step's large tensors anew: a quarter of a step's CPU time.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -47,7 +47,7 @@ class TrainingJournal:
         self._seen.update((step, name) for name in new)
 
     def sync(self) -> None:
-        """Have the disk keep what was added: a checkpoint must not outlive its journal.
+        """Flush to disk what was added: a checkpoint must not outlive its journal.
 
         Raises:
             StorageError: when it cannot.

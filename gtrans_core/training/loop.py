@@ -225,7 +225,7 @@ class _Loop:
         history.sync()
 
     def checkpoint(self) -> Checkpoint:
-        """All that a later process needs to go on."""
+        """Everything that a later process needs to go on."""
         tensors = {f"trans.{name}": tensor for name, tensor in self.trans.state_dict().items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self.best_state.items()}
         for index, state in self.optimizer.state_dict()["state"].items():
@@ -268,7 +268,7 @@ class _Loop:
         return self.crew.share(batch)
 
     def _loss(self, inputs: Tensor, agn_maps: list[Tensor]) -> Tensor:
-        # Of the crew, one alone looks at held-out images: its gradients are nobody's business.
+        # Only the leader looks at held-out images, so no gradient is shared there.
         model = self.model if torch.is_grad_enabled() else self.trans
         with torch.autocast(
             self.device.type, self.precision, enabled=self.precision != torch.float32

@@ -36,7 +36,7 @@ class Crew:
         return self.rank == 0
 
     def any(self, said: bool, device: torch.device) -> bool:
-        """Whether any process says so; all must ask."""
+        """Whether any process says so; every process must call this."""
         if self.count == 1:
             return said
         votes = torch.tensor(int(said), device=device)

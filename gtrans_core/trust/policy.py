@@ -1,4 +1,4 @@
-"""What is asked of a model before it is loaded, and of a place before it trains one."""
+"""What a model must show before it is loaded, and what a machine needs before it trains one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class TrustPolicy:
 
     @classmethod
     def from_environment(cls) -> TrustPolicy:
-        """``GTRANS_PUBLIC_KEY`` and ``GTRANS_UNSIGNED_MODELS``: for a place without a profile.
+        """``GTRANS_PUBLIC_KEY`` and ``GTRANS_UNSIGNED_MODELS``: where there is no profile.
 
         Raises:
             ConfigError: when the latter is neither ``refuse`` nor ``allow``.

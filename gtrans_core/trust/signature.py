@@ -38,7 +38,7 @@ def sign_folder(folder: Path, key: SigningKey) -> Path:
     signature = folder / SIGNATURE_NAME
     config = Config()  # type: ignore[no-untyped-call]
     config.set_hashing_config(_hashing())
-    # The library says str; what it hands the password to takes bytes only.
+    # The library asks for a str, but hands the password to code that takes bytes only.
     config.use_elliptic_key_signer(private_key=key.path, password=key.password)  # type: ignore[arg-type]
     try:
         config.sign(folder, signature)
@@ -84,7 +84,7 @@ def verify_folder(folder: Path, public_key: Path, name: str, *, whole: bool = Tr
 def _hashing() -> HashingConfig:
     from model_signing.hashing import Config
 
-    # By default what belongs to git would be left out: a place for strangers.
+    # By default git's files would be left out, and strangers could hide files among them.
     config = Config()  # type: ignore[no-untyped-call]
     return config.set_ignored_paths(paths=[SIGNATURE_NAME], ignore_git_paths=False)
 

@@ -1,6 +1,6 @@
 """Do scores in use still look like those of the held-out good images? And if not, what to do.
 
-In use there are defects too, nobody knows which. So the claim that is tested is: *at least a share
+Images in use include defects, and nobody knows which. So this claim is tested: *at least a share
 1 - d of the images in use are good ones as the held-out ones were, the other images score no lower
 than good ones*. Without defects, the share of images in use below the i-th lowest of m held-out
 scores follows Beta(i, m + 1 - i), whatever the scores' distribution (in the limit of many images).

@@ -29,7 +29,7 @@ WATCH_FOLDER = "watch"
 PENDING_SCORES = 100
 PENDING_SECONDS = 10.0
 _KEPT = timedelta(days=1)
-"""A day's counts stay in memory so long, since a clock that is set back returns to the day."""
+"""How long a day's counts stay in memory: a clock that is set back returns to that day."""
 
 _log = logging.getLogger(__name__)
 
@@ -93,7 +93,10 @@ class ScoreRecorder:
         """
         model, number = Watched(category, version, digest), bin_of(score)
         with self._lock:
-            key = model, datetime.now(UTC).date()  # within: a day that was written is not reopened
+            key = (
+                model,
+                datetime.now(UTC).date(),
+            )  # under the lock: a day that was written is not reopened
             self._counts.setdefault(key, Counter())[number] += 1
             self._changed.add(key)
             self._pending += 1

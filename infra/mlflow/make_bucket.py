@@ -1,6 +1,7 @@
 """Make the S3 bucket that MLflow keeps artifacts in: ``python make_bucket.py NAME``.
 
-MLflow makes none itself. Where and who: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.
+MLflow does not make it. Server and user: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID,
+AWS_SECRET_ACCESS_KEY.
 """
 
 import sys

@@ -17,7 +17,7 @@ ADMIN = "admin"
 
 @dataclass(frozen=True)
 class MLflowServer:
-    """One server: its folder, port, database and place of artifacts."""
+    """One server: its folder, port, database and artifacts."""
 
     folder: Path
     port: int
@@ -66,7 +66,7 @@ class MLflowServer:
 
 
 def with_password(password: str, cookie_key: str) -> dict[str, str]:
-    """The environment of a server that asks who is there; its users are in PostgreSQL.
+    """The environment of a server that asks for a password; its users are in PostgreSQL.
 
     Args:
         password: of the administrator, taken when the database is new.

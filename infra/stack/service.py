@@ -37,7 +37,7 @@ class Service:
     ready: Callable[[], bool]
     stop_signal: signal.Signals = signal.SIGTERM
     user: str | None = None
-    """Whom it runs as, if not the caller; only root may say so."""
+    """The user it runs as, if not the caller; only root may set one."""
 
     @property
     def log(self) -> Path:
@@ -46,7 +46,7 @@ class Service:
 
     @property
     def pid_file(self) -> Path:
-        """Its process and when that began: a number alone may be another's tomorrow."""
+        """Its process and when that began: the number alone may be reused by another process."""
         return self.folder / f"{self.name}.pid"
 
 
@@ -97,7 +97,7 @@ def stop(pid_file: Path, stop_signal: signal.Signals) -> bool:
 
 
 def running(pid_file: Path) -> int | None:
-    """The process that the file names, if it is still that one."""
+    """The process that the file names, if it still runs."""
     try:
         pid, started_at = pid_file.read_text().split()
     except (FileNotFoundError, ValueError):

@@ -52,7 +52,7 @@ class Kubeflow:
             ``SSL_CERT_FILE`` names, or the usual authorities.
 
     Raises:
-        ConfigError: without an address, or for one that is none.
+        ConfigError: without an address, or for an invalid one.
         KubeflowError: when it cannot be reached or refuses.
     """
 
@@ -70,7 +70,7 @@ class Kubeflow:
         Args:
             doing: what for, for the error: ``start the run``.
             request: one request of ``client``.
-            repeatable: whether doing it twice does no harm. What is not is tried again only when
+            repeatable: whether doing it twice does no harm; if not, it is tried again only when
                 the server has said that it did not do it.
             answers: a field that the answer must have; empty: none.
 

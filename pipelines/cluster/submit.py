@@ -241,7 +241,7 @@ def unschedule(server: Kubeflow, schedule_id: str) -> None:
 
 
 def require_success(runs: Sequence[Submitted]) -> None:
-    """Nothing, if all runs succeeded.
+    """Check that all runs succeeded.
 
     Raises:
         KubeflowError: naming those that did not, with their pages.

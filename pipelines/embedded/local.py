@@ -107,7 +107,7 @@ def execute_many(
     """As ``execute``, for a pipeline of several categories.
 
     Returns:
-        How each category ended, and how their summary did: it fails when one of them failed.
+        How each category ended, and how the summary ended: it fails when a category failed.
 
     Raises:
         StopRequested, OSError: as ``execute``.

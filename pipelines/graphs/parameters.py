@@ -41,7 +41,7 @@ def _shared(profile: Profile, source: str, config: GTransConfig) -> dict[str, An
 
 
 def _for(profile: Profile, config: GTransConfig) -> GTransConfig:
-    """The config, whose training does not settle for a CPU where it is given more than that."""
+    """The config; where the profile gives training an accelerator, training requires one."""
     cluster = profile.cluster
     if cluster is None or cluster.cpu_fallback or not cluster.of("train").accelerator:
         return config

@@ -100,7 +100,8 @@ def jpeg_cut_short():
             "test/dent/000.png and test/dent/000.jpg: both would take the mask ground_truth/dent/",
         ),
         ("train/bad/000.png", png(7), "train/bad: only train/good may be here"),
-        ("train/000.png", png(7), "train/000.png: not a folder of images"),
+        ("train/000.png", png(7), "train/000.png: not a folder of images; move it into train/good"),
+        ("ground_truth/000.png", mask(), "ground_truth/000.png: not a folder of images; move it"),
         ("train/good/NG/000.png", png(70), "train/good/NG/000.png: among good parts, in a folder"),
         ("test/ok/masks/000.png", mask(), "test/ok/masks/000.png: among good parts, in a folder"),
         (f"test/{'x' * 101}/000.png", png(70), f"test/{'x' * 101}: rename it"),
@@ -142,8 +143,10 @@ def test_name_that_is_no_text(category):
 
 def test_link_to_nothing(category):
     (category / "train/good/link.png").symlink_to("nowhere.png")
+    (category / "test/hole").symlink_to("nowhere")
     assert problems_of(category) == [
-        "train/good/link.png: a link to nothing; remove it, or mend the link"
+        f"{name}: a link to nothing; remove it, or mend the link"
+        for name in ("train/good/link.png", "test/hole")
     ]
 
 

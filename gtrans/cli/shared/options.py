@@ -72,11 +72,14 @@ Host = Annotated[
     ),
 ]
 Namespace = Annotated[
-    str, typer.Option("--namespace", help="Of a multi-user Kubeflow; default: the profile's.")
+    str,
+    typer.Option("--namespace", help="Namespace in a multi-user Kubeflow; default: the profile's."),
 ]
 Image = Annotated[
     str,
-    typer.Option("--image", metavar="NAME@DIGEST", help="Of every step; default: the profile's."),
+    typer.Option(
+        "--image", metavar="NAME@DIGEST", help="Image of every step; default: the profile's."
+    ),
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what each step says.")]
 GateFile = Annotated[

@@ -1,4 +1,4 @@
-"""Archives from elsewhere, unpacked safely: all of it is checked before any of it is written.
+"""Archives from elsewhere, unpacked safely: everything is checked before anything is written.
 
 A ``.tar``, ``.tar.xz``, ``.tar.gz`` or ``.zip`` is read twice, the second time to write. Refused:
 absolute names, ``..``, links, devices, encrypted or sparse members, two members of one name, too

@@ -54,7 +54,7 @@ def read_members(archive: Path, max_ratio: float) -> Iterator[ArchiveMember]:
 
     Args:
         archive: a file; its first bytes tell the format.
-        max_ratio: stop unpacking headers and padding beyond so many times the archive's size.
+        max_ratio: stop unpacking headers and padding beyond this many times the archive's size.
 
     Raises:
         UnsafeMemberError: for a link, a device, an encrypted or a sparse member.

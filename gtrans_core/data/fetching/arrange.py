@@ -61,7 +61,7 @@ def fetch_arranged(
     Raises:
         DataError: for an archive that is not the pinned one, damaged, unsafe or incomplete, or
             where there is no link to one.
-        ConfigError: when the URL or the digest in the environment is none.
+        ConfigError: when the URL or the digest in the environment is invalid.
         StorageError: when the server refuses or does not answer, or the disk is full.
     """
     publication = layout.publication

@@ -44,7 +44,7 @@ from gtrans_core.storage import (
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
 _CHUNK = 1 << 16
-# An attempt that brought this much is no failure: the retry budget starts anew after it.
+# An attempt that brought this much made progress: the retry budget starts anew after it.
 _PROGRESS_BYTES = 1 << 20
 _TRANSIENT_STATUS = (408, 425, 429)
 # The first that fits: the special kinds stand before the general ones.
@@ -78,7 +78,7 @@ def download(
         on_progress: called with the bytes here and the bytes in all (0: the server did not say).
         sha256: hex digest the file must have; empty: any.
         advice: what to do when the server refuses.
-        policy: how long to try without getting ahead; by default from the environment.
+        policy: how long to try without progress; by default from the environment.
 
     Returns:
         The file's sha256 (hex).
@@ -124,10 +124,10 @@ class _Transfer:
         return total is not None and self._size() == total
 
     def attempt(self) -> None:
-        """Fetch what is missing, in one request; returns if it got ahead, even if it broke off.
+        """Fetch what is missing in one request; returns if any bytes came, even if it broke off.
 
         Raises:
-            TransientError: when it did not get ahead and trying again may help.
+            TransientError: when no bytes came and trying again may help.
             StorageError: when it would not.
         """
         origin = self._known_origin()

@@ -92,7 +92,7 @@ def archive_of(publication: Publication, category: str, default_url: str = "") -
 
     Raises:
         DataError: when there is no direct link and the environment names none.
-        ConfigError: when the environment's URL is not http(s), or its digest is none.
+        ConfigError: when the environment's URL is not http(s), or its digest is invalid.
     """
     template = os.environ.get(publication.url_variable) or default_url or publication.url
     if not template:

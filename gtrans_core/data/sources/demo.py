@@ -1,7 +1,7 @@
 """The built-in demo category: a woven fabric with six kinds of defect, drawn, not photographed.
 
 It needs no download and no licence, takes seconds, and has exact masks. Images depend on the seed
-and on their own place only, so a smaller demo is a part of the larger one.
+and on their own number only, so a smaller demo is a part of the larger one.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ def _write_good(folder: Path, split: str, count: int, seed: int, size: int) -> N
         _write(folder / split / GOOD / f"{index:03}.png", render(surface))
 
 
-def _rng(place: str, index: int, seed: int) -> np.random.Generator:
+def _rng(kind: str, index: int, seed: int) -> np.random.Generator:
     """A stream of its own for every image."""
-    key = (int.from_bytes(place.encode("ascii")), index)
+    key = (int.from_bytes(kind.encode("ascii")), index)
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 

@@ -19,7 +19,7 @@ ImageArray = npt.NDArray[np.uint8]
 
 THREAD_PIXELS = 11.0
 """Width of a thread."""
-_THREADS = 128  # brightnesses are drawn for so many, then repeat
+_THREADS = 128  # brightnesses are drawn for this many threads, then repeat
 _WARP_COLOUR = np.array([0.50, 0.56, 0.62])
 _WEFT_COLOUR = np.array([0.40, 0.45, 0.53])
 

@@ -1,4 +1,4 @@
-"""A folder somebody has: in MVTec layout it is used where it is, in VisA's or BTAD's arranged."""
+"""A user's folder: in MVTec layout it is used where it is; in VisA's or BTAD's it is arranged."""
 
 from __future__ import annotations
 

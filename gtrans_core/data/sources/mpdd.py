@@ -41,7 +41,7 @@ def fetch_mpdd(category: str, store: Path, *, say: Say, on_progress: OnProgress)
     Raises:
         DataError: when the environment names none (saying where to get it), or the archive is
             not the pinned one, damaged, unsafe or without the category.
-        ConfigError: when the URL or the digest in the environment is none.
+        ConfigError: when the URL or the digest in the environment is invalid.
         StorageError: when the server refuses or does not answer, or the disk is full.
     """
     archive = archive_of(PUBLICATION, category)

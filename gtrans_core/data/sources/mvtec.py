@@ -64,7 +64,7 @@ def fetch_mvtec(category: str, store: Path, *, say: Say, on_progress: OnProgress
     Raises:
         DataError: when the archive is not the pinned one, is damaged, is not safe to unpack, or
             does not hold the category.
-        ConfigError: when the URL or the digest in the environment is none.
+        ConfigError: when the URL or the digest in the environment is invalid.
         StorageError: when the server refuses or does not answer, or the disk is full.
     """
     archive = archive_of(

@@ -95,7 +95,7 @@ def _is_here(entry: Entry, folder: Path, index: Mapping[str, tuple[int, str]]) -
 
 
 def _remove_others(folder: Path, names: set[str]) -> None:
-    """Delete what is no longer there, so that the folder is what the source is."""
+    """Delete what the source no longer has, so that the folder equals the source."""
     for path in folder.rglob("*"):
         if path.is_file() and path.relative_to(folder).as_posix() not in names:
             try:

@@ -1,6 +1,6 @@
-"""One category's champion in one registry: what is, what is judged, and how the rest follows.
+"""One category's champion in one registry: reading it, judging versions, and writing moves.
 
-The verbs made of this are in ``promotion``.
+``promotion`` makes its verbs of this.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Championship:
 
     @contextlib.contextmanager
     def entered(self, doing: str) -> Iterator[None]:
-        """MLflow's errors become one line; on an embedded registry other promoters wait outside.
+        """MLflow's errors become one line; on an embedded registry other promoters wait meanwhile.
 
         Raises:
             TrackingError: when MLflow refuses or cannot be reached.
@@ -177,7 +177,7 @@ class Championship:
         version = int(candidate.version)
         undone = None if again else ledger.rolled_back(version)
         if undone is not None:
-            text = f"it was taken back ({told(undone)}; why: {undone.why or 'not said'})"
+            text = f"it was rolled back ({told(undone)}; why: {undone.why or 'not said'})"
             check = Check(False, f"{text}: say --again to promote it all the same")
             verdict = Verdict((*verdict.checks, check))
         return Judgement(version, champion, verdict)
@@ -215,8 +215,8 @@ class Championship:
         """The ledger, once aliases and tags agree with it (on a dry run: as it is).
 
         Setting an alias may overwrite a later one. So both are read again afterwards, the alias
-        first: whoever was overtaken while writing sees it there, and sets what is right by now. The
-        mark that a move is settled is written last of all, so that a crash before is noticed.
+        first: a promoter who was overtaken while writing sees it, and sets what is right by then.
+        The mark that a move is settled is written last of all, so that an earlier crash shows.
         """
         while True:
             alias, ledger = self.aliases().get(CHAMPION), self.read()

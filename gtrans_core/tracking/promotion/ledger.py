@@ -41,7 +41,7 @@ class Move(BaseModel):
     after: int
     """Number of the last move that its maker had seen; 0: none."""
     token: str
-    """Tells this move from all others, also where MLflow's client sent it twice."""
+    """Tells this move from all others, even if MLflow's client sent it twice."""
     who: str
     when: str
     """UTC, ISO 8601."""

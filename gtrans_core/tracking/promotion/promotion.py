@@ -82,7 +82,7 @@ def promote(
     trust: TrustPolicy | None = None,
     on_verdict: Callable[[Judgement], None] | None = None,
 ) -> PromotionResult:
-    """Make a version the champion if it passes the gate. Run again, it changes nothing more.
+    """Make a version the champion if it passes the gate. A second call changes nothing.
 
     Args:
         client: the registry.
@@ -256,7 +256,7 @@ def _move(
 
 
 def _moved_by_others(championship: Championship, before: Ledger, ledger: Ledger) -> PromotionResult:
-    """What to say of a champion that was moved after we looked: good if it was rolled back."""
+    """The result where others moved the champion after we looked; fine if they rolled it back."""
     head = ledger.head
     champion = championship.champion(before)
     if head and head.move.kind == "rollback" and head.move.previous == champion:

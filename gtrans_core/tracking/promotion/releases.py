@@ -2,8 +2,8 @@
 
 ``release/N`` among the run's artifacts, N the promotion's number in the ledger: beside what the run
 logged, never written over by a later promotion of the same version. The ledger's entry names the
-folder and the sha256 of its files, once all is uploaded; where it does not, a crash came between,
-and the next promotion command writes the folder (again).
+folder and the sha256 of its files once everything is uploaded; where it names none, a crash came
+before, and the next promotion command writes the folder (again).
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ def _signature(client: MlflowClient, version: ModelVersion, scratch: Path) -> by
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    # Two promoters may both write the folder: all is the same then, but for a signature's chance.
+    # Two promoters may both write the folder; only the signatures' random part differs then.
     files = (path for path in sorted(folder.iterdir()) if path.name != SIGNATURE_NAME)
     return {path.name: sha256_file(path) for path in files}
 

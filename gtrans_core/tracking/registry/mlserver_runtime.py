@@ -1,7 +1,7 @@
 """MLServer's runtime of our models: MLflow's own, with an answer to a caller's mistakes.
 
 It lies in the model, where its ``model-settings.json`` leads MLServer to it; import it from nowhere
-else. MLServer imports it before the model's code can be found: it must do without.
+else. MLServer imports it before the model's code can be found, so it imports nothing of gtrans.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def _refuse_pickles(name: str, model: Path) -> None:
 
 def _refuse_foreign_loader(name: str, path: Path) -> None:
     """MLmodel says which Python module MLflow loads a model with: only the one that runs ours."""
-    if not path.exists():  # then there is nothing that MLflow could load
+    if not path.exists():  # without it, MLflow could load nothing
         return
     try:
         flavors = yaml.safe_load(path.read_text(encoding="utf-8"))["flavors"]

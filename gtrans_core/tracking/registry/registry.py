@@ -96,7 +96,7 @@ def fetch_model(
         client: the registry.
         uri: ``models:/gtrans-NAME@ALIAS`` or ``models:/gtrans-NAME/VERSION``.
         destination: a folder; ``destination/detector`` is written, or replaced.
-        trust: whose models are loaded; by default what the environment says, which is nobody's.
+        trust: whose models are loaded; by default what the environment says; without it, nobody's.
 
     Returns:
         The detector folder. What fails a check is not left there.
@@ -173,7 +173,7 @@ def _create_version(
 
 
 def _add_missing_tags(client: MlflowClient, name: str, version: int, tags: dict[str, str]) -> None:
-    """What an earlier release did not write on a version; what is there stays."""
+    """Add tags that earlier gtrans did not write on a version; tags that are there stay."""
     present = client.get_model_version(name, str(version)).tags
     for tag in tags.keys() - present.keys():
         set_version_tag(client, name, version, tag, tags[tag])

@@ -1,4 +1,4 @@
-"""Which version of a model a name stands for at this moment: an alias may move the next."""
+"""Which version of a model a name stands for now; an alias may move at any moment."""
 
 from __future__ import annotations
 

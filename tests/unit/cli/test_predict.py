@@ -202,3 +202,32 @@ def test_what_cannot_work_is_refused_before_the_model_is_loaded(images: list[Pat
         assert isinstance(result.exception, error), result.output
         assert text in str(result.exception)
         load.assert_not_called()
+
+
+def test_every_file_of_a_folder_is_scored_has_a_reason_or_is_counted(
+    detector: Path, images: list[Path], tmp_path: Path
+):
+    for name in ("a.jpe", "b.DIB", "without", "c\x1b[31m.png"):
+        (tmp_path / "shots").mkdir(exist_ok=True)
+        (tmp_path / "shots" / name).write_bytes(images[0].read_bytes())
+    (tmp_path / "shots/d.heic").write_bytes(b"x")
+    (tmp_path / "shots/gone.png").symlink_to("nowhere")
+    for name in ("a.txt", "b.txt", "film.mp4"):
+        (tmp_path / "shots" / name).touch()
+    result = gtrans_predict(tmp_path / "shots", "--model", detector)
+    assert isinstance(result.exception, DataError)
+    _, *rows, last = result.output.splitlines()
+    words = [row.split()[0] for row in rows]
+    assert sorted(words) == ["no", "no", "ok", "ok", "ok", "ok"]
+    assert any(
+        row.endswith("d.heic: HEIC is not read, save it as PNG, JPEG, BMP, TIFF or WebP")
+        for row in rows
+    )
+    assert "\x1b" not in result.output
+    assert last == "left out, since they are no images: 2 .txt, 1 .mp4"
+    out = tmp_path / "r.parquet"
+    result = gtrans_predict(tmp_path / "shots", "--model", detector, f"--out={out}")
+    assert result.output.splitlines()[-1] == (
+        f"{out}: 6 images, 0 flagged, 2 not scored; "
+        "left out, since they are no images: 2 .txt, 1 .mp4"
+    )

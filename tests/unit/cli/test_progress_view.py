@@ -100,3 +100,14 @@ def test_a_terminal_shows_how_a_step_ended(ending: dict[str, Any], state: str):
 def test_a_terminal_shows_words_when_asked(verbose: bool, count: int):
     said = event("ingest", "said", text="12 images")
     assert show(iter([said]), terminal=True, verbose=verbose).count("[ingest] 12 images") == count
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_note_is_shown_once_whatever_is_asked_for_and_obeys_nothing(terminal: bool):
+    events = [
+        event("ingest", "started"),
+        event("ingest", "noted", text="3 images [of\x1b[31m] steel"),
+        event("ingest", "finished", results={}),
+    ]
+    output = show(iter(events), terminal=terminal)
+    assert output.count("[ingest] note: 3 images [of\\x1b[31m] steel") == 1

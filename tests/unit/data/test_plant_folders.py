@@ -127,12 +127,15 @@ class TestGoodByName:
 def test_what_is_no_image_is_left_out_and_counted_and_images_need_no_suffix(category: Path) -> None:
     for name in ("a.txt", "b.TXT", "film.mp4", "LICENSE", "empty"):
         put(category, f"train/good/{name}", b"" if name == "empty" else b"BM words")
+    put(category, "test/readme.md", b"words")
     put(category, "train/good/shot", png(903))
     put(category, "train/good/shot.dib", encoded(Image.open(io.BytesIO(png(904))), "BMP"))
     put(category, "train/good/Mac\u202fshot \u3000.PNG", png(905))
     train, _, notes = scan(category)
     assert train.counts() == {"good": 15}
-    assert notes == ["left out, since they are no images: 2 without a suffix, 2 .txt, 1 .mp4"]
+    assert notes == [
+        "left out, since they are no images: 2 without a suffix, 2 .txt, 1 .md, 1 .mp4"
+    ]
 
 
 class TestMaskStyles:

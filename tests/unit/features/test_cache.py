@@ -72,7 +72,7 @@ def test_shards_of_both_half_formats_are_joined_exactly(builder) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_features_that_are_not_finite_are_refused(builder, value: float) -> None:
-    with pytest.raises(DataError, match="features are not finite"):
+    with pytest.raises(DataError, match=r"reference network \(AGN\) are not finite"):
         builder.use_maps_of(value).build()
     assert not builder.folder.exists() or not builder.files()
 

@@ -179,7 +179,7 @@ class TestRollback:
         crown(shelf, "one", "two")
         rollback(shelf.client, shelf.category, why="odd scores")
         shelf.register("two")  # the same training once more: challenger again
-        with pytest.raises(GateError, match=r"taken back .*; why: odd scores\): say --again"):
+        with pytest.raises(GateError, match=r"rolled back .*; why: odd scores\): say --again"):
             promote(shelf.client, shelf.category, GATE)
         assert promote(shelf.client, shelf.category, GATE, again=True).champion == 2
         assert not promote(shelf.client, shelf.category, GATE, 2).moved
