@@ -12,11 +12,15 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gtrans_core.errors import GTransError
+
+if TYPE_CHECKING:
+    from gtrans.pipelines.cluster_profile import Cluster
+    from gtrans.pipelines.profiles import Profile
 
 PROBLEM = 11
 """Exit code when at least one check failed."""
@@ -28,6 +32,7 @@ _EXTRAS = {"elpv_dataset": "elpv: real solar cells for --data elpv"}
 _BROKEN_INSTALLATION = (ImportError, RuntimeError, OSError, AttributeError)
 _GIBIBYTE = 2**30
 _NEEDED_GIBIBYTES = 3
+_ANY_CATEGORY = "demo"
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,10 @@ class Finding:
 
 def doctor(
     profile_name: Annotated[
-        str, typer.Option("--profile", metavar="NAME|FILE", help="Where runs would be kept.")
+        str,
+        typer.Option(
+            "--profile", metavar="NAME|FILE", help="Whose store and servers are looked at."
+        ),
     ] = "local",
     store: Annotated[
         str | None,
@@ -53,7 +61,7 @@ def doctor(
         ),
     ] = None,
 ) -> None:
-    """Check the installation and say in plain words what is wrong.
+    """Check the installation, the store and the servers; say in plain words what is wrong.
 
     Ends with code 0 when all is well, and with 11 when something needs mending.
     """
@@ -73,13 +81,17 @@ def doctor(
 
 
 def findings(profile_name: str, store: str | None) -> Iterator[Finding]:
-    """Run every check, one after the other; a check that fails stops none of the others."""
+    """Run every check, one after the other; a check that fails stops none of the others.
+
+    Nothing is made anywhere: no folder, no experiment, no run.
+    """
+    profile, without = _profile(profile_name, store)
     checks: list[tuple[str, Callable[[], Finding]]] = [
         ("python", _python),
         *((name, partial(_import, name)) for name in _REQUIRED),
         ("versions", _versions),
         ("weights", _weights),
-        ("store", partial(_store, profile_name, store)),
+        *(_places(profile) if profile else [("profile", lambda: without)]),
         ("machine", _machine),
         *((name, partial(_extra, name, text)) for name, text in _EXTRAS.items()),
     ]
@@ -152,11 +164,66 @@ def _weights() -> Finding:
     return Finding("weights", f"{origin}, sha256 {guide.weights_sha256}")
 
 
-def _store(profile_name: str, store: str | None) -> Finding:
+def _profile(name: str, store: str | None) -> tuple[Profile | None, Finding]:
+    """The profile, or what to say where it cannot be used."""
     from gtrans.pipelines.profiles import load_profile
-    from gtrans_core.storage import require_writable
 
-    folder = Path(load_profile(profile_name, store=store).store)
+    try:
+        return load_profile(name, store=store), Finding("profile", name)
+    except GTransError as error:
+        return None, Finding("profile", "failed", str(error))
+
+
+def _places(profile: Profile) -> Iterator[tuple[str, Callable[[], Finding]]]:
+    """Where a profile's runs keep things, and where they run."""
+    yield "store", partial(_store, profile)
+    yield "tracking", partial(_tracking, profile)
+    if "://" in profile.cache_store:
+        yield "cache_store", partial(_bucket, profile.cache_store)
+    if profile.cluster is not None:
+        yield "kubeflow", partial(_kubeflow, profile.cluster)
+
+
+def _tracking(profile: Profile) -> Finding:
+    from gtrans_core.storage import without_secrets
+    from gtrans_core.tracking.client import TrackingAddress
+    from gtrans_core.tracking.preflight import require_record
+
+    address = TrackingAddress(profile.tracking_uri, profile.experiment)
+    note = require_record(address, _ANY_CATEGORY, make=False)
+    if note:
+        return Finding("tracking", "failed", f"{note}; runs go on, and register needs it")
+    return Finding("tracking", f"MLflow at {without_secrets(address.server_uri)} takes runs")
+
+
+def _bucket(uri: str) -> Finding:
+    from gtrans_core.storage import QUICKLY, without_secrets
+    from gtrans_core.storage.s3 import S3Store
+
+    S3Store(uri, QUICKLY).require_readable()
+    return Finding("cache_store", f"{without_secrets(uri)} can be read")
+
+
+def _kubeflow(cluster: Cluster) -> Finding:
+    from gtrans.pipelines.cluster.kubeflow import HOST_VARIABLE, Kubeflow
+    from gtrans.pipelines.cluster.submit import list_runs
+    from gtrans_core.storage import QUICKLY, without_secrets
+
+    host = os.environ.get(HOST_VARIABLE) or cluster.host
+    if not host:
+        return Finding(
+            "kubeflow", "no address", f"set host under [cluster] of the profile, or {HOST_VARIABLE}"
+        )
+    list_runs(Kubeflow(host, cluster.namespace, cluster.ca_file, QUICKLY), 1)
+    return Finding("kubeflow", f"{without_secrets(host)} takes runs")
+
+
+def _store(profile: Profile) -> Finding:
+    from gtrans_core.storage import nearest_existing, require_writable
+
+    if profile.cluster is not None:
+        return Finding("store", f"{profile.store} is in the pods: not looked at from here")
+    folder = nearest_existing(Path(profile.store))
     require_writable(folder)
     _try_sqlite(folder)
     free = shutil.disk_usage(folder).free / _GIBIBYTE
@@ -165,7 +232,7 @@ def _store(profile_name: str, store: str | None) -> Finding:
         if free < _NEEDED_GIBIBYTES
         else ""
     )
-    return Finding("store", f"{folder}, writable, {free:.1f} GiB free", advice)
+    return Finding("store", f"{profile.store}, writable, {free:.1f} GiB free", advice)
 
 
 def _try_sqlite(folder: Path) -> None:

@@ -14,6 +14,7 @@
 """
 
 from gtrans_core.storage.atomic import (
+    nearest_existing,
     publish,
     replacing,
     require_free_space,
@@ -25,10 +26,11 @@ from gtrans_core.storage.atomic import (
 from gtrans_core.storage.folders import exclusive, prepare_folder
 from gtrans_core.storage.local import LocalStore
 from gtrans_core.storage.opening import open_store
-from gtrans_core.storage.retry import RetryPolicy, TransientError, retrying
+from gtrans_core.storage.retry import QUICKLY, RetryPolicy, TransientError, retrying
 from gtrans_core.storage.store import Entry, Store, checked_name, without_secrets
 
 __all__ = [
+    "QUICKLY",
     "Entry",
     "LocalStore",
     "RetryPolicy",
@@ -36,6 +38,7 @@ __all__ = [
     "TransientError",
     "checked_name",
     "exclusive",
+    "nearest_existing",
     "open_store",
     "prepare_folder",
     "publish",

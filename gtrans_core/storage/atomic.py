@@ -135,6 +135,11 @@ def require_writable(folder: Path) -> None:
         _discard(probe)
 
 
+def nearest_existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that is there."""
+    return next((one for one in (path, *path.parents) if os.access(one, os.F_OK)), path)
+
+
 def temporary_beside(path: Path) -> Path:
     """A name nobody else uses, in the same folder, hidden, recognised by ``is_temporary``."""
     return path.with_name(f".{path.name}.{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
@@ -170,9 +175,7 @@ def _link(temporary: Path, final: Path) -> None:
 
 def _free_bytes(folder: Path) -> int:
     """Bytes an ordinary user may still write on the folder's (or its nearest parent's) disk."""
-    while not folder.is_dir() and folder != folder.parent:
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
+    return shutil.disk_usage(nearest_existing(folder)).free
 
 
 def _sync_folder(folder: Path) -> None:

@@ -51,6 +51,10 @@ class RetryPolicy:
             raise ConfigError(f"{BUDGET_VARIABLE}={text}: expected a number of seconds") from None
 
 
+QUICKLY = RetryPolicy(budget_s=3.0, first_wait_s=0.5)
+"""For looking whether a server is there at all."""
+
+
 def retrying(what: str, attempt: Callable[[], T], policy: RetryPolicy | None = None) -> T:
     """The result of ``attempt``, called again while it raises TransientError and budget is left.
 
@@ -71,6 +75,7 @@ def retrying(what: str, attempt: Callable[[], T], policy: RetryPolicy | None = N
         wait_random_exponential,
     )
 
+    more = "" if policy else f" ({BUDGET_VARIABLE} allows longer)"
     policy = policy or RetryPolicy.from_environment()
 
     def tell(state: RetryCallState) -> None:
@@ -88,7 +93,7 @@ def retrying(what: str, attempt: Callable[[], T], policy: RetryPolicy | None = N
         last = error.last_attempt
         raise StorageError(
             f"{what}: {last.exception()}; gave up after {last.attempt_number} tries within "
-            f"{policy.budget_s:g} s ({BUDGET_VARIABLE} allows longer)",
+            f"{policy.budget_s:g} s{more}",
             passing=True,
         ) from None
 

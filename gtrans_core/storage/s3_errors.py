@@ -81,7 +81,7 @@ _ADVICE = {
     "501": "the server cannot do what was asked",
 }
 _BROKEN: dict[type[BotoCoreError], str] = {
-    EndpointConnectionError: "no connection to the endpoint",
+    EndpointConnectionError: "no connection to the endpoint; is it running?",
     ConnectTimeoutError: "no connection to the endpoint in time",
     ProxyConnectionError: "no connection to the proxy",
     ReadTimeoutError: "no answer in time",

@@ -17,7 +17,7 @@ from urllib.request import url2pathname
 
 from gtrans_core.detector.model_name import model_name
 from gtrans_core.errors import ConfigError, StorageError, TrackingError
-from gtrans_core.storage import RetryPolicy, require_writable, without_secrets
+from gtrans_core.storage import QUICKLY, nearest_existing, require_writable, without_secrets
 from gtrans_core.tracking.address import SQLITE_SCHEME, address_problem, is_server
 from gtrans_core.tracking.client import (
     TrackingAddress,
@@ -28,7 +28,6 @@ from gtrans_core.tracking.client import (
 )
 from gtrans_core.tracking.runs import deleted_experiment, experiment_of, refuse_moved
 
-_QUICKLY = RetryPolicy(budget_s=3.0, first_wait_s=0.5)
 _ENDPOINT_VARIABLE = "MLFLOW_S3_ENDPOINT_URL"
 _PROXIED = ("mlflow-artifacts", "http", "https")
 
@@ -39,7 +38,7 @@ def require_record(address: TrackingAddress, category: str, *, make: bool = True
     Args:
         address: where runs are to be recorded.
         category: whose registered model is to get a version.
-        make: whether an experiment that is not there is made.
+        make: whether what is not there yet is made: the experiment, a database and its folder.
 
     Returns:
         What is wrong for now, and may mend by itself: a server that is down. Empty: nothing.
@@ -54,14 +53,14 @@ def require_record(address: TrackingAddress, category: str, *, make: bool = True
         raise ConfigError(f"tracking_uri {problem}")
     try:
         if uri.startswith(SQLITE_SCHEME):
-            _check_file(address)
+            _check_file(address, make)
         elif is_server(uri):
             from gtrans_core.tracking.server_check import check_server
 
             location = check_server(address, model_name(category), make=make)
             _check_artifacts(uri, location)
         else:
-            _check_database(address)
+            _check_database(address, make)
     except (TrackingError, StorageError) as error:
         if not error.passing:
             raise
@@ -69,11 +68,11 @@ def require_record(address: TrackingAddress, category: str, *, make: bool = True
     return ""
 
 
-def _check_file(address: TrackingAddress) -> None:
+def _check_file(address: TrackingAddress, make: bool) -> None:
     """Of what is plainly right in the tables, MLflow need not be asked."""
     path = database_path(address.server_uri)
     if not path.exists():
-        require_writable(path.parent)
+        require_writable(path.parent if make else nearest_existing(path.parent))
         return
     if not os.access(path, os.R_OK | os.W_OK):
         raise TrackingError(f"{path}: MLflow's database cannot be read and written here")
@@ -87,21 +86,22 @@ def _check_file(address: TrackingAddress) -> None:
                 [address.experiment],
             ).fetchone()
     except (sqlite3.Error, ValueError):
-        _check_database(address)
+        if make or path.stat().st_size:  # MLflow makes its tables in an empty file
+            _check_database(address, make)
         return
     if schema not in _newest_schemas():
-        _check_database(address)
+        _check_database(address, make)
     if found and found[1] != "active":
         raise TrackingError(f"{path}: {deleted_experiment(address.experiment, str(found[0]))}")
     if found:
         refuse_moved(address, str(found[2]))
 
 
-def _check_database(address: TrackingAddress) -> None:
+def _check_database(address: TrackingAddress, make: bool) -> None:
     client = connect(address.server_uri)
     with translate_mlflow_errors(client.tracking_uri, "open the experiment"):
         if not injected_run_id():
-            experiment_of(client, address)
+            experiment_of(client, address, make=make)
 
 
 def _newest_schemas() -> set[str]:
@@ -139,14 +139,13 @@ def _check_bucket(place: str, location: str) -> None:
     from gtrans_core.storage.s3 import S3Store
 
     try:
-        S3Store(location, _QUICKLY, os.environ.get(_ENDPOINT_VARIABLE)).require_readable()
+        S3Store(location, QUICKLY, os.environ.get(_ENDPOINT_VARIABLE)).require_readable()
     except StorageError as error:
         raise TrackingError(f"{place}: {error}", passing=error.passing) from None
 
 
 def _check_folder(place: str, folder: Path) -> None:
-    nearest = next((one for one in (folder, *folder.parents) if one.is_dir()), folder)
-    if not os.access(nearest, os.W_OK | os.X_OK):
+    if not os.access(nearest_existing(folder), os.W_OK | os.X_OK):
         raise TrackingError(
             f"{place}, a folder that this machine cannot write: start the server with "
             "--serve-artifacts, or mount the folder here"

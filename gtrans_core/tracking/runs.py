@@ -223,8 +223,10 @@ def _adopt(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> str:
     return str(run.info.run_id)
 
 
-def experiment_of(client: MlflowClient, address: TrackingAddress) -> str:
-    """The id of this address's experiment, made if need be; for an injected run, that run's.
+def experiment_of(client: MlflowClient, address: TrackingAddress, *, make: bool = True) -> str:
+    """The id of this address's experiment; for an injected run, that run's.
+
+    One that is not there is made; with ``make`` off, its id is empty.
 
     Raises:
         TrackingError: when the experiment was deleted, or its store was moved.
@@ -236,6 +238,8 @@ def experiment_of(client: MlflowClient, address: TrackingAddress) -> str:
         return str(client.get_run(injected).info.experiment_id)
     found = client.get_experiment_by_name(address.experiment)
     if found is None:
+        if not make:
+            return ""
         try:
             return client.create_experiment(address.experiment, _artifact_location(address))
         except MlflowException as error:

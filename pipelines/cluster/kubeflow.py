@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from gtrans_core.errors import ConfigError, GTransError, KubeflowError, StorageError
 from gtrans_core.storage import without_secrets
 from gtrans_core.storage.connection import connection_fault
-from gtrans_core.storage.retry import TransientError, retrying
+from gtrans_core.storage.retry import RetryPolicy, TransientError, retrying
 from gtrans_core.tracking.address import server_problem
 
 if TYPE_CHECKING:
@@ -50,13 +50,17 @@ class Kubeflow:
         namespace: of a multi-user installation; empty: that of the context, or none.
         ca_file: PEM file of the authority that signed its certificate; empty: what
             ``SSL_CERT_FILE`` names, or the usual authorities.
+        policy: how long to try; by default from the environment.
 
     Raises:
         ConfigError: without an address, or for an invalid one.
         KubeflowError: when it cannot be reached or refuses.
     """
 
-    def __init__(self, host: str, namespace: str, ca_file: str = "") -> None:
+    def __init__(
+        self, host: str, namespace: str, ca_file: str = "", policy: RetryPolicy | None = None
+    ) -> None:
+        self._policy = policy
         self.host = _checked_address(host)
         self._ca_file = _checked_ca_file(ca_file)
         self.client = self._connect(namespace)
@@ -97,7 +101,7 @@ class Kubeflow:
             return found
 
         try:
-            return retrying(f"{self._name}: cannot {doing}", attempt)
+            return retrying(f"{self._name}: cannot {doing}", attempt, self._policy)
         except StorageError as error:
             raise KubeflowError(str(error), passing=error.passing) from None
 

@@ -1,6 +1,7 @@
 """``gtrans doctor``: what is wrong is said in plain words, with what to do."""
 
 import importlib
+import json
 import shutil
 import sqlite3
 from collections import namedtuple
@@ -16,6 +17,9 @@ from gtrans.cli import doctor
 from gtrans.cli.doctor import Finding, findings, version_differences
 from gtrans.cli.main import app
 from gtrans_core.errors import WeightsError
+from gtrans_core.storage import RetryPolicy
+from tests.support.kfp_api import kfp_api
+from tests.support.odd_server import JSON, ODD_ANSWERS, Answer, answering
 
 SUBJECTS = [
     "python",
@@ -27,6 +31,7 @@ SUBJECTS = [
     "versions",
     "weights",
     "store",
+    "tracking",
     "machine",
     "extra",
 ]
@@ -122,6 +127,103 @@ def test_a_folder_without_database_locks_is_told(tmp_path: Path, monkeypatch: py
 def test_an_unwritable_store_is_told(tmp_path: Path):
     (tmp_path / "file").write_text("in the way")
     assert "cannot be written" in check(tmp_path / "file")["store"].advice
+
+
+def test_a_store_that_is_not_there_yet_is_not_made(tmp_path: Path):
+    found = check(tmp_path / "new" / "store")
+    assert found["store"].text.startswith(f"{tmp_path}/new/store, writable")
+    assert not found["store"].advice
+    assert not found["tracking"].advice
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_profile_that_cannot_be_used_hides_no_other_check(tmp_path: Path):
+    subjects = [finding.subject for finding in findings(str(tmp_path / "no.toml"), None)]
+    places = ("store", "tracking")
+    expected = [subject for subject in SUBJECTS if subject not in places]
+    assert subjects == [*expected[:-2], "profile", *expected[-2:]]
+
+
+class TestServers:
+    """What the preflight says, said before there is a run; secrets are never shown."""
+
+    PLACES = ("tracking", "cache_store", "kubeflow")
+    CLUSTER = """
+        store = "/store/here"
+        tracking_uri = "{mlflow}"
+        cache_store = "s3://parts/caches"
+        [cluster]
+        host = "{kubeflow}"
+        volume = {{ claim = "gtrans", mount = "/store" }}
+    """
+
+    @pytest.fixture(autouse=True)
+    def _alone(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+        monkeypatch.setattr(doctor, "_REQUIRED", ())
+        monkeypatch.setattr("gtrans_core.storage.QUICKLY", RetryPolicy(budget_s=0.05))
+        monkeypatch.setattr("kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "SECRET-CANARY-ID")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "SECRET-CANARY-KEY")
+        monkeypatch.setenv("GTRANS_KFP_TOKEN", "SECRET-CANARY-TOKEN")
+        monkeypatch.delenv("GTRANS_KFP_HOST", raising=False)
+
+    def look(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mlflow: str, s3: str, kubeflow: str
+    ) -> dict[str, Finding]:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3)
+        profile = tmp_path / "mine.toml"
+        profile.write_text(self.CLUSTER.format(mlflow=mlflow, kubeflow=kubeflow))
+        made = sorted(tmp_path.iterdir())
+        found = {finding.subject: finding for finding in findings(str(profile), None)}
+        assert sorted(tmp_path.iterdir()) == made
+        assert "CANARY" not in str(found)
+        assert not found["store"].advice
+        return found
+
+    def test_all_that_is_right(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+        with answering(_mlflow) as mlflow, answering(_bucket) as s3, kfp_api() as kubeflow:
+            kubeflow.token = "SECRET-CANARY-TOKEN"
+            found = self.look(monkeypatch, tmp_path, mlflow.url, s3.url, kubeflow.url)
+        assert [found[place].advice for place in self.PLACES] == ["", "", ""]
+        assert found["tracking"].text == f"MLflow at {mlflow.url} takes runs"
+        assert {method for method, _ in s3.requests} == {"GET"}
+        assert not kubeflow.runs
+
+    def test_all_that_are_down(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+        nobody = "http://127.0.0.1:9"
+        found = self.look(monkeypatch, tmp_path, nobody, nobody, nobody)
+        for place in self.PLACES:
+            assert "; is it running?" in found[place].advice
+        assert found["tracking"].advice.endswith("runs go on, and register needs it")
+
+    @pytest.mark.parametrize("odd", ["a login page", "an empty object", "401", "no JSON"])
+    def test_all_that_are_something_else(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, odd: str
+    ):
+        with answering(ODD_ANSWERS[odd]) as other:
+            found = self.look(monkeypatch, tmp_path, other.url, other.url, other.url)
+        for place in self.PLACES:
+            assert found[place].advice
+            assert "\n" not in found[place].advice
+
+    def test_a_cluster_whose_address_nobody_says(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ):
+        nobody = "http://127.0.0.1:9"
+        found = self.look(monkeypatch, tmp_path, nobody, nobody, "")
+        assert found["kubeflow"].advice.startswith("set host under [cluster]")
+
+
+def _mlflow(method: str, path: str) -> Answer:
+    """A server without our experiment and model, which refuses what lacks a field."""
+    status = 404 if method == "GET" else 400
+    code = "RESOURCE_DOES_NOT_EXIST" if method == "GET" else "INVALID_PARAMETER_VALUE"
+    return Answer(status, json.dumps({"error_code": code, "message": "no"}).encode(), JSON)
+
+
+def _bucket(method: str, path: str) -> Answer:
+    body = b"<?xml version='1.0'?><ListBucketResult><Name>parts</Name></ListBucketResult>"
+    return Answer(200, body, {"Content-Type": "application/xml"})
 
 
 def test_versions_are_compared_with_every_line_of_the_lock():

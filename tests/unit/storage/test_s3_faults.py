@@ -179,7 +179,7 @@ def test_head_says_only_403(bad_s3: BadS3) -> None:
 
 def test_no_server_at_all(s3_at: Callable[[str], None]) -> None:
     s3_at("http://127.0.0.1:9")  # the discard port: nobody listens
-    with pytest.raises(StorageError, match=r"no connection to the endpoint; gave up after \d+"):
+    with pytest.raises(StorageError, match="no connection to the endpoint; is it running"):
         S3Store("s3://bucket", SHORT).read("f")
 
 
