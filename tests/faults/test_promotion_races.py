@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from tests.support.promoters import (  # noqa: F401  (a fixture among them)
     new_registry,
     nothing_to_download,
     promoter,
+    registrar,
     roller,
 )
 
@@ -93,6 +95,42 @@ class TestTwoPromoters:
             for worker in (one, other):
                 assert isinstance(worker.result, PromotionResult)
                 assert worker.result.champion == BETTER
+
+
+class TestRegistrations:
+    """A promotion takes the alias ``challenger`` from its own version and from no other."""
+
+    @pytest.mark.parametrize("registrations", [1, 2])
+    def test_at_every_point_the_newest_version_is_the_challenger(self, registrations: int):
+        for i, j in itertools.product(range(CALLS), range(4)):
+            registry = new_registry()
+            promoting = promoter(registry, WORSE)
+            promoting.step(i)
+            for _ in range(registrations):
+                registering = registrar(registry)
+                registering.step(j)
+                promoting.step()
+                registering.finish()
+            promoting.finish()
+            newest = len(registry.models[MODEL].versions)
+            assert newest == WORSE + registrations
+            assert registry.models[MODEL].aliases["challenger"] == str(newest), (i, j)
+
+    @given(st.lists(st.integers(0, 2), max_size=CALLS))
+    @settings(max_examples=200, deadline=None)
+    def test_in_any_order_of_calls(self, order: list[int]):
+        registry = new_registry()
+        workers = (promoter(registry, WORSE), registrar(registry), promoter(registry, WORSE))
+        for turn in order:
+            workers[turn].step()
+        for worker in workers:
+            worker.finish()
+        assert registry.models[MODEL].aliases["challenger"] == str(WORSE + 1)
+
+    def test_without_a_registration_nobody_is(self):
+        registry = new_registry()
+        promoter(registry, WORSE).finish()
+        assert "challenger" not in registry.models[MODEL].aliases
 
 
 class TestRollbackRaces:

@@ -205,6 +205,17 @@ def roller(registry: Registry) -> Worker:
     return Worker(registry, lambda client: rollback(client, "bottle"))
 
 
+def registrar(registry: Registry) -> Worker:
+    """Registers a version and makes it the challenger, as ``registry.register`` does."""
+
+    def work(client: Any) -> Any:
+        client.create_model_version(MODEL, "file:///nowhere", tags={})
+        number = max(int(one.version) for one in client.search_model_versions(f"name = '{MODEL}'"))
+        client.set_registered_model_alias(MODEL, "challenger", str(number))
+
+    return Worker(registry, work)
+
+
 def moves(registry: Any) -> list[tuple[str, int | None, int]]:
     found = read_history(registry, "bottle").moves
     return [(m.move.kind, m.move.previous, m.move.champion) for m in found]

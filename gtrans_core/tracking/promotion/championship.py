@@ -37,7 +37,7 @@ from gtrans_core.tracking.promotion.ledger import (
     withdraw_move,
 )
 from gtrans_core.tracking.registry.registry import fetch_model
-from gtrans_core.tracking.runs import DATA_DIGEST_TAG, PREFIX
+from gtrans_core.tracking.runs import DATA_DIGEST_TAG, PREFIX, quoted
 from gtrans_core.trust.policy import TrustPolicy
 
 if TYPE_CHECKING:
@@ -231,9 +231,27 @@ class Championship:
                 return ledger
 
     def drop_challenger(self, number: int) -> None:
-        """Take the alias ``challenger`` from a version that has it."""
-        if not self.dry_run and self.challenger() == number:
-            self.client.delete_registered_model_alias(self.name, CHALLENGER)
+        """Take the alias ``challenger`` from a version that has it.
+
+        MLflow deletes an alias whoever has it by then: perhaps a version registered since we
+        looked. So the newest version above this one is given it, until no newer one comes.
+        """
+        if self.dry_run or self.challenger() != number:
+            return
+        self.client.delete_registered_model_alias(self.name, CHALLENGER)
+        given: int | None = None
+        while (newest := self._newest_above(number)) not in (None, given):
+            if given is None and self.challenger() is not None:
+                return
+            set_alias(self.client, self.name, CHALLENGER, newest)
+            given = newest
+
+    def _newest_above(self, number: int) -> int | None:
+        """The newest version above one, of those that were never champion."""
+        champions = {recorded.move.champion for recorded in self.read().moves}
+        found = self.client.search_model_versions(f"name = {quoted(self.name)}")
+        numbers = {int(version.version) for version in found} - champions
+        return max((each for each in numbers if each > number), default=None)
 
     def _set_champion(self, number: int) -> bool:
         """Point the alias; False where the version was deleted."""
