@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gtrans_core.text import printable_lines
+from gtrans_core.system.text import printable_lines
 
 ENVIRONMENT_VARIABLE = "GTRANS_PROGRESS"
 

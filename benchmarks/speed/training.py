@@ -29,12 +29,8 @@ from gtrans_core.network.build import build_trans
 from gtrans_core.network.loss import guidance_loss
 from gtrans_core.network.scorer import Scorer
 from gtrans_core.storage import write_atomic
-from gtrans_core.training.device import (
-    choose_device,
-    choose_precision,
-    keep_freed_memory,
-    thread_count,
-)
+from gtrans_core.system.shortcuts import keep_freed_memory
+from gtrans_core.training.device import choose_device, choose_precision, thread_count
 from gtrans_core.training.loop import make_optimizer, train_trans
 
 RESULTS = Path("benchmarks/results/training_speed.json")

@@ -30,7 +30,7 @@ from gtrans.cli.stop import stop
 from gtrans.cli.submit import submit
 from gtrans_core import __version__
 from gtrans_core.errors import GTransError
-from gtrans_core.text import printable_lines
+from gtrans_core.system.text import printable_lines
 
 app = typer.Typer(
     name="gtrans",

@@ -21,7 +21,7 @@ from gtrans_core.data.pictures import (
 )
 from gtrans_core.errors import DataError, StorageError
 from gtrans_core.storage import Entry, Store, checked_name, open_store
-from gtrans_core.text import printable
+from gtrans_core.system.text import printable
 
 _S3 = "s3://"
 

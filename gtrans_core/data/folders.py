@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from gtrans_core.errors import DataError
-from gtrans_core.text import printable
+from gtrans_core.system.text import printable
 
 _LEFT_BY_FILE_MANAGERS = {"thumbs.db", "desktop.ini", "__macosx"}
 

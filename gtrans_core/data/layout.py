@@ -29,7 +29,7 @@ from gtrans_core.data.listing import DataFile, holds_good_parts, is_flat, list_f
 from gtrans_core.data.manifest import Manifest, MaskFile, Sample
 from gtrans_core.data.pairing import pair_masks
 from gtrans_core.errors import DataError
-from gtrans_core.text import printable
+from gtrans_core.system.text import printable
 
 MIN_TRAIN_IMAGES = LEAST_SCENE_IMAGES + 1
 """So that each can be scored by what the others were learnt from."""

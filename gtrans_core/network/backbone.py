@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from gtrans_core.errors import ConfigError, WeightsError
-from gtrans_core.network.light_timm import (
-    EfficientNetFeatures,
-    FeatureInfo,
-    MobileNetV3Features,
-    timm,
-)
+from gtrans_core.system.shortcuts import torch_compiler_left_out
+
+with torch_compiler_left_out():
+    import timm
+    from timm.models import FeatureInfo
+    from timm.models.efficientnet import EfficientNetFeatures
+    from timm.models.mobilenetv3 import MobileNetV3Features
 
 AGN_KNOB = "agn.backbone"
 
@@ -124,6 +125,12 @@ def check_input_size(spec: BackboneSpec, size: int, knob: str = AGN_KNOB) -> Non
             f"{knob} {spec.name}: gives maps {shapes} for {size} x {size} pixels, "
             f"expected {expected}; take another backbone"
         )
+
+
+def hub_repository(name: str) -> str:
+    """The hub repository of timm's weights for a backbone; ``""`` where timm names none."""
+    pretrained = timm.get_pretrained_cfg(name)
+    return (pretrained.hf_hub_id if pretrained else "") or ""
 
 
 def check_weights(name: str, state: Mapping[str, Tensor]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +9,7 @@ from gtrans_core.errors import GTransError, PreemptedError
 from gtrans_core.progress import Progress
 from gtrans_core.steps.context import RunContext
 from gtrans_core.steps.names import CATEGORY_STEPS
+from gtrans_core.system.shortcuts import collect_again
 from gtrans_core.tracking.step_run import StepRun
 
 
@@ -24,7 +24,7 @@ def run_step(name: str, context: RunContext) -> Iterator[None]:
     Raises:
         SystemExit: with the error's exit code, after the one line was told.
     """
-    _collect_garbage()
+    collect_again()
     step_run = _step_run(name, context)
     try:
         yield
@@ -42,13 +42,6 @@ def run_step(name: str, context: RunContext) -> Iterator[None]:
         context.run.fail(reason)
         raise
     _finish(step_run, "")
-
-
-def _collect_garbage() -> None:
-    """Where imports went uncollected (``gtrans.pipelines.embedded``): from now on, without them."""
-    if not gc.isenabled():
-        gc.freeze()
-        gc.enable()
 
 
 def _step_run(name: str, context: RunContext) -> StepRun | None:

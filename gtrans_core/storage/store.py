@@ -9,7 +9,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from gtrans_core.errors import StorageError
-from gtrans_core.text import printable
+from gtrans_core.system.text import printable
 
 
 @dataclass(frozen=True)

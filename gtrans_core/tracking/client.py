@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -75,13 +74,12 @@ def connect(uri: str) -> MlflowClient:
     os.environ.update(_ALWAYS)
     for name, value in _UNLESS_SET.items():
         os.environ.setdefault(name, value)
-    with _uncollected():
-        from mlflow import MlflowClient
+    from mlflow import MlflowClient
 
-        with translate_mlflow_errors(uri, "connect"):
-            if uri.startswith(SQLITE_SCHEME):
-                _set_up_database(database_path(uri))
-            return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    with translate_mlflow_errors(uri, "connect"):
+        if uri.startswith(SQLITE_SCHEME):
+            _set_up_database(database_path(uri))
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
 def database_path(uri: str) -> Path:
@@ -150,19 +148,6 @@ def _despite_races(write: Callable[[], None]) -> None:
 def error_code(error: Exception) -> str:
     """MLflow's code of an exception, e.g. ``RESOURCE_DOES_NOT_EXIST``; ``""`` where it has none."""
     return str(getattr(error, "error_code", ""))
-
-
-@contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """Nothing looks for garbage within: importing MLflow leaves none, and takes a seventh less."""
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def _set_up_database(path: Path) -> None:

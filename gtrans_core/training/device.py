@@ -1,17 +1,13 @@
-"""Where a training runs, in which precision, and how it uses memory."""
+"""Where a training runs, and in which precision."""
 
 from __future__ import annotations
 
-import ctypes
 import os
 
 import torch
 
 from gtrans_core.config import TrainingConfig
 from gtrans_core.errors import TrainingError
-
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
-_LARGEST_INT = 2**31 - 1
 
 
 def choose_device(config: TrainingConfig) -> torch.device:
@@ -48,16 +44,3 @@ def thread_count(config: TrainingConfig) -> int:
     """CPU threads of each process."""
     threads = config.threads or len(os.sched_getaffinity(0))
     return max(1, threads // config.processes)
-
-
-def keep_freed_memory() -> None:
-    """Let this process keep what it frees (glibc; elsewhere nothing happens).
-
-    Otherwise the kernel zeroes each step's large tensors anew: a quarter of a step's CPU time.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):
-        return
-    mallopt(_M_MMAP_MAX, 0)
-    mallopt(_M_TRIM_THRESHOLD, _LARGEST_INT)

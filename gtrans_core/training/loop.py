@@ -25,18 +25,14 @@ from gtrans_core.network.build import build_trans
 from gtrans_core.network.loss import guidance_loss
 from gtrans_core.network.trans import Trans
 from gtrans_core.storage import require_free_space
+from gtrans_core.system.shortcuts import keep_freed_memory
 from gtrans_core.training.checkpoint import (
     Checkpoint,
     newest_checkpoint,
     room_for_checkpoints,
     save_checkpoint,
 )
-from gtrans_core.training.device import (
-    choose_device,
-    choose_precision,
-    keep_freed_memory,
-    thread_count,
-)
+from gtrans_core.training.device import choose_device, choose_precision, thread_count
 from gtrans_core.training.journal import TrainingJournal
 from gtrans_core.training.learning_rate import learning_rate
 from gtrans_core.training.processes import Crew

@@ -12,11 +12,10 @@ import sys
 import tempfile
 import threading
 import time
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-_OF_A_STEP = "_KFP_RUNTIME"
+from gtrans_core.system.shortcuts import kubeflow_client_left_out
 
 
 def main() -> None:
@@ -29,7 +28,8 @@ def main() -> None:
 
 
 def _run(request: dict[str, Any]) -> None:
-    _import_kfp_without_its_client()
+    with kubeflow_client_left_out():
+        import kfp  # noqa: F401
     from kfp import components, dsl, local
 
     # kfp.local puts the interpreter's path into a shell command as it is.
@@ -48,17 +48,6 @@ def _run(request: dict[str, Any]) -> None:
     except RuntimeError as error:
         # A step failed: its own words, which are in the log already, say more than this stack.
         sys.exit(str(error))
-
-
-def _import_kfp_without_its_client() -> None:
-    """Kubeflow's client of clusters imports all of kubernetes: two seconds, for nothing here.
-
-    What Kubeflow sets for the process of a step makes ``kfp`` leave the client out; ``kfp.dsl``
-    must not see it, since it would leave out what a pipeline needs.
-    """
-    os.environ[_OF_A_STEP] = "true"
-    import_module("kfp")
-    del os.environ[_OF_A_STEP]
 
 
 def _stop_when_abandoned() -> None:

@@ -16,7 +16,7 @@ from gtrans.cli.shared.next_command import next_command, profile_options
 from gtrans_core.data.sources.known import KNOWN_SOURCES
 from gtrans_core.errors import ConfigError, DataError, StorageError
 from gtrans_core.steps.names import CATEGORY_STEPS
-from gtrans_core.text import printable_lines
+from gtrans_core.system.text import printable_lines
 
 if TYPE_CHECKING:
     from gtrans.pipelines.embedded.local import LocalRun, RunOutcome

@@ -21,7 +21,7 @@ from gtrans_core.batch.scoring import score_image
 from gtrans_core.data.pictures import by_suffix
 from gtrans_core.detector.detector import Detector
 from gtrans_core.errors import DataError, StorageError
-from gtrans_core.text import printable
+from gtrans_core.system.text import printable
 from gtrans_core.watch.record import ScoreRecorder, Watched, record_all
 
 _STEP = "predict"

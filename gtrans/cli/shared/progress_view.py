@@ -17,7 +17,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from gtrans_core.text import printable_lines
+from gtrans_core.system.text import printable_lines
 
 Event = dict[str, Any]
 

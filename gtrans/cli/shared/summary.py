@@ -15,7 +15,7 @@ from rich.table import Table
 from gtrans.cli.shared.next_command import next_command, program
 from gtrans_core.detector.model_name import CHALLENGER, alias_uri, model_name
 from gtrans_core.evaluation.metric_names import METRIC_LABELS, MetricName, labels_of
-from gtrans_core.text import printable_lines
+from gtrans_core.system.text import printable_lines
 
 if TYPE_CHECKING:
     from gtrans.cli.shared.category_run import CategoriesRun

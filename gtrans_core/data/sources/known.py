@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from gtrans_core.errors import DataError
-from gtrans_core.text import printable
+from gtrans_core.system.text import printable
 
 KNOWN_SOURCES = ("mvtec", "visa", "btad", "mpdd", "elpv", "demo")
 EXPECTED = f"expected a folder, s3://bucket/prefix, or one of {', '.join(KNOWN_SOURCES)}"

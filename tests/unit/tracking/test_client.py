@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import gc
 import socket
 import subprocess
 import sys
@@ -68,20 +67,6 @@ def test_a_password_with_an_at_sign_is_removed_whole(settings):
         raise OSError(5, "postgres://ada:p@ss-CANARY@db.local/mlflow is gone")
     assert "CANARY" not in str(caught.value)
     assert "postgres://db.local/mlflow is gone" in str(caught.value)
-
-
-@pytest.mark.parametrize("collecting", [True, False])
-def test_garbage_collection_is_afterwards_as_it_was(settings, collecting):
-    try:
-        if not collecting:
-            gc.disable()
-        connect(settings.uri)
-        assert gc.isenabled() == collecting
-        with pytest.raises(TrackingError):
-            connect("carrier-pigeon://x")
-        assert gc.isenabled() == collecting
-    finally:
-        gc.enable()
 
 
 def test_injected_run_brings_its_server(monkeypatch):

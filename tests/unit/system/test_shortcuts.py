@@ -1,4 +1,4 @@
-"""timm without torch's compiler: what was left out is there once it is asked for."""
+"""What shortcuts leave out is there once it is asked for, and nobody sees that it was not."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ def test_timm_is_imported_without_torchs_compiler_and_leaves_no_trace():
     python(
         "import sys, torch\n"
         "disable = torch.compiler.disable\n"
-        "from gtrans_core.network.light_timm import timm\n"
+        "from gtrans_core.network.backbone import timm\n"
         "assert timm.is_model('resnet18')\n"
         "assert not {name for name in sys.modules if name.startswith('torch._dynamo')}\n"
         "assert torch.compiler.disable is disable"
@@ -21,7 +21,7 @@ def test_timm_is_imported_without_torchs_compiler_and_leaves_no_trace():
 
 def test_torchvision_gets_torchs_own_answer():
     python(
-        "import gtrans_core.network.light_timm\n"
+        "import gtrans_core.network.backbone\n"
         "from torchvision.ops import roi_align\n"
         "import sys; here = sys.modules['torchvision.ops.roi_align'].is_compile_supported('cpu')\n"
         "from torch._dynamo.utils import is_compile_supported, counters\n"
@@ -32,9 +32,10 @@ def test_torchvision_gets_torchs_own_answer():
 
 def test_a_function_marked_meanwhile_is_left_alone_by_the_compiler():
     python(
-        "import torch, gtrans_core.network.light_timm as light\n"
+        "import torch\n"
+        "from gtrans_core.system.shortcuts import torch_compiler_left_out\n"
         "seen = []\n"
-        "with light._compiler_left_out():\n"
+        "with torch_compiler_left_out():\n"
         "    @torch.compiler.disable\n"
         "    def marked(x):\n"
         "        seen.append(torch.compiler.is_compiling())\n"
@@ -48,9 +49,23 @@ def test_a_function_marked_meanwhile_is_left_alone_by_the_compiler():
 def test_another_name_of_the_module_left_out_still_can_be_imported():
     """As another release of torchvision might: slower, but right."""
     python(
-        "import sys, gtrans_core.network.light_timm as light\n"
-        "with light._compiler_left_out():\n"
+        "import sys\n"
+        "from gtrans_core.system.shortcuts import torch_compiler_left_out\n"
+        "with torch_compiler_left_out():\n"
         "    from torch._dynamo.utils import counters\n"
         "assert sys.modules['torch._dynamo.utils'].counters is counters\n"
         "import torch; torch.compile(lambda x: x + 1, backend='eager')(torch.ones(1))"
+    )
+
+
+def test_kubeflows_client_is_left_out_and_leaves_no_trace():
+    python(
+        "import os, sys\n"
+        "from gtrans_core.system.shortcuts import kubeflow_client_left_out\n"
+        "with kubeflow_client_left_out():\n"
+        "    import kfp\n"
+        "from kfp import components, dsl, local\n"
+        "assert dsl.pipeline\n"
+        "assert not {'kubernetes', 'kfp.client', 'kfp_server_api'} & set(sys.modules)\n"
+        "assert '_KFP_RUNTIME' not in os.environ"
     )
