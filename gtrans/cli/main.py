@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -68,8 +68,20 @@ def main() -> None:
     try:
         app()
     except GTransError as error:
-        sys.stderr.write(f"error: {printable_lines(str(error))}\n")
-        sys.exit(error.exit_code)
+        _end(error)
+    except OSError as error:
+        from gtrans_core.storage import translate_file_errors
+
+        try:
+            with translate_file_errors():
+                raise error
+        except GTransError as told:
+            _end(told)
+
+
+def _end(error: GTransError) -> NoReturn:
+    sys.stderr.write(f"error: {printable_lines(str(error))}\n")
+    sys.exit(error.exit_code)
 
 
 def _version(wanted: bool) -> None:

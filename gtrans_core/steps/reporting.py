@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from gtrans_core.errors import GTransError, PreemptedError
 from gtrans_core.progress import Progress
 from gtrans_core.steps.context import RunContext
 from gtrans_core.steps.names import CATEGORY_STEPS
+from gtrans_core.storage import translate_file_errors
 from gtrans_core.system.shortcuts import collect_again
 from gtrans_core.tracking.step_run import StepRun
 
@@ -27,14 +28,17 @@ def run_step(name: str, context: RunContext) -> Iterator[None]:
     collect_again()
     step_run = _step_run(name, context)
     try:
-        yield
+        with translate_file_errors():
+            yield
     except GTransError as error:
         reason = f"{name}: {error}"
-        Progress(name, context.category).failed(str(error), error.exit_code)
+        with suppress(OSError):  # the disk that is full may be the one of the progress file
+            Progress(name, context.category).failed(str(error), error.exit_code)
         # First the step's run: by then the category has one, which is opened in the background.
         _finish(step_run, reason)
         if not isinstance(error, PreemptedError):
-            context.run.fail(reason)
+            with suppress(GTransError, OSError):
+                context.run.fail(reason)
         raise SystemExit(error.exit_code) from None
     except Exception as error:
         reason = f"{name}: crashed ({type(error).__name__})"

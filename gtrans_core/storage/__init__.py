@@ -21,6 +21,7 @@ from gtrans_core.storage.atomic import (
     require_writable,
     sha256_file,
     storage_error,
+    translate_file_errors,
     write_atomic,
 )
 from gtrans_core.storage.folders import exclusive, prepare_folder
@@ -48,6 +49,7 @@ __all__ = [
     "retrying",
     "sha256_file",
     "storage_error",
+    "translate_file_errors",
     "without_secrets",
     "write_atomic",
 ]

@@ -161,6 +161,39 @@ def storage_error(path: Path, error: OSError, needed: int) -> StorageError:
     return StorageError(f"{path}: cannot be written ({reason}); choose a folder that can be")
 
 
+@contextlib.contextmanager
+def translate_file_errors() -> Iterator[None]:
+    """Turn what the operating system says of files within into one clear line.
+
+    Raises:
+        StorageError: naming the file, what was expected and what to do.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or isinstance(error, ConnectionError):  # not about a file
+            raise
+        raise StorageError(_file_fault(error)) from None
+
+
+def _file_fault(error: OSError) -> str:
+    if "temporary directory" in str(error.strerror):  # tempfile's
+        return (
+            "no folder for temporary files can be written: make room in /tmp, or name another "
+            "folder in TMPDIR"
+        )
+    name = error.filename
+    file = os.fsdecode(name) if isinstance(name, str | bytes) else "a file"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{file}: the disk is full; make room or choose another folder"
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"{file}: too many files are open at once; raise the limit (`ulimit -n 4096`)"
+    return (
+        f"{file}: expected a file or folder that can be used here "
+        f"({error.strerror}); check its path and its rights"
+    )
+
+
 def _link(temporary: Path, final: Path) -> None:
     """Give a file a second name; raises FileExistsError when that is taken."""
     try:

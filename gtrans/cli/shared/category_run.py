@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from gtrans_core.config import GTransConfig
     from gtrans_core.evaluation.gate import Gate
 
-_LOG_LINES_SHOWN = 20
-
 
 @dataclass(frozen=True)
 class CategoryRun:
@@ -158,17 +156,12 @@ def source_of(data: str) -> str:
 
 
 def explain_failure(run: CategoryRun, profile_name: str) -> None:
-    """Print the one line of a failed step; for a crash, the end of the log before it.
+    """Print the one line of a failed step, and where the log lies.
 
     Where only register is missing, also the command that finishes the run under that profile.
     """
-    from gtrans.pipelines.embedded.local import CRASHED
-
-    log = run.job.log
-    if run.outcome.exit_code == CRASHED:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        sys.stderr.write("\n".join(lines[-_LOG_LINES_SHOWN:]) + "\n")
-    sys.stderr.write(f"error: {printable_lines(run.outcome.error)}\nlog: {log}\n")
+    error = printable_lines(run.outcome.error)
+    sys.stderr.write(f"error: {error}\nlog: {run.job.log}\n")
     if tuple(run.outcome.results) == CATEGORY_STEPS[:-1]:  # only register is missing
         same_profile = profile_options(profile_name, run.job.parameters["store"])
         command = next_command("register", "--from", str(run.evaluation.parent), *same_profile)

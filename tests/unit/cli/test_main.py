@@ -1,5 +1,6 @@
 """The command as a whole: help, version, how it ends on an error, and how fast it starts."""
 
+import errno
 import re
 import resource
 import subprocess
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from gtrans.cli.main import app, main
 from gtrans_core import __version__
+from gtrans_core.errors import StorageError
 
 VERBS = (
     "run",
@@ -61,6 +63,21 @@ def test_a_user_error_is_one_line_and_its_own_exit_code(
     error = capsys.readouterr().err
     assert error.startswith("error: config: unknown key 'sede'")
     assert error.count("\n") == 1
+
+
+def test_what_the_system_says_of_a_file_is_one_line_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/store/a")
+
+    monkeypatch.setattr("gtrans.cli.main.app", full)
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == StorageError.exit_code
+    assert capsys.readouterr().err == (
+        "error: /store/a: the disk is full; make room or choose another folder\n"
+    )
 
 
 def test_help_imports_nothing_heavy():

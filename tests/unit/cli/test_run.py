@@ -197,17 +197,15 @@ def test_where_only_register_failed_the_command_that_makes_up_for_it_is_told(
     assert told.endswith(f"gtrans register --from {folder} --store {tmp_path}")
 
 
-def test_a_crash_shows_the_end_of_the_log(pipeline: Pipeline, tmp_path: Path):
+def test_a_crash_is_a_line_and_where_the_log_lies(pipeline: Pipeline, tmp_path: Path):
     def crash(job: LocalRun) -> RunOutcome:
-        job.log.write_text("".join(f"line {i}\n" for i in range(100)))
+        job.log.write_text("Traceback (most recent call last):\n")
         return RunOutcome(local.CRASHED, "train ended without finishing", {})
 
     pipeline.ending = crash
     result = gtrans_run(tmp_path, "-c", "demo")
     assert result.exit_code == local.CRASHED
-    lines = result.stderr.splitlines()
-    assert lines[:20] == [f"line {i}" for i in range(80, 100)]
-    assert lines[20:] == [
+    assert result.stderr.splitlines() == [
         "error: train ended without finishing",
         f"log: {pipeline.jobs[0].log}",
     ]
