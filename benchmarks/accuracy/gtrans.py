@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.accuracy.measure import Row, measured
 from benchmarks.accuracy.splits import Category
-from gtrans_core.config import GTransConfig, ScoringConfig
+from gtrans_core.config import GTransConfig
 from gtrans_core.features.weights import Guide, load_guide
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.memory import memory_maps
@@ -30,7 +30,7 @@ BEST = "best held-out epoch"
 def run_gtrans(
     category: Category,
     config: GTransConfig,
-    scorings: Mapping[str, ScoringConfig],
+    scorings: Mapping[str, GTransConfig],
     store: Path,
     *,
     best_epoch: str = "",
@@ -39,8 +39,9 @@ def run_gtrans(
 
     Args:
         category: where to learn and to be judged.
-        config: the network and its training; its own scoring is not used.
-        scorings: method name -> how to score the last epoch's network.
+        config: the network and its training; its own way to score is not used.
+        scorings: method name -> a config whose ``scoring`` and ``research`` score the last epoch's
+            network.
         store: feature caches and checkpoints.
         best_epoch: when given, a row of this name scores the epoch with the lowest loss on
             held-out good images in the first way.
@@ -80,7 +81,7 @@ def run_gtrans(
     for name, trans in networks.items():
         wanted = scorings if name == LAST else {best_epoch: next(iter(scorings.values()))}
         if "" not in wanted:
-            scorer = Scorer(guide.agn, trans, scene, ScoringConfig(), memory)
+            scorer = Scorer(guide.agn, trans, scene, GTransConfig(), memory)
             rows += _rows(category, config, scorer, wanted, facts)
     return rows
 
@@ -102,7 +103,7 @@ def _rows(
     category: Category,
     config: GTransConfig,
     scorer: Scorer,
-    scorings: Mapping[str, ScoringConfig],
+    scorings: Mapping[str, GTransConfig],
     facts: Mapping[str, object],
 ) -> list[Row]:
     views = category.test_views(config)
@@ -119,11 +120,11 @@ def _rows(
         memory_map = scorer.memory(memory_maps(agn_maps, scorer.agn.spec.strides))
         trans_maps, scene_maps = scorer.trans(inputs, agn_maps), scorer.scene(agn_maps)
         network_maps = agn_maps, trans_maps, scene_maps, memory_map
-        for name, scoring in scorings.items():
-            map_1HW = heat_map(*network_maps, size, scoring)
+        for name, way in scorings.items():
+            map_1HW = heat_map(*network_maps, size, way)
             maps[name][i] = map_1HW[0]
-            scored_1HW = image_map(map_1HW, *network_maps, scoring)
-            scores[name][i] = image_score(scored_1HW, usual[name], scoring)[0]
+            scored_1HW = image_map(map_1HW, *network_maps, way)
+            scores[name][i] = image_score(scored_1HW, usual[name], way.scoring)[0]
     return [
         Row(
             method=name,
@@ -132,5 +133,5 @@ def _rows(
             metrics=measured(category.labels, masks, maps[name], scores[name]),
             facts=dict(facts),
         )
-        for name, scoring in scorings.items()
+        for name in scorings
     ]

@@ -16,7 +16,7 @@ from benchmarks.accuracy.splits import Category
 from benchmarks.speed.memory import peak_bytes_so_far
 from benchmarks.speed.process import in_own_process
 from benchmarks.speed.streaming import SMALL
-from gtrans_core.config import ScoringConfig, load_config
+from gtrans_core.config import GTransConfig, load_config
 from gtrans_core.data.sources.demo import generate_demo
 
 SIDE = 64
@@ -43,7 +43,7 @@ def learn(root: Path) -> dict[str, Any]:
     folders = sorted(root.iterdir())
     started = time.process_time()
     for folder in folders:
-        run_gtrans(Category.read(folder), config, {"default": ScoringConfig()}, root / "store")
+        run_gtrans(Category.read(folder), config, {"default": GTransConfig()}, root / "store")
     return {"cpu_s": time.process_time() - started, "peak_bytes": peak_bytes_so_far()}
 
 

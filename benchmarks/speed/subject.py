@@ -22,7 +22,7 @@ from gtrans_core.network.scorer import Scorer
 
 PLAIN = (
     *("agn.taps=[4, 8, 16]", "trans.backbone=agn"),
-    *("scoring.scene_share=0", "scoring.fusion=product"),
+    *("scoring.scene_share=0", "research.fusion=product"),
 )
 """GTrans as published, without the scene model."""
 
@@ -33,9 +33,9 @@ def make_scorer(store: Path, *overrides: str) -> Scorer:
     guide = load_guide(config.agn, store / "weights")
     shapes = guide.agn.spec.map_shapes(config.image.input_size)
     scene = random_scene(shapes, config) if config.scoring.has_scene else None
-    memory = random_memory(guide.agn.spec, config) if config.scoring.has_memory else None
+    memory = random_memory(guide.agn.spec, config) if config.has_memory else None
     trans = build_trans(guide.agn.spec, config)
-    return Scorer(guide.agn, trans, scene, config.scoring, memory)
+    return Scorer(guide.agn, trans, scene, config, memory)
 
 
 def packaged(scorer: Scorer, size: int) -> OnnxEngine:

@@ -181,7 +181,8 @@ class _Bench:
         """AGN, Trans and maps of a batch; what is fitted to images is not in."""
         trans = build_trans(self.spec, self.config).to(self.device)
         scoring = self.config.scoring.model_copy(update={"scene_share": 0.0, "memory_share": 0.0})
-        scorer = Scorer(self.agn, trans, None, scoring).to(self.device)
+        alone = self.config.model_copy(update={"scoring": scoring})
+        scorer = Scorer(self.agn, trans, None, alone).to(self.device)
         size = self.config.image.input_size
         views = torch.zeros(batch, 3, size, size, dtype=torch.uint8, device=self.device)
         return batch * 4 / self._seconds(lambda: scorer(views), 4)

@@ -180,7 +180,7 @@ def _build_scorer(
         scene = _load_scene(folder, states[SCENE_NAME], spec, config)
     if MEMORY_NAME in states:
         memory = _load_memory(folder / MEMORY_NAME, states[MEMORY_NAME], spec)
-    return Scorer(Agn(backbone, spec), trans, scene, config.scoring, memory)
+    return Scorer(Agn(backbone, spec), trans, scene, config, memory)
 
 
 def _load_scene(

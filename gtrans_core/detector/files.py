@@ -57,7 +57,7 @@ class DetectorInfo(BaseModel):
 
 def weight_names(config: GTransConfig) -> tuple[str, ...]:
     """The weights files of a detector with this config."""
-    has = {SCENE_NAME: config.scoring.has_scene, MEMORY_NAME: config.scoring.has_memory}
+    has = {SCENE_NAME: config.scoring.has_scene, MEMORY_NAME: config.has_memory}
     return tuple(name for name in WEIGHT_NAMES if has.get(name, True))
 
 

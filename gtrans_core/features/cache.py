@@ -62,7 +62,7 @@ class CacheIdentity(BaseModel):
     decoder_version: str = DECODER_VERSION
     dtype: Literal["float16, bfloat16 where it overflows"] = "float16, bfloat16 where it overflows"
     moved_statistics: str = Field(default="", alias="drift")
-    """What moved the guide's statistics (``training.author_compat``); empty: nothing did.
+    """What moved the guide's statistics (``research.author_compat``); empty: nothing did.
     Keys and files of caches call it ``drift``."""
 
     @property

@@ -34,8 +34,8 @@ def build_trans(spec: BackboneSpec, config: GTransConfig) -> Trans:
             token_width=config.trans.token_width,
             tokens_per_map=config.trans.tokens_per_map,
             passes=config.trans.passes,
-            layer_norm=config.trans.layer_norm,
-            guidance=config.trans.guidance,
+            layer_norm=config.research.layer_norm,
+            guidance=config.research.guidance,
         )
     return trans.to(memory_format=torch.channels_last)
 

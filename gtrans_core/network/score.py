@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from gtrans_core.config import ScoringConfig
+from gtrans_core.config import GTransConfig, ScoringConfig
 from gtrans_core.network.loss import EPSILON, unit
 from gtrans_core.network.plane import gaussian_blur, resize
 from gtrans_core.network.scene import FLOOR
@@ -21,7 +21,7 @@ def heat_map(
     scene_maps: Sequence[Tensor],
     memory_map: Tensor | None,
     size: tuple[int, int],
-    config: ScoringConfig,
+    config: GTransConfig,
 ) -> Tensor:
     """Anomaly map [B, H, W] (fp32, >= 0) at the input's size; higher is more anomalous.
 
@@ -36,14 +36,16 @@ def heat_map(
         scene_maps: the scene model's residuals [B, 1, H_i, W_i]; not read when it is 0.
         memory_map: the patch memory's distances [B, 1, H_j, W_j]; None where it has no share.
         size: of the result.
-        config: how to fuse and smooth.
+        config: whose ``scoring`` and ``research`` say how to fuse and smooth.
     """
-    disagreements = _disagreements(agn_maps, trans_maps, config) if config.scene_share < 1 else []
-    if config.fusion == "geometric":
-        return _geometric_mean(disagreements, scene_maps, memory_map, size, config)
+    scoring, fusion = config.scoring, config.research.fusion
+    weigh = config.research.map_weights == "image"
+    disagreements = _disagreements(agn_maps, trans_maps, weigh) if scoring.scene_share < 1 else []
+    if fusion == "geometric":
+        return _geometric_mean(disagreements, scene_maps, memory_map, size, scoring)
     m_1, m_2, m_3 = (resize(m, size) for m in disagreements)
-    fused = m_1 * m_2 * m_3**2 if config.fusion == "product" else m_1 + m_2 + m_3
-    return gaussian_blur(fused, config.smoothing_sigma).squeeze(1)
+    fused = m_1 * m_2 * m_3**2 if fusion == "product" else m_1 + m_2 + m_3
+    return gaussian_blur(fused, scoring.smoothing_sigma).squeeze(1)
 
 
 def _geometric_mean(
@@ -71,14 +73,14 @@ def _geometric_mean(
 
 
 def _disagreements(
-    agn_maps: Sequence[Tensor], trans_maps: Sequence[Tensor], config: ScoringConfig
+    agn_maps: Sequence[Tensor], trans_maps: Sequence[Tensor], weigh: bool
 ) -> list[Tensor]:
-    """m_i [B, 1, H_i, W_i]."""
+    """m_i [B, 1, H_i, W_i]: w_i d_i where they are to be weighed, else d_i."""
     weighted = []
     for a_BCHW, f_BCHW in zip(agn_maps, trans_maps, strict=True):
         a, f = a_BCHW.float(), f_BCHW.float()
         d_B1HW = distance_map(a, f)
-        if config.map_weights == "image":
+        if weigh:
             d_B1HW = d_B1HW * image_weight(a, f).view(-1, 1, 1, 1)
         weighted.append(d_B1HW)
     return weighted
@@ -98,7 +100,7 @@ def image_map(
     trans_maps: Sequence[Tensor],
     scene_maps: Sequence[Tensor],
     memory_map: Tensor | None,
-    config: ScoringConfig,
+    config: GTransConfig,
 ) -> Tensor:
     """The map [B, H, W] that an image's score is read from: of the coarsest maps alone.
 
@@ -111,7 +113,7 @@ def image_map(
         trans_maps: as for ``heat_map``.
         scene_maps: as for ``heat_map``.
         memory_map: as for ``heat_map``; it is read whole.
-        config: how to fuse; its ``image_maps`` says how many maps.
+        config: as for ``heat_map``; its ``scoring.image_maps`` says how many maps.
     """
     count = image_map_count(len(agn_maps), config)
     if count == len(agn_maps):
@@ -122,14 +124,15 @@ def image_map(
     )
 
 
-def image_map_count(maps: int, config: ScoringConfig) -> int:
+def image_map_count(maps: int, config: GTransConfig) -> int:
     """How many of an image's ``maps``, counted from the coarsest, its score is read from."""
-    if config.fusion != "geometric" or not 0 < config.image_maps < maps:
+    wanted = config.scoring.image_maps
+    if config.research.fusion != "geometric" or not 0 < wanted < maps:
         return maps
-    return config.image_maps
+    return wanted
 
 
-def usual_map(usual_maps: Sequence[Tensor], size: tuple[int, int], config: ScoringConfig) -> Tensor:
+def usual_map(usual_maps: Sequence[Tensor], size: tuple[int, int], config: GTransConfig) -> Tensor:
     """How much more than elsewhere good images show at each place, [1, H, W], of mean 1.
 
     exp of the smoothed q · mean_i log u_i, over its geometric mean; q ``scene_share``: what the
@@ -144,8 +147,8 @@ def usual_map(usual_maps: Sequence[Tensor], size: tuple[int, int], config: Scori
         return torch.ones(1, *size)
     coarsest = usual_maps[-image_map_count(len(usual_maps), config) :]
     logs = [resize(u, size).log() for u in coarsest]
-    fused_11HW = torch.stack(logs).mean(dim=0) * config.scene_share
-    smoothed_1HW = gaussian_blur(fused_11HW, config.smoothing_sigma).squeeze(1)
+    fused_11HW = torch.stack(logs).mean(dim=0) * config.scoring.scene_share
+    smoothed_1HW = gaussian_blur(fused_11HW, config.scoring.smoothing_sigma).squeeze(1)
     return (smoothed_1HW - smoothed_1HW.mean()).exp()
 
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from gtrans_core.config import ScoringConfig
+from gtrans_core.config import GTransConfig
 from gtrans_core.network.agn import Agn
 from gtrans_core.network.memory import PatchMemory, memory_maps
 from gtrans_core.network.scene import SceneModel
@@ -21,8 +21,8 @@ class Scorer(nn.Module):
     Args:
         agn: the guide.
         trans: the student side.
-        scene: the scene model; None is for a ``config.scene_share`` of 0 only.
-        config: how to score.
+        scene: the scene model; None is for a ``scoring.scene_share`` of 0 only.
+        config: whose ``scoring`` and ``research`` say how to score.
         memory: the patch memory; None is for a config that does not use it only.
 
     Raises:
@@ -34,13 +34,13 @@ class Scorer(nn.Module):
         agn: Agn,
         trans: Trans,
         scene: SceneModel | None,
-        config: ScoringConfig,
+        config: GTransConfig,
         memory: PatchMemory | None = None,
     ) -> None:
         super().__init__()
         if memory is None and config.has_memory:
             raise ValueError("scoring.memory_share is not 0, but there is no patch memory")
-        if scene is None and config.has_scene:
+        if scene is None and config.scoring.has_scene:
             raise ValueError("scoring.scene_share is not 0, but there is no scene model")
         self.agn = agn
         self.trans = trans.to(memory_format=torch.channels_last)
@@ -55,8 +55,8 @@ class Scorer(nn.Module):
         inputs = self.agn.spec.normalise(views_B3HW)
         agn_maps = self.agn(inputs)
         # A branch that has no share is not computed.
-        trans_maps = self.trans(inputs, agn_maps) if self.config.scene_share < 1 else []
-        scene_maps = self.scene(agn_maps) if self.scene and self.config.has_scene else []
+        trans_maps = self.trans(inputs, agn_maps) if self.config.scoring.scene_share < 1 else []
+        scene_maps = self.scene(agn_maps) if self.scene and self.config.scoring.has_scene else []
         memory_map = (
             self.memory(memory_maps(agn_maps, self.agn.spec.strides)) if self.memory else None
         )
@@ -64,7 +64,7 @@ class Scorer(nn.Module):
         maps = agn_maps, trans_maps, scene_maps, memory_map
         map_BHW = heat_map(*maps, (height, width), self.config)
         scored_BHW = image_map(map_BHW, *maps, self.config)
-        return map_BHW, image_score(scored_BHW, self.usual_1HW, self.config)
+        return map_BHW, image_score(scored_BHW, self.usual_1HW, self.config.scoring)
 
     @torch.inference_mode()
     def score_view(self, view_3HW: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], float]:

@@ -156,7 +156,7 @@ def _load_scorer(
             f"{info.weights_sha256} when the features were cached; run the pipeline again"
         )
     apply_author_compat(guide.agn, config, train)
-    networks = trained.trans, trained.scene, config.scoring, trained.memory
+    networks = trained.trans, trained.scene, config, trained.memory
     return Scorer(guide.agn, *networks), info
 
 
@@ -276,7 +276,7 @@ def _notes(record: EvaluationRecord, training: TrainingInfo) -> tuple[str, ...]:
     return (
         f"The threshold comes {source}.",
         f"{kept} No test image was used to train, to select or to calibrate.",
-        *([compat] if training.config.training.author_compat else []),
+        *([compat] if training.config.research.author_compat else []),
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gtrans_core.config import current_key
 from gtrans_core.errors import TrackingError
 from gtrans_core.evaluation.spread import Spread
 from gtrans_core.tracking.client import translate_mlflow_errors
@@ -30,7 +31,7 @@ class Trial:
         run_id: MLflow's id.
         started: milliseconds since 1970.
         seed: of the config.
-        config: every other knob, as MLflow shows it.
+        config: every other knob, by its name of today, as MLflow shows it.
         data_digest: identity of both splits; empty when the run did not get that far.
         metrics: final values by name.
     """
@@ -179,7 +180,7 @@ def _named(runs: Sequence[Run], names: Sequence[str], category: str) -> list[Run
 
 
 def _trial(run: Run) -> Trial:
-    config = dict(run.data.params)
+    config = {current_key(name): value for name, value in run.data.params.items()}
     return Trial(
         run_id=run.info.run_id,
         started=run.info.start_time or 0,

@@ -26,13 +26,13 @@ def apply_author_compat(agn: Agn, config: GTransConfig, train: Manifest) -> None
         DataError: when a training image is gone or changed.
         TrainingError: when the split leaves a side empty.
     """
-    if config.training.author_compat:
+    if config.research.author_compat:
         move_statistics(agn, _first_epoch(config, train))
 
 
 def author_compat_identity(config: GTransConfig) -> str:
     """What decides the moved statistics besides images and weights; ``""`` for a clean guide."""
-    if not config.training.author_compat:
+    if not config.research.author_compat:
         return ""
     return digest_of(
         {

@@ -41,7 +41,7 @@ def fit_closed_form(
     if config.scoring.has_scene:
         sample = features.subset(positions[: config.scene.images])
         scene = fit_scene(sample.maps, config.scene.rank)
-    if config.scoring.has_memory:
+    if config.has_memory:
         sample = features.subset(positions[: config.memory.images])
         maps = memory_maps(sample.maps, config.agn.taps)
         kept = math.ceil(maps[0][:, 0].numel() * config.memory.percent / 100)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from gtrans_core import __version__
-from gtrans_core.config import GTransConfig, TrainingConfig, digest_of
+from gtrans_core.config import GTransConfig, TrainingConfig, digest_of, earlier_layout
 from gtrans_core.errors import PreemptedError, TrainingError
 from gtrans_core.features.cache import CachedFeatures
 from gtrans_core.features.reading import Features, Request
@@ -39,6 +39,8 @@ from gtrans_core.training.processes import Crew
 from gtrans_core.training.split import Split, split_images
 
 BETAS = (0.9, 0.99)
+_NO_MATTER = {"checkpoint_every", "device", "threads", "resident_mb"}
+"""Knobs of ``training`` that do not decide the weights, or are in the key in another form."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +67,15 @@ def training_key(cache_key: str, config: GTransConfig, split: Split | None = Non
         split: who learns from which image, where that is not the usual (``Split.is_usual``).
     """
     device = choose_device(config.training)
+    knobs = earlier_layout(config.model_dump(mode="json"))
+    training = {name: value for name, value in knobs["training"].items() if name not in _NO_MATTER}
     return digest_of(
         ({} if split is None else {"split": asdict(split)})
         | {
             "cache": cache_key,
             "seed": config.seed,
-            "trans": config.trans.model_dump(mode="json"),
-            "training": config.training.model_dump(
-                mode="json", exclude={"checkpoint_every", "device", "threads", "resident_mb"}
-            ),
+            "trans": knobs["trans"],
+            "training": training,
             "device": device.type,
             "precision": str(choose_precision(config.training, device)),
             "threads": thread_count(config.training) if device.type == "cpu" else None,
@@ -154,6 +156,7 @@ class _Loop:
     ) -> None:
         split = split_images(features.digests, config)
         self.config = config.training
+        self.author_compat = config.research.author_compat
         self.seed = config.seed
         self.device = device
         self.crew = Crew.of_this_process()
@@ -184,10 +187,10 @@ class _Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         # The authors' code never returns from the eval mode of its first validation.
-        self.model.train(epoch == 0 or not self.config.author_compat)
+        self.model.train(epoch == 0 or not self.author_compat)
         loss = self._loss(inputs, agn_maps)
         # It also sums over the batch: Adam hardly minds, but weight decay weighs less.
-        objective = loss * self.batch_size if self.config.author_compat else loss
+        objective = loss * self.batch_size if self.author_compat else loss
         self.optimizer.zero_grad(set_to_none=True)
         objective.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self.optimizer.step()

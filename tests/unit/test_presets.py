@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gtrans_core.config import GTransConfig, ScoringConfig, TransConfig, load_config
+from gtrans_core.config import GTransConfig, ResearchConfig, ScoringConfig, TransConfig, load_config
 from gtrans_core.errors import ConfigError
 from gtrans_core.network.backbone import backbone_spec, build_backbone
 from gtrans_core.network.build import build_trans
@@ -31,21 +31,25 @@ def test_the_papers_training_and_scores(name: str) -> None:
     training = config.training
     assert (training.batch_size, training.optimizer, training.schedule) == (32, "adam", "power")
     assert (training.weight_decay, training.held_out_fraction) == (1e-4, 0.2)
-    assert (training.selection, training.author_compat) == ("best_held_out", True)
-    assert (config.scoring.map_weights, config.scoring.fusion) == ("image", "product")
+    assert training.selection == "best_held_out"
+    research = config.research
+    assert (research.author_compat, research.guidance) == (True, "agn")
+    assert (research.map_weights, research.fusion) == ("image", "product")
 
 
 def test_resnet34_has_two_passes_and_a_norm() -> None:
     config = preset("paper-resnet34")
     assert config.agn.backbone == "resnet34.tv_in1k"
-    assert config.trans == TransConfig(backbone="agn", token_width=256, passes=2, layer_norm=True)
+    assert config.trans == TransConfig(backbone="agn", token_width=256, passes=2)
+    assert config.research.layer_norm
     assert config.training.learning_rate == 1e-3
 
 
 def test_resnet18_has_wide_tokens_one_pass_and_no_norm() -> None:
     config = preset("paper-resnet18")
     assert config.agn.backbone == "resnet18.tv_in1k"
-    assert config.trans == TransConfig(backbone="agn", token_width=1024, passes=1, layer_norm=False)
+    assert config.trans == TransConfig(backbone="agn", token_width=1024, passes=1)
+    assert not config.research.layer_norm
     assert config.training.learning_rate == 5e-4
 
 
@@ -53,7 +57,8 @@ def test_resnet18_has_wide_tokens_one_pass_and_no_norm() -> None:
 def test_the_papers_network_does_not_change_with_the_products_defaults(name: str) -> None:
     values = tomllib.loads((files("gtrans_core") / f"presets/{name}.toml").read_text("utf-8"))
     assert values["trans"].keys() == TransConfig.model_fields.keys()
-    assert values["scoring"].keys() >= {"map_weights", "fusion", "smoothing_sigma", "image_score"}
+    assert values["research"].keys() == ResearchConfig.model_fields.keys()
+    assert values["scoring"].keys() >= {"smoothing_sigma", "image_score"}
     assert values["scoring"].keys() <= ScoringConfig.model_fields.keys()
     assert "taps" in values["agn"]
 

@@ -12,7 +12,7 @@ from benchmarks.accuracy.gtrans import run_gtrans
 from benchmarks.accuracy.measure import Row, measured, read_rows, write_rows
 from benchmarks.accuracy.splits import Category
 from benchmarks.accuracy.table import mean_rows, render, spread
-from gtrans_core.config import ScoringConfig
+from gtrans_core.config import GTransConfig, ScoringConfig
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +48,9 @@ def test_peers_learn_from_the_images_that_gtrans_trains_on(category: Category):
 def test_one_training_is_scored_in_several_ways(category: Category, tiny_config, tmp_path: Path):
     config = tiny_config("training.held_out_fraction=0.2", "training.epochs=2")
     scorings = {
-        "both": ScoringConfig(),
-        "scene": ScoringConfig(scene_share=1),
-        "trans": ScoringConfig(scene_share=0),
+        "both": GTransConfig(),
+        "scene": GTransConfig(scoring=ScoringConfig(scene_share=1)),
+        "trans": GTransConfig(scoring=ScoringConfig(scene_share=0)),
     }
     rows = run_gtrans(category, config, scorings, tmp_path, best_epoch="best")
     assert [row.method for row in rows] == ["both", "scene", "trans", "best"]

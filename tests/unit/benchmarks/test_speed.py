@@ -46,7 +46,7 @@ def test_the_exponent_of_a_power_law():
 
 def test_operations_and_bytes_are_counted(tmp_path: Path):
     # Without tokens, whose number does not depend on the image's size.
-    no_tokens = "trans.guidance=none"
+    no_tokens = "research.guidance=none"
     small, large = (make_scorer(tmp_path, no_tokens, f"image.size={size}") for size in (64, 128))
     assert operations(large, 128) == pytest.approx(4 * operations(small, 64), rel=0.05)
     assert scene_bytes(large) == 4 * scene_bytes(small)

@@ -17,12 +17,12 @@ COMPARE = "gtrans_core.tracking.comparison.compare"
 
 def trial(run_id: str, seed: str, auroc: float, norm: str, data: str = "d" * 64) -> Trial:
     metrics = {"image_auroc": auroc, "training_seconds": 61.4}
-    return Trial(run_id * 8, 0, seed, {"trans.layer_norm": norm, "x": "1"}, data, metrics)
+    return Trial(run_id * 8, 0, seed, {"research.layer_norm": norm, "x": "1"}, data, metrics)
 
 
 SEVERAL = Group((trial("aaaa", "0", 0.98, "True"), trial("bbbb", "1", 0.96, "True")))
 SINGLE = Group((trial("cccc", "0", 0.95, "False"),))
-FOUND = Comparison((SEVERAL, SINGLE), "1", ("trans.layer_norm",))
+FOUND = Comparison((SEVERAL, SINGLE), "1", ("research.layer_norm",))
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +53,7 @@ def test_only_what_differs_with_data_and_runs():
     table = rows(gtrans_compare(FOUND))
     start = table.index(["What differs"])
     assert table[start + 1 : start + 4] == [
-        ["#", "trans.layer_norm", "data", "runs (seed)"],
+        ["#", "research.layer_norm", "data", "runs (seed)"],
         ["1", "True", "dddddddd", "aaaaaaaa (0), bbbbbbbb (1)"],
         ["2", "False", "dddddddd", "cccccccc (0)"],
     ]

@@ -30,7 +30,7 @@ def graph(tiny_config, tmp_path_factory) -> bytes:
         scene = fit_scene(guide.agn(guide.agn.spec.normalise(views)), rank=12)
     torch.manual_seed(0)
     trans = build_trans(guide.agn.spec, config)
-    return export_onnx(Scorer(guide.agn, trans, scene, config.scoring), SIZE)
+    return export_onnx(Scorer(guide.agn, trans, scene, config), SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_the_same_graph_gives_the_same_bytes(graph: bytes, quantised: bytes) -> 
 def test_a_graph_without_a_scene_model_stays_as_it_is(tiny_config, tmp_path) -> None:
     config = tiny_config("scoring.scene_share=0", "scoring.memory_share=0")
     guide = load_guide(config.agn, tmp_path)
-    scorer = Scorer(guide.agn, build_trans(guide.agn.spec, config), None, config.scoring)
+    scorer = Scorer(guide.agn, build_trans(guide.agn.spec, config), None, config)
     graph = export_onnx(scorer, SIZE)
     assert quantise_scene(graph) == graph
 
@@ -101,7 +101,7 @@ def test_scales_that_share_a_tensor_of_gains(tiny_config, tmp_path) -> None:
     config = tiny_config("scoring.scene_share=1", "scoring.memory_share=0")
     guide = load_guide(config.agn, tmp_path)
     scene = random_scene(guide.agn.spec.map_shapes(SIZE), config)
-    scorer = Scorer(guide.agn, build_trans(guide.agn.spec, config), scene, config.scoring)
+    scorer = Scorer(guide.agn, build_trans(guide.agn.spec, config), scene, config)
     graph = export_onnx(scorer, SIZE)
     assert "scene.gain_2" not in tensors(graph)
     [view] = views_of(SIZE, 1)

@@ -41,9 +41,9 @@ def graph(scorer: Scorer) -> OnnxEngine:
     [
         (),
         ("scoring.scene_share=1",),
-        ("scoring.scene_share=0", "scoring.fusion=product", "scoring.map_weights=image"),
-        ("scoring.scene_share=0", "scoring.fusion=sum", "scoring.image_score=max"),
-        ("trans.guidance=none", "scoring.smoothing_sigma=0"),
+        ("scoring.scene_share=0", "research.fusion=product", "research.map_weights=image"),
+        ("scoring.scene_share=0", "research.fusion=sum", "scoring.image_score=max"),
+        ("research.guidance=none", "scoring.smoothing_sigma=0"),
         ("image.size=96",),
     ],
     ids=" ".join,

@@ -134,14 +134,14 @@ def test_the_whole_transformer_is_that_of_method_md(variant: str) -> None:
         student_maps = trans.student(inputs)
         predicted = trans(inputs, agn_maps)
     weights = {name: weight.detach().double().numpy() for name, weight in trans.named_parameters()}
-    trans_config = load_config(Path(variant)).trans
+    config = load_config(Path(variant))
     for b in range(len(inputs)):
         expected = reference(
             weights,
             [flat(m[b]) for m in student_maps],
             [flat(m[b]) for m in agn_maps],
-            trans_config.passes,
-            trans_config.layer_norm,
+            config.trans.passes,
+            config.research.layer_norm,
         )
         for got, wanted in zip(predicted, expected, strict=True):
             np.testing.assert_allclose(flat(got[b]), wanted, rtol=1e-4, atol=1e-5)

@@ -1,5 +1,7 @@
 """Loss and score formulas against independent references."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from torch.nn.functional import cosine_similarity, interpolate
 
-from gtrans_core.config import ScoringConfig
+from gtrans_core.config import GTransConfig, ResearchConfig, ScoringConfig
 from gtrans_core.network.loss import guidance_loss
 from gtrans_core.network.plane import gaussian_blur
 from gtrans_core.network.scene import FLOOR
@@ -22,6 +24,13 @@ from gtrans_core.network.score import (
 )
 
 SHAPES = ((6, 16, 16), (10, 8, 8), (12, 4, 4))
+
+
+DEFAULT = GTransConfig()
+
+
+def scored(research: ResearchConfig = DEFAULT.research, **scoring: Any) -> GTransConfig:
+    return GTransConfig(scoring=ScoringConfig(**scoring), research=research)
 
 
 def random_maps(batch: int, seed: int) -> list[torch.Tensor]:
@@ -82,7 +91,9 @@ def test_image_weight_follows_the_formula():
 @pytest.mark.parametrize("map_weights", ["none", "image"])
 def test_heat_map_fuses_upsampled_scales(fusion: str, map_weights: str):
     agn, trans = random_maps(2, 0), random_maps(2, 1)
-    config = ScoringConfig(fusion=fusion, map_weights=map_weights, smoothing_sigma=0, scene_share=0)
+    config = scored(
+        ResearchConfig(fusion=fusion, map_weights=map_weights), smoothing_sigma=0, scene_share=0
+    )
     scaled = []
     for a, f in zip(agn, trans, strict=True):
         weight = image_weight(a, f).view(-1, 1, 1, 1) if map_weights == "image" else 1.0
@@ -101,7 +112,7 @@ def residuals(batch: int, seed: int) -> list[torch.Tensor]:
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.75, 1.0])
 def test_geometric_mean_follows_the_formula(share: float):
     agn, trans, scene = random_maps(2, 0), random_maps(2, 1), residuals(2, 2)
-    config = ScoringConfig(scene_share=share, smoothing_sigma=2.0)
+    config = scored(scene_share=share, smoothing_sigma=2.0)
     d_maps = [distance_map(a, f) for a, f in zip(agn, trans, strict=True)]
 
     def log_mean(maps: list[torch.Tensor]) -> np.ndarray:
@@ -117,7 +128,7 @@ def test_geometric_mean_follows_the_formula(share: float):
 def test_the_memory_has_its_share_of_the_geometric_mean():
     agn, trans, scene = random_maps(1, 0), random_maps(1, 1), residuals(1, 2)
     memory = residuals(1, 5)[1]
-    config = ScoringConfig(memory_share=0.6, scene_share=0.9, smoothing_sigma=0)
+    config = scored(memory_share=0.6, scene_share=0.9, smoothing_sigma=0)
     others = heat_map(agn, trans, scene, None, (64, 64), config).log()
     alone = (interpolate(memory, (64, 64), mode="bilinear")[:, 0] + FLOOR).log()
     found = heat_map(agn, trans, scene, memory, (64, 64), config)
@@ -130,9 +141,9 @@ def test_the_memory_has_its_share_of_the_geometric_mean():
 def test_a_branch_without_a_share_is_not_read():
     agn, trans, scene = random_maps(1, 0), random_maps(1, 1), residuals(1, 2)
     nan = [torch.full_like(m, torch.nan) for m in scene]
-    alone = heat_map(agn, trans, nan, None, (64, 64), ScoringConfig(scene_share=0))
+    alone = heat_map(agn, trans, nan, None, (64, 64), scored(scene_share=0))
     assert torch.isfinite(alone).all()
-    alone = heat_map(agn, [], scene, None, (64, 64), ScoringConfig(scene_share=1))
+    alone = heat_map(agn, [], scene, None, (64, 64), scored(scene_share=1))
     assert torch.isfinite(alone).all()
 
 
@@ -142,7 +153,7 @@ def test_the_unit_of_a_map_changes_no_ranking(factor: float, which: int):
     """Why no map needs to be normalised before the geometric mean (up to FLOOR)."""
     agn, trans = random_maps(1, 0), random_maps(1, 1)
     scene = [r + 0.5 for r in residuals(1, 2)]
-    config = ScoringConfig(scene_share=1)
+    config = scored(scene_share=1)
     other = [r * factor if i == which else r for i, r in enumerate(scene)]
     ratio = heat_map(agn, trans, other, None, (64, 64), config) / heat_map(
         agn, trans, scene, None, (64, 64), config
@@ -154,19 +165,20 @@ def test_the_unit_of_a_map_changes_no_ranking(factor: float, which: int):
 @pytest.mark.parametrize(
     "config",
     [
-        ScoringConfig(),
-        ScoringConfig(map_weights="image"),
-        ScoringConfig(map_weights="image", fusion="product", scene_share=0),
+        scored(),
+        scored(ResearchConfig(map_weights="image")),
+        scored(ResearchConfig(map_weights="image", fusion="product"), scene_share=0),
     ],
 )
-def test_an_image_scores_the_same_in_any_company(config: ScoringConfig):
+def test_an_image_scores_the_same_in_any_company(config: GTransConfig):
     """The authors' weights are batch scalars; ours belong to the image (trap 1)."""
     agn, trans, scene = random_maps(5, 0), random_maps(5, 1), residuals(5, 2)
     usual = usual_map([r[:1] + FLOOR for r in residuals(1, 3)], (64, 64), config)
-    together = image_score(heat_map(agn, trans, scene, None, (64, 64), config), usual, config)
+    whole = heat_map(agn, trans, scene, None, (64, 64), config)
+    together = image_score(whole, usual, config.scoring)
     for i in range(5):
         own = ([m[i : i + 1] for m in maps] for maps in (agn, trans, scene))
-        alone = image_score(heat_map(*own, None, (64, 64), config), usual, config)
+        alone = image_score(heat_map(*own, None, (64, 64), config), usual, config.scoring)
         assert float(alone) == pytest.approx(float(together[i]), rel=1e-5)
 
 
@@ -191,27 +203,27 @@ def test_image_score_takes_the_maximum_or_the_mean_of_the_top_share():
 @pytest.mark.parametrize("count", [1, 2])
 def test_the_score_is_read_from_the_coarsest_maps(count: int):
     maps = random_maps(1, 0), random_maps(1, 1), residuals(1, 2)
-    config = ScoringConfig(image_maps=count, scene_share=0.5)
+    config = scored(image_maps=count, scene_share=0.5)
     whole = heat_map(*maps, None, (64, 64), config)
     expected = heat_map(*(m[-count:] for m in maps), None, (64, 64), config)
     assert torch.equal(image_map(whole, *maps, None, config), expected)
     assert not torch.allclose(whole, expected)
     usual = [r[:1] + FLOOR for r in residuals(1, 3)]
-    alone = usual_map(usual[-count:], (64, 64), config.model_copy(update={"image_maps": 0}))
+    alone = usual_map(usual[-count:], (64, 64), scored(image_maps=0, scene_share=0.5))
     assert torch.equal(usual_map(usual, (64, 64), config), alone)
 
 
 @pytest.mark.parametrize(
     "config",
     [
-        ScoringConfig(image_maps=0),
-        ScoringConfig(image_maps=3),
-        ScoringConfig(image_maps=8),
-        ScoringConfig(fusion="product", scene_share=0),
+        scored(image_maps=0),
+        scored(image_maps=3),
+        scored(image_maps=8),
+        scored(ResearchConfig(fusion="product"), scene_share=0),
     ],
     ids=["0", "all there are", "more than there are", "published"],
 )
-def test_else_it_is_read_from_the_heat_map(config: ScoringConfig):
+def test_else_it_is_read_from_the_heat_map(config: GTransConfig):
     maps = random_maps(1, 0), random_maps(1, 1), residuals(1, 2)
     whole = heat_map(*maps, None, (64, 64), config)
     assert image_map(whole, *maps, None, config) is whole
@@ -220,7 +232,7 @@ def test_else_it_is_read_from_the_heat_map(config: ScoringConfig):
 @pytest.mark.parametrize("share", [0.0, 0.75, 1.0])
 def test_usual_map_follows_the_formula(share: float):
     usual = [r + FLOOR for r in residuals(1, 4)]
-    config = ScoringConfig(scene_share=share, smoothing_sigma=2.0, image_maps=0)
+    config = scored(scene_share=share, smoothing_sigma=2.0, image_maps=0)
     up = [interpolate(u, (64, 64), mode="bilinear")[0, 0].double().numpy() for u in usual]
     fused = gaussian_filter(share * np.mean(np.log(up), axis=0), 2.0, mode="reflect")
     expected = np.exp(fused - fused.mean())
@@ -241,7 +253,7 @@ def test_the_same_heat_means_more_where_good_images_show_little():
 def test_scores_are_computed_in_fp32_even_from_half_maps():
     agn = [a.half() for a in random_maps(1, 0)]
     close = [(a.float() + 1e-2 * torch.randn(a.shape)).half() for a in agn]
-    config = ScoringConfig(fusion="product", scene_share=0)
+    config = scored(ResearchConfig(fusion="product"), scene_share=0)
     scores = heat_map(agn, close, [], None, (64, 64), config)
     assert scores.dtype == torch.float32
     assert float(scores.max()) > 0

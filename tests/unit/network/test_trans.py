@@ -7,7 +7,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from gtrans_core.config import SAME_AS_AGN, GTransConfig, TransConfig
+from gtrans_core.config import SAME_AS_AGN, GTransConfig, ResearchConfig, TransConfig
 from gtrans_core.network.backbone import backbone_spec
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.trans import Projector, TokenBlock, Tokenizer, Trans
@@ -39,7 +39,8 @@ def test_resnet34_variant_has_the_published_parameter_counts():
 
 
 def test_resnet18_variant_has_no_norm_and_wider_tokens():
-    config = same_shape(token_width=1024, passes=1, layer_norm=False)
+    wider = TransConfig(backbone="agn", token_width=1024, passes=1)
+    config = GTransConfig(trans=wider, research=ResearchConfig(layer_norm=False))
     trans = build_trans(backbone_spec("resnet18", (4, 8, 16)), config)
     assert parameters(trans.encoder) == 5 * 1024 * 1024
     assert not [m for m in trans.modules() if isinstance(m, nn.LayerNorm)]

@@ -85,9 +85,11 @@ class Runs:
         self.settings, self.category = settings, f"c{uuid4().hex[:8]}"
         self.client = connect(settings.uri)
 
-    def add(self, seed: int, auroc: float, data: str = "d", finished: bool = True) -> RunLogger:
+    def add(
+        self, seed: int, auroc: float, data: str = "d", finished: bool = True, **more: object
+    ) -> RunLogger:
         run = open_run(self.settings, uuid4().hex, self.category)
-        run.log_params({"seed": seed, "training.epochs": 24})
+        run.log_params({"seed": seed, "training.epochs": 24, **more})
         run.log_metrics({"image_auroc": auroc, "training_seconds": 60.0})
         run.log_lineage({"data_digest": data})
         if finished:
@@ -116,6 +118,13 @@ class TestCompare:
         assert group.config == {"training.epochs": "24"}
         assert found.same_data
         assert found.differing == ()
+
+    def test_runs_of_before_a_knob_moved_are_of_the_same_config(self, runs):
+        runs.add(0, 0.9, **{"scoring.fusion": "sum"})
+        runs.add(1, 0.9, **{"research.fusion": "sum"})
+        [group] = runs.compare().groups
+        assert group.config == {"training.epochs": "24", "research.fusion": "sum"}
+        assert len(group.trials) == 2
 
     def test_the_page_is_what_mlflow_understands(self, runs):
         run = runs.add(0, 0.9)

@@ -19,7 +19,7 @@ from gtrans_core.training.loop import BETAS, TrainingResult, train_trans
 from gtrans_core.training.split import hold_out
 
 WHOLE_BATCH = (
-    "training.author_compat=true",
+    "research.author_compat=true",
     "training.learning_rate=1e-3",
     "training.batch_size=9",  # all images: the order does not matter
     "training.epochs=3",
@@ -90,13 +90,13 @@ def test_it_trains_as_the_released_loop(train, tiny_config, tiny_cache, features
     assert distance(result.trans, expected) < 0.02
     for name, buffer in result.trans.named_buffers():
         torch.testing.assert_close(buffer, expected.get_buffer(name), rtol=1e-3, atol=1e-4)
-    clean = train(tiny_config(*WHOLE_BATCH, "training.author_compat=false"), "clean")
+    clean = train(tiny_config(*WHOLE_BATCH, "research.author_compat=false"), "clean")
     assert distance(clean.trans, expected) > 0.1
 
 
 def test_the_students_statistics_stand_still_after_epoch_1(train, tiny_config) -> None:
     """And its weights do not."""
-    compat = ("training.author_compat=true", "training.schedule=power")
+    compat = ("research.author_compat=true", "training.schedule=power")
     short = train(tiny_config(*compat, "training.epochs=1"), "short")
     long = train(tiny_config(*compat), "long")
     before, after = dict(short.trans.named_buffers()), dict(long.trans.named_buffers())
@@ -110,10 +110,10 @@ def test_the_students_statistics_stand_still_after_epoch_1(train, tiny_config) -
 def test_the_journal_holds_the_mean_loss_in_both_modes(train, tiny_config) -> None:
     """Losses of runs stay comparable; only what is minimised is the sum."""
     one = train(tiny_config(), "clean").history[0]["values"]["train_loss"]
-    two = train(tiny_config("training.author_compat=true"), "compat").history[0]["values"]
+    two = train(tiny_config("research.author_compat=true"), "compat").history[0]["values"]
     assert two["train_loss"] == one
 
 
 def test_off_is_the_default_and_changes_nothing(train, tiny_config) -> None:
-    off = train(tiny_config("training.author_compat=false"), "off").trans.state_dict()
+    off = train(tiny_config("research.author_compat=false"), "off").trans.state_dict()
     assert state_sha256(train(tiny_config(), "default").trans.state_dict()) == state_sha256(off)

@@ -23,7 +23,7 @@ from gtrans_core.training.loop import epoch_order
 from gtrans_core.training.split import hold_out
 from gtrans_core.training.trained_model import TrainedModel, TrainingInfo, save_trained
 
-COMPAT = "training.author_compat=true"
+COMPAT = "research.author_compat=true"
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ class TestDeterminism:
             "training.selection=best_held_out",
             "training.optimizer=adam",
             "seed=7",
-            "training.author_compat=true",
+            "research.author_compat=true",
         ],
     )
     def test_interrupted_at_any_step_and_resumed(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gtrans_core.config import TrainingConfig
+from gtrans_core.config import GTransConfig, TrainingConfig
 from gtrans_core.errors import TrainingError
 from gtrans_core.training.device import choose_device, choose_precision, thread_count
 from gtrans_core.training.learning_rate import learning_rate
@@ -164,7 +166,8 @@ class TestKey:
             "trans.token_width=32",
             "trans.tokens_per_map=8",
             "trans.passes=1",
-            "trans.layer_norm=false",
+            "research.layer_norm=false",
+            "research.guidance=student",
             "training.epochs=5",
             "training.batch_size=8",
             "training.learning_rate=2e-3",
@@ -174,7 +177,7 @@ class TestKey:
             "training.held_out_fraction=0.3",
             "training.selection=best_held_out",
             "training.threads=2",
-            "training.author_compat=true",
+            "research.author_compat=true",
         ],
     )
     def test_changes_with_what_decides_the_weights(self, tiny_config, override: str) -> None:
@@ -201,3 +204,15 @@ class TestKey:
     )
     def test_does_not_change_with_what_does_not(self, tiny_config, override: str) -> None:
         assert training_key("cache", tiny_config(override)) == training_key("cache", tiny_config())
+
+    def test_is_the_one_of_before_knobs_moved_to_research(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("gtrans_core.training.loop.__version__", "0.1.0")
+        monkeypatch.setattr("gtrans_core.training.loop.torch.__version__", "2.0")
+        earlier = {
+            "trans": {"guidance": "student", "layer_norm": False, "passes": 1},
+            "training": {"author_compat": True, "threads": 1, "device": "cpu"},
+        }
+        found = training_key("cache", GTransConfig.from_json(json.dumps(earlier)))
+        assert found == "02ecbc24482eab27dc47cbb1ae66a944a66591ac061d44796d71c84c08b56b42"

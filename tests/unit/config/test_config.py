@@ -15,6 +15,7 @@ from gtrans_core.config import (
     EvaluationConfig,
     GTransConfig,
     ImageConfig,
+    ResearchConfig,
     ScoringConfig,
     StoredConfig,
     TrainingConfig,
@@ -44,7 +45,7 @@ configs = st.builds(
         weights=st.text(),
         weights_sha256=st.sampled_from(["", "0f" * 32]),
     ),
-    trans=st.builds(TransConfig, layer_norm=st.booleans(), passes=st.integers(1, 8)),
+    trans=st.builds(TransConfig, passes=st.integers(1, 8)),
     training=st.builds(
         TrainingConfig,
         epochs=st.integers(1, 1000),
@@ -60,6 +61,7 @@ configs = st.builds(
         scene_share=st.floats(0, 1),
     ),
     evaluation=st.builds(EvaluationConfig, false_alarm_rate=between(0, 1)),
+    research=st.builds(ResearchConfig, layer_norm=st.booleans(), author_compat=st.booleans()),
 )
 
 
@@ -101,8 +103,10 @@ def test_a_stored_config_keeps_what_it_had_before_there_was_a_knob() -> None:
 
 @pytest.mark.parametrize("fusion", ["product", "sum"])
 def test_published_fusions_have_no_place_for_the_scene_model(fusion: str) -> None:
-    assert "set scene_share = 0" in refused(f"scoring.fusion={fusion}")
-    load_config(overrides=[f"scoring.fusion={fusion}", "scoring.scene_share=0"])
+    assert "set scoring.scene_share = 0" in refused(f"research.fusion={fusion}")
+    config = load_config(overrides=[f"research.fusion={fusion}", "scoring.scene_share=0"])
+    assert config.scoring.memory_share > 0
+    assert not config.has_memory  # nor for the patch memory
 
 
 @pytest.mark.parametrize("override", ["image.size=80", "image.crop=48"])
@@ -146,7 +150,7 @@ def test_every_knob_has_a_line_and_a_default(
     [
         ("seed=7", 7),
         ("training.learning_rate=5e-4", 5e-4),
-        ("trans.layer_norm=false", False),
+        ("research.layer_norm=false", False),
         ("agn.taps=[4, 8, 16]", (4, 8, 16)),
         ("agn.weights=random:0", "random:0"),
         ("agn.weights=s3://bucket/a=b", "s3://bucket/a=b"),

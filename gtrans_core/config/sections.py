@@ -1,29 +1,19 @@
-"""One typed config: every knob with its unit, its default and a line of what it does.
-
-Read from TOML, changed with ``key=value`` overrides, passed between steps as canonical JSON.
-Where a run keeps its files and its records is not here but in a profile (``pipelines/profiles``).
-"""
+"""Every knob, by section: its type, its default and a line of what it does."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import tomllib
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from gtrans_core.config.canonical import canonical_json
+from gtrans_core.config.earlier import as_stored, current_layout
 from gtrans_core.errors import ConfigError
-from gtrans_core.storage.documents import describe_validation, read_toml
+from gtrans_core.storage.documents import describe_validation
 
-SAME_AS_AGN = "agn"
-"""As ``trans.backbone``: a student CNN of the AGN's own shape, as published."""
 LEAST_SCENE_IMAGES = 4
 """A scene model cannot be fitted to fewer images."""
-
-_PRESETS = Path(__file__).parent / "presets"
 
 
 class Section(BaseModel):
@@ -93,10 +83,6 @@ class TransConfig(Section):
     """L, visual tokens a map is compressed into."""
     passes: Annotated[int, Field(ge=1, le=8)] = 2
     """n, passes through the shared encoder block and through the shared decoder block."""
-    layer_norm: bool = True
-    """Normalise jointly over tokens and channels after each sub-layer."""
-    guidance: Literal["agn", "student", "none"] = "agn"
-    """Whose tokens query the decoder: the AGN's; controls: the student's, or no tokens at all."""
 
 
 class SceneConfig(Section):
@@ -152,17 +138,11 @@ class TrainingConfig(Section):
     """CPU threads; 0: all cores. Part of a run's identity, since sums depend on it."""
     resident_mb: Annotated[int, Field(ge=0, le=10_000_000)] = 2000
     """MB of features that a process may hold in memory; a larger cache is read as needed."""
-    author_compat: bool = False
-    """Train as the authors' code does, flaws included; only to compare with the paper."""
 
 
 class ScoringConfig(Section):
     """From two triples of maps to a heat map and a score."""
 
-    map_weights: Literal["none", "image"] = "none"
-    """Weigh each scale by its own image's distance and direction (w_i), or not."""
-    fusion: Literal["geometric", "product", "sum"] = "geometric"
-    """Fuse the maps: their geometric mean, or, as published, m_1 m_2 m_3^2, or m_1 + m_2 + m_3."""
     scene_share: Annotated[float, Field(ge=0, le=1)] = 0.9
     """Share of the scene model in the geometric mean; 0: GTrans alone, 1: the scene model alone."""
     memory_share: Annotated[float, Field(ge=0, lt=1)] = 0.5
@@ -188,19 +168,6 @@ class ScoringConfig(Section):
         """Whether there is a scene model: only where it has a share of the score."""
         return self.scene_share > 0
 
-    @property
-    def has_memory(self) -> bool:
-        """Whether the patch memory has a share."""
-        return self.fusion == "geometric" and self.memory_share > 0
-
-    @model_validator(mode="after")
-    def _scene_fits_fusion(self) -> ScoringConfig:
-        if self.has_scene and self.fusion != "geometric":
-            raise ValueError(
-                "only the geometric fusion has a place for the scene model; set scene_share = 0"
-            )
-        return self
-
 
 class EvaluationConfig(Section):
     """Thresholds, and what the report shows."""
@@ -209,6 +176,21 @@ class EvaluationConfig(Section):
     """Share of good images that may be flagged (alpha of the conformal threshold)."""
     examples_per_defect: Annotated[int, Field(ge=1, le=10)] = 2
     """How many of the best and of the worst images of each defect the report draws."""
+
+
+class ResearchConfig(Section):
+    """Only to bring back the paper, or to take a part away as a control."""
+
+    layer_norm: bool = True
+    """Normalise jointly over tokens and channels after each sub-layer of the Transformer."""
+    guidance: Literal["agn", "student", "none"] = "agn"
+    """Whose tokens query the decoder: the AGN's; controls: the student's, or no tokens at all."""
+    author_compat: bool = False
+    """Train as the authors' code does, flaws included."""
+    map_weights: Literal["none", "image"] = "none"
+    """Weigh each scale by its own image's distance and direction (w_i), or not."""
+    fusion: Literal["geometric", "product", "sum"] = "geometric"
+    """Fuse the maps: their geometric mean, or, as published, m_1 m_2 m_3^2, or m_1 + m_2 + m_3."""
 
 
 class GTransConfig(Section):
@@ -224,6 +206,21 @@ class GTransConfig(Section):
     training: TrainingConfig = TrainingConfig()
     scoring: ScoringConfig = ScoringConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    research: ResearchConfig = ResearchConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_current_sections(cls, values: Any) -> Any:
+        return current_layout(values)
+
+    @model_validator(mode="after")
+    def _scene_fits_fusion(self) -> GTransConfig:
+        if self.scoring.has_scene and self.research.fusion != "geometric":
+            raise ValueError(
+                "only research.fusion = geometric has a place for the scene model; set "
+                "scoring.scene_share = 0"
+            )
+        return self
 
     @model_validator(mode="after")
     def _taps_fit_the_input(self) -> GTransConfig:
@@ -233,6 +230,11 @@ class GTransConfig(Section):
                 "agn.taps"
             )
         return self
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether the patch memory has a share of the score."""
+        return self.research.fusion == "geometric" and self.scoring.memory_share > 0
 
     def to_json(self) -> str:
         """Canonical JSON: what steps hand on, what keys and lineage are computed from."""
@@ -252,122 +254,20 @@ class GTransConfig(Section):
             values = json.loads(text)
         except json.JSONDecodeError as error:
             raise ConfigError(f"config is not JSON: {error}") from None
-        return _validated(_as_stored(values), "config")
+        return cls.checked(as_stored(values), "config")
+
+    @classmethod
+    def checked(cls, values: Any, origin: str) -> GTransConfig:
+        """A config of these values, which come from ``origin``.
+
+        Raises:
+            ConfigError: naming the origin, each key that is wrong, and what was expected.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(f"{origin}: {describe_validation(error)}") from None
 
 
-_BEFORE: dict[str, dict[str, Any]] = {
-    "image": {"resize": "exact"},
-    "scoring": {"image_maps": 0, "memory_share": 0.0},
-    "trans": {"backbone": SAME_AS_AGN},
-}
-"""Knobs that came later, and their values before anybody could set them."""
-
-
-def _as_stored(values: Any) -> Any:
-    """A stored config with the knobs that came later, as they were when it was stored."""
-    if not isinstance(values, dict):
-        return values
-    sections = {name: values.get(name) for name in _BEFORE}
-    return values | {
-        name: _BEFORE[name] | section
-        for name, section in sections.items()
-        if isinstance(section, dict)
-    }
-
-
-StoredConfig = Annotated[GTransConfig, BeforeValidator(_as_stored)]
+StoredConfig = Annotated[GTransConfig, BeforeValidator(as_stored)]
 """A config beside trained weights; a knob that it lacks has the value of that time."""
-
-
-def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> GTransConfig:
-    """Read a TOML file (or the defaults) and apply ``section.key=value`` overrides.
-
-    Args:
-        path: a file, or the bare name of a preset, such as ``paper-resnet34``.
-        overrides: applied in order.
-
-    Raises:
-        ConfigError: naming the file or the override, the key, and what was expected.
-    """
-    values: dict[str, Any] = {}
-    origin = "config"
-    if path is not None:
-        path = _preset_or_file(path)
-        origin = str(path)
-        values = read_toml(path, "a config")
-    for override in overrides:
-        _apply_override(values, override)
-    return _validated(values, origin)
-
-
-def canonical_json(value: Any) -> str:
-    """JSON with sorted keys, no spaces, ASCII only: equal values give equal bytes.
-
-    Raises:
-        ValueError: for a number that is not finite.
-    """
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-    )
-
-
-def digest_of(value: Any) -> str:
-    """sha256 (hex) of a value's canonical JSON."""
-    return hashlib.sha256(canonical_json(value).encode("ascii")).hexdigest()
-
-
-def flatten(config: BaseModel) -> dict[str, Any]:
-    """``{"training.epochs": 24, ...}``: one flat row, for MLflow parameters and tables."""
-    rows: dict[str, Any] = {}
-
-    def walk(prefix: str, node: Mapping[str, Any]) -> None:
-        for key, value in node.items():
-            if isinstance(value, Mapping):
-                walk(f"{prefix}{key}.", value)
-            else:
-                rows[f"{prefix}{key}"] = value
-
-    walk("", config.model_dump(mode="json"))
-    return rows
-
-
-def _preset_or_file(path: Path) -> Path:
-    """A bare name is a preset's; a file without ``.toml`` in the working folder is read as well."""
-    if path.suffix == ".toml" or len(path.parts) != 1:
-        return path
-    preset = _PRESETS / f"{path.name}.toml"
-    if preset.is_file():
-        return preset
-    if path.exists():
-        return path
-    known = ", ".join(sorted(file.stem for file in _PRESETS.glob("*.toml")))
-    raise ConfigError(f"preset '{path}' is not known: use one of {known}, or a .toml file")
-
-
-def _apply_override(values: dict[str, Any], override: str) -> None:
-    key, separator, text = override.partition("=")
-    if not separator or not key.strip():
-        raise ConfigError(f"--set {key.strip() or '='}: expected section.key=value")
-    *sections, leaf = key.strip().split(".")
-    node = values
-    for section in sections:
-        child = node.setdefault(section, {})
-        if not isinstance(child, dict):
-            raise ConfigError(f"--set {key.strip()}: {section} is not a section")
-        node = child
-    node[leaf] = _parse_value(text.strip())
-
-
-def _parse_value(text: str) -> Any:
-    """A TOML value where it is one (numbers, booleans, lists), else the text itself."""
-    try:
-        return tomllib.loads(f"v = {text}")["v"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def _validated(values: Any, origin: str) -> GTransConfig:
-    try:
-        return GTransConfig.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(f"{origin}: {describe_validation(error)}") from None

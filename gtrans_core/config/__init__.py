@@ -1,0 +1,49 @@
+"""One typed config: every knob with its unit, its default and a line of what it does.
+
+Read from TOML, changed with ``key=value`` overrides, passed between steps as canonical JSON.
+Where a run keeps its files and its records is not here but in a profile (``pipelines/profiles``).
+"""
+
+from gtrans_core.config.canonical import canonical_json, digest_of, flatten
+from gtrans_core.config.earlier import SAME_AS_AGN, current_key, earlier_layout
+from gtrans_core.config.reading import load_config
+from gtrans_core.config.sections import (
+    LEAST_SCENE_IMAGES,
+    MOST_MEGAPIXELS,
+    AgnConfig,
+    EvaluationConfig,
+    GTransConfig,
+    ImageConfig,
+    MemoryConfig,
+    ResearchConfig,
+    SceneConfig,
+    ScoringConfig,
+    Section,
+    StoredConfig,
+    TrainingConfig,
+    TransConfig,
+)
+
+__all__ = [
+    "LEAST_SCENE_IMAGES",
+    "MOST_MEGAPIXELS",
+    "SAME_AS_AGN",
+    "AgnConfig",
+    "EvaluationConfig",
+    "GTransConfig",
+    "ImageConfig",
+    "MemoryConfig",
+    "ResearchConfig",
+    "SceneConfig",
+    "ScoringConfig",
+    "Section",
+    "StoredConfig",
+    "TrainingConfig",
+    "TransConfig",
+    "canonical_json",
+    "current_key",
+    "digest_of",
+    "earlier_layout",
+    "flatten",
+    "load_config",
+]
