@@ -35,18 +35,18 @@ class Pool:
 
     def fit(self, positions: Sequence[int]) -> Callable[[int], float]:
         """What scores a position once the closed-form parts are fitted to these."""
-        scene, memory = fit_closed_form(self.features, positions, self.config)
+        config, size = self.config, (self.config.image.input_size,) * 2
+        scene, memory = fit_closed_form(self.features, positions, config)
         assert scene is not None  # noqa: S101 - the default config gives it a share
-        size, scoring = (self.config.image.input_size,) * 2, self.config.scoring
-        usual_1HW = usual_map(scene.usual_maps(), size, scoring)
+        usual_1HW = usual_map(scene.usual_maps(), size, config)
 
         @torch.inference_mode()
         def score(position: int) -> float:
             maps = [m.float() for m in self.features.subset([position]).maps]
-            far = memory(memory_maps(maps, self.config.agn.taps)) if memory else None
+            far = memory(memory_maps(maps, config.agn.taps)) if memory else None
             all_maps = maps, self.trans_maps[position], scene(maps), far
-            fused_1HW = image_map(heat_map(*all_maps, size, scoring), *all_maps, scoring)
-            return float(image_score(fused_1HW, usual_1HW, scoring)[0])
+            fused_1HW = image_map(heat_map(*all_maps, size, config), *all_maps, config)
+            return float(image_score(fused_1HW, usual_1HW, config.scoring)[0])
 
         return score
 

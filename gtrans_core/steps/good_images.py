@@ -63,7 +63,7 @@ class GoodImages:
 
         def fit(positions: Sequence[int]) -> Callable[[int], tuple[float, float]]:
             scene, memory = fit_closed_form(self.features, positions, self.config)
-            one = Scorer(scorer.agn, scorer.trans, scene, self.config.scoring, memory)
+            one = Scorer(scorer.agn, scorer.trans, scene, self.config, memory)
             return lambda position: reading(one, self.view(position), self.config.scoring)
 
         return read_out_of_fold(

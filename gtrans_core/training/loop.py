@@ -39,8 +39,8 @@ from gtrans_core.training.processes import Crew
 from gtrans_core.training.split import Split, split_images
 
 BETAS = (0.9, 0.99)
-_NO_MATTER = {"checkpoint_every", "device", "threads", "resident_mb"}
-"""Knobs of ``training`` that do not decide the weights, or are in the key in another form."""
+_NOT_IN_KEY = {"checkpoint_every", "device", "threads", "resident_mb"}
+"""Knobs of ``training``: they decide no weights, or are in the key in another form."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def training_key(cache_key: str, config: GTransConfig, split: Split | None = Non
     """
     device = choose_device(config.training)
     knobs = earlier_layout(config.model_dump(mode="json"))
-    training = {name: value for name, value in knobs["training"].items() if name not in _NO_MATTER}
+    training = {name: value for name, value in knobs["training"].items() if name not in _NOT_IN_KEY}
     return digest_of(
         ({} if split is None else {"split": asdict(split)})
         | {
