@@ -173,8 +173,6 @@ def reported_as(name: str) -> Iterator[None]:
         raise DataError(f"{name}: {refused}") from None
     except UnidentifiedImageError:
         raise DataError(f"{name}: not a {_format_list()} image") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"{name}: {_too_large(MOST_MEGAPIXELS, str(error))}") from None
     except Exception as error:  # noqa: BLE001 - Pillow raises nearly anything on damaged bytes
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{name}: damaged or cut short, cannot be decoded ({reason})") from None
@@ -192,7 +190,10 @@ def upright(
     """
     if not data:
         raise RefusedError("empty file (0 bytes)")
-    image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+    try:
+        image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise RefusedError(_too_large(max_megapixels, str(error))) from None  # Pillow's own limit
     _check_header(image, max_megapixels)
     if least_side is not None:
         image.draft(None, (least_side, least_side))
