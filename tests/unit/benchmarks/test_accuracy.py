@@ -47,7 +47,7 @@ def test_peers_learn_from_the_images_that_gtrans_trains_on(category: Category):
 
 def test_one_training_is_scored_in_several_ways(category: Category, tiny_config, tmp_path: Path):
     config = tiny_config(
-        "training.held_out_fraction=0.2", "training.epochs=2", "evaluation.false_alarm_rate=0.4"
+        "training.held_out_fraction=0.2", "training.epochs=2", "evaluation.false_alarm_rate=0.5"
     )
     scorings = {
         "both": GTransConfig(),

@@ -218,7 +218,9 @@ def test_every_file_of_a_folder_is_scored_has_a_reason_or_is_counted(
     assert isinstance(result.exception, DataError)
     _, *rows, last = result.output.splitlines()
     words = [row.split()[0] for row in rows]
-    assert sorted(words) == ["no", "no", "ok", "ok", "ok", "ok"]
+    [verdict] = set(words) - {"no"}  # four copies of one image
+    assert verdict in {"ok", "flagged"}
+    assert sorted(words) == sorted(["no", "no", *[verdict] * 4])
     assert any(
         row.endswith("d.heic: HEIC is not read, save it as PNG, JPEG, BMP, TIFF or WebP")
         for row in rows
