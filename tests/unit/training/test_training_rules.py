@@ -214,5 +214,5 @@ class TestKey:
             "trans": {"guidance": "student", "layer_norm": False, "passes": 1},
             "training": {"author_compat": True, "threads": 1, "device": "cpu"},
         }
-        found = training_key("cache", GTransConfig.from_json(json.dumps(earlier)))
-        assert found == "02ecbc24482eab27dc47cbb1ae66a944a66591ac061d44796d71c84c08b56b42"
+        digest = "02ecbc24482eab27dc47cbb1ae66a944a66591ac061d44796d71c84c08b56b42"
+        assert training_key("cache", GTransConfig.from_json(json.dumps(earlier))) == digest
