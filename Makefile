@@ -82,7 +82,7 @@ peers-lock: $(UV) ## Resolve the peers' requirements anew
 	$(UV) pip compile $(PEERS)/requirements.in --universal --python-version 3.11 \
 	  --generate-hashes --no-annotate --no-header -o $(PEERS)/requirements.lock
 
-# The image of every component and of `gtrans serve`; docs/stack.md.
+# The image of every component and of `gtrans serve`; docs/how-to/stack.md.
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 IMAGE ?= gtrans-python:$(VERSION)
 IMAGES := infra/images

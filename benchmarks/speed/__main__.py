@@ -1,7 +1,8 @@
 """Measure speed: ``python -m benchmarks.speed [--only score,cache]``.
 
 Each part's numbers go into ``benchmarks/results/speed.json`` as it is done, its table into
-``docs/speed.md``. A part is measured anew whenever it is asked for; the others keep what they have.
+``docs/appendix/speed.md``. A part is measured anew whenever it is asked for; the others keep what
+they have.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from benchmarks.speed import cache, decoding, floor, growth, metrics, overhead, 
 from gtrans_core.storage import write_atomic
 
 RESULTS = Path("benchmarks/results/speed.json")
-PAGE = Path("docs/speed.md")
+PAGE = Path("docs/appendix/speed.md")
 
 
 class Part(NamedTuple):

@@ -15,7 +15,8 @@ class Promise(BaseModel):
     A cross-fitted rate is not a theorem for the one model that is packaged: it holds as far as that
     model scores a new good image no higher than those that lack a fold. (With all of those in use,
     as in CV+ of Barber et al., "Predictive inference with the jackknife+", 2021, twice the rate
-    plus (1 - folds / images) / (folds + 1) would be proven.) What was measured: docs/accuracy.md.
+    plus (1 - folds / images) / (folds + 1) would be proven.) What was measured:
+    docs/appendix/accuracy.md.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

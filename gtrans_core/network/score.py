@@ -105,7 +105,7 @@ def image_map(
     """The map [B, H, W] that an image's score is read from: of the coarsest maps alone.
 
     Fine maps say where a defect is; on good parts they also vary the most, so that a score read
-    from them misses defects (docs/accuracy.md has the measurement).
+    from them misses defects (docs/appendix/accuracy.md has the measurement).
 
     Args:
         heat_map_BHW: as ``heat_map`` makes it of all maps; returned where no map is left out.

@@ -166,6 +166,6 @@ _PROFILE = """\
 # Runs on this machine, recorded by the stack of this folder (`make stack-up`).
 store = "gtrans-store"
 tracking_uri = "{uri}"
-# Others can log in to this server: name a key (docs/trust.md) before they do.
+# Others can log in to this server: name a key (docs/how-to/trust.md) before they do.
 unsigned_models = "allow"
 """

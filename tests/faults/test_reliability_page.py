@@ -1,4 +1,4 @@
-"""docs/reliability.md: every fault has its row, and every test that the page names exists."""
+"""docs/appendix/reliability.md: every fault has its row, every test that the page names exists."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[2]
-PAGE = CHECKOUT / "docs" / "reliability.md"
+PAGE = CHECKOUT / "docs" / "appendix" / "reliability.md"
 FAULTS = range(1, 26)
 
 
