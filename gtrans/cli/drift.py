@@ -46,6 +46,7 @@ def drift(
     Says fine, recalibrate, retrain or not enough images. Ends with code 0, or with 20 for
     recalibrate and retrain.
     """
+    from gtrans.cli.shared.next_command import next_command, profile_options
     from gtrans.pipelines.profiles import load_profile
     from gtrans_core.steps.check_drift import judge_version, summary
 
@@ -63,12 +64,20 @@ def drift(
     if as_json:
         typer.echo(json.dumps({"model": model.name, "version": model.version, **vars(found)}))
     else:
-        _show(model, found)
+        again = next_command(
+            "recalibrate",
+            category,
+            "--good",
+            "FOLDER",
+            *([] if version is None else ["--version", str(version)]),
+            *profile_options(profile_name, store),
+        )
+        _show(model, found, again)
     if found.drifted:
         raise DriftError(summary(model, found))
 
 
-def _show(model: ModelVersion, found: Drift) -> None:
+def _show(model: ModelVersion, found: Drift, again: str) -> None:
     from rich.console import Console
 
     console = Console()
@@ -91,5 +100,6 @@ def _show(model: ModelVersion, found: Drift) -> None:
     if found.verdict == "recalibrate" and found.factor:
         new = found.threshold * found.factor
         lines.append(f"threshold    {found.threshold:.4g}; would be {new:.4g}")
+        lines.append(f"what to do   {again}  (FOLDER: good parts, photographed as they are now)")
     for line in lines:
         console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)

@@ -17,6 +17,7 @@ from gtrans.cli.history import history
 from gtrans.cli.keys import keys
 from gtrans.cli.predict import predict
 from gtrans.cli.promote import promote
+from gtrans.cli.recalibrate import recalibrate
 from gtrans.cli.register import register
 from gtrans.cli.release import release
 from gtrans.cli.resolve import resolve
@@ -47,6 +48,7 @@ app.command("stop")(stop)
 app.command("schedule")(schedule)
 app.command("predict")(predict)
 app.command("drift")(drift)
+app.command("recalibrate")(recalibrate)
 app.command("register")(register)
 app.command("compare")(compare)
 app.command("promote")(promote)

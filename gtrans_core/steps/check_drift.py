@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from gtrans_core.detector.files import detector_digest, read_info
-from gtrans_core.detector.model_name import version_uri
+from gtrans_core.detector.model_name import category_of_model, version_uri
 from gtrans_core.errors import ConfigError, DriftError
 from gtrans_core.progress import Progress
 from gtrans_core.steps.context import RunContext
@@ -94,8 +94,11 @@ def judge_version(
 
 
 def summary(model: ModelVersion, drift: Drift) -> str:
-    """One line: which model, the verdict, why."""
-    return f"{model.name} version {model.version}: {drift.verdict}: {drift.reason}"
+    """One line: which model, the verdict, why, and what to do where a command does it."""
+    line = f"{model.name} version {model.version}: {drift.verdict}: {drift.reason}"
+    if drift.verdict == "recalibrate":
+        return f"{line}: `gtrans recalibrate {category_of_model(model.name)} --good FOLDER`"
+    return line
 
 
 def first_day(since: str, today: date) -> date | None:

@@ -5,8 +5,9 @@ Only this step needs MLflow: training and evaluation end well without it, and th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from gtrans_core.config import ImageConfig
@@ -26,10 +27,13 @@ from gtrans_core.tracking.promotion.championship import Judgement
 from gtrans_core.tracking.promotion.promotion import judge_new_version
 from gtrans_core.tracking.registry.model import log_model
 from gtrans_core.tracking.registry.registry import register as register_version
+from gtrans_core.tracking.registry.versions import ModelVersion
 from gtrans_core.tracking.runs import RunLogger
 from gtrans_core.tracking.step_run import end_left_open
 from gtrans_core.trust.keys import SigningKey
 from gtrans_core.trust.policy import read_unsigned, require_signing
+
+_UNSIGNED = "the model is not signed: no key, and the profile allows it"
 
 
 def register(
@@ -65,31 +69,87 @@ def register(
     with _kept_in(evaluation.parent):
         run = context.run.open()
         _log_evaluation(run, record, evaluation, progress)
-        example = _input_example(evaluation, read_info(detector).config.image)
-        model_uri = log_model(run.client, run.run_id, detector, example, key)
-        version, created = register_version(
-            run.client, run.run_id, model_uri, context.category, detector, _version_tags(record)
-        )
-        judgement = judge_new_version(run.client, context.category, version.version, gate)
-        run.log_lineage({"registered_version": str(version.version)})
+        names = (files.TEST_MANIFEST, files.TRAIN_MANIFEST)
+        manifests = [Manifest.read(evaluation / name) for name in names]
+        example = input_example(manifests, read_info(detector).config.image)
+        made = register_detector(run, record, detector, example, gate, key)
         end_left_open(run)
         run.finish()
         run_page = run.page()
-    if not created:
-        progress.said(f"this very detector is {version.name} version {version.version} already")
-    progress.said(f"{version.name} version {version.version} is the {CHALLENGER}")
-    if key is None:
-        progress.said("the model is not signed: no key, and the profile allows it")
-    progress.said(_in_words(judgement))
+    for line in made.lines:
+        progress.said(line)
     progress.finished(
-        reused=not created,
-        version=version.version,
+        reused=not made.created,
+        version=made.version.version,
         model_uri=alias_uri(context.category, CHALLENGER),
         run_id=run.run_id,
         run_page=run_page,
-        gate=_in_words(judgement),
+        gate=in_words(made.judgement),
     )
-    return str(version.version)
+    return str(made.version.version)
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A detector in the registry.
+
+    Attributes:
+        version: what it is there.
+        created: whether it is new there; False: the same detector was registered before.
+        judgement: what the gate says of it.
+        signed: whether there was a key to sign it with.
+    """
+
+    version: ModelVersion
+    created: bool
+    judgement: Judgement
+    signed: bool
+
+    @property
+    def lines(self) -> list[str]:
+        """What a person wants to know of it."""
+        name = f"{self.version.name} version {self.version.version}"
+        return [
+            *([] if self.created else [f"this very detector is {name} already"]),
+            f"{name} is the {CHALLENGER}",
+            *(
+                []
+                if self.signed
+                else ["the model is not signed: no key, and the profile allows it"]
+            ),
+            in_words(self.judgement),
+        ]
+
+
+def register_detector(
+    run: RunLogger,
+    record: EvaluationRecord,
+    detector: Path,
+    example: bytes,
+    gate: Gate,
+    key: SigningKey | None,
+) -> Registered:
+    """Log a detector as the model of a run, make it the category's challenger, and judge it.
+
+    Args:
+        run: the run that it came from.
+        record: its evaluation.
+        detector: its folder.
+        example: an image that a request to the served model may have.
+        gate: thresholds for becoming champion; nothing is promoted here.
+        key: signs the model; None: it stays unsigned.
+
+    Raises:
+        ModelError: for a folder that is no detector of the record's category.
+        TrackingError: when MLflow refuses or cannot be reached.
+    """
+    model_uri = log_model(run.client, run.run_id, detector, example, key)
+    version, created = register_version(
+        run.client, run.run_id, model_uri, record.category, detector, _version_tags(record)
+    )
+    judgement = judge_new_version(run.client, record.category, version.version, gate)
+    run.log_lineage({"registered_version": str(version.version)})
+    return Registered(version, created, judgement, key is not None)
 
 
 def _require_match(detector: Path, record: EvaluationRecord) -> None:
@@ -132,20 +192,26 @@ def _log_evaluation(
         progress.advanced("files logged", done, len(paths))
 
 
-def _input_example(evaluation: Path, image: ImageConfig) -> bytes:
-    """The first good test image, else training image: what a request to the served model is.
+def input_example(manifests: Iterable[Manifest], image: ImageConfig) -> bytes:
+    """The first good image of the first manifest that has one: what a request to the model is.
 
     As a PNG of 8 bits, but for a detector that needs 16: then as it is.
+
+    Raises:
+        DataError: when there is none, or it has changed.
     """
-    for name in (files.TEST_MANIFEST, files.TRAIN_MANIFEST):
-        manifest = Manifest.read(evaluation / name)
+    for manifest in manifests:
         for sample in manifest.in_content_order():
             if sample.is_good:
-                data = read_image(manifest, sample)
-                if image.levels is not None:
-                    return data
-                return encode_png(decode_image(data, sample.path, image.max_megapixels))
-    raise DataError(f"{evaluation}: its manifests name no good image")
+                return as_example(read_image(manifest, sample), sample.path, image)
+    raise DataError("the manifests name no good image")
+
+
+def as_example(data: bytes, name: str, image: ImageConfig) -> bytes:
+    """An encoded image as the example of a request (see ``input_example``)."""
+    if image.levels is not None:
+        return data
+    return encode_png(decode_image(data, name, image.max_megapixels))
 
 
 def _version_tags(record: EvaluationRecord) -> dict[str, str]:
@@ -153,7 +219,8 @@ def _version_tags(record: EvaluationRecord) -> dict[str, str]:
     return {**record.lineage, **metrics, "test_images": str(record.test_images)}
 
 
-def _in_words(judgement: Judgement) -> str:
+def in_words(judgement: Judgement) -> str:
+    """The verdict as a line, such as ``passed (against: version 2)``."""
     if judgement.champion == judgement.version:
         return "is the champion"
     if judgement.verdict.passed:

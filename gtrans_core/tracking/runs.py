@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -158,10 +158,14 @@ class RunLogger:
 
     def log_dataset(self, train: Manifest, test: Manifest) -> None:
         """Log both splits as the run's data sets, and the category's data digest as a tag."""
+        inputs = [_dataset_input(train, "training"), _dataset_input(test, "testing")]
+        self.log_same_datasets(inputs, data_digest(train, test))
+
+    def log_same_datasets(self, inputs: Sequence[DatasetInput], digest: str) -> None:
+        """Log splits that another run has as its data sets, and their data digest as a tag."""
         with self._translating("log the data sets"):
-            inputs = [_dataset_input(train, "training"), _dataset_input(test, "testing")]
-            self.client.log_inputs(self.run_id, datasets=inputs)
-            self.client.set_tag(self.run_id, DATA_DIGEST_TAG, data_digest(train, test))
+            self.client.log_inputs(self.run_id, datasets=list(inputs))
+            self.client.set_tag(self.run_id, DATA_DIGEST_TAG, digest)
 
     def finish(self, status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED") -> None:
         """End the run. An adopted run is left to the orchestrator that made it.

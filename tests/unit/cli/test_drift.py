@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import MagicMock, patch
@@ -67,6 +68,15 @@ def test_drift_is_code_20_and_says_what_the_threshold_would_be(judged):
     assert result.exception.exit_code == 20
     assert str(result.exception).startswith("gtrans-flange version 3: recalibrate: ")
     assert "  threshold    1.23; would be 1.32" in result.output
+    assert str(result.exception).endswith("`gtrans recalibrate flange --good FOLDER`")
+    assert re.search(r"what to do +\S*gtrans recalibrate flange --good FOLDER ", result.output)
+
+
+def test_drift_names_the_command_for_this_very_store_and_version(judged, tmp_path: Path):
+    judged(1.08)
+    result = gtrans_drift("--store", str(tmp_path), "--version", "3")
+    expected = f"recalibrate flange --good FOLDER --version 3 --store {tmp_path} "
+    assert expected in result.output.replace("\n", "")
 
 
 def test_too_few_images_are_code_0(judged):

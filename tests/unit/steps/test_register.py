@@ -11,7 +11,7 @@ from gtrans_core.errors import ConfigError
 from gtrans_core.evaluation.evaluation import DefectResult
 from gtrans_core.evaluation.gate import Check, Verdict
 from gtrans_core.steps.context import RunContext
-from gtrans_core.steps.register import _in_words, _version_tags, register
+from gtrans_core.steps.register import _version_tags, in_words, register
 from gtrans_core.tracking.promotion.championship import Judgement, evidence_of
 from gtrans_core.tracking.runs import prefixed
 from tests.support.records import evaluation_record
@@ -60,5 +60,5 @@ def test_a_metric_that_is_no_number_stays_one(value: float):
         (Judgement(3, 2, Verdict((Check(False, "a"), Check(False, "b")))), "refused: a; b"),
     ],
 )
-def test_the_verdict_in_words(judgement: Judgement, words: str):
-    assert _in_words(judgement) == words
+def test_the_verdictin_words(judgement: Judgement, words: str):
+    assert in_words(judgement) == words

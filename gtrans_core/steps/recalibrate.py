@@ -1,0 +1,283 @@
+"""Recalibrate: a registered detector with a new threshold. Nothing is trained.
+
+The networks stay as they are, byte for byte. The threshold comes from fresh good images, or from
+the scores it came from before at another false-alarm rate, by the rule of every other threshold.
+The test images are scored once more, so that the new version has an evaluation to be judged by.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gtrans_core.batch.images import ImageRef
+from gtrans_core.config import GTransConfig, digest_of, flatten
+from gtrans_core.data.layout import scan_category
+from gtrans_core.data.manifest import GOOD, Manifest, Sample, data_digest
+from gtrans_core.data.reading import read_image
+from gtrans_core.detector.detector import Detector
+from gtrans_core.detector.files import INFO_NAME, DetectorInfo, detector_digest
+from gtrans_core.detector.model_name import version_uri
+from gtrans_core.detector.packaging import reading
+from gtrans_core.detector.promise import promise_of
+from gtrans_core.detector.thresholds import promised_threshold
+from gtrans_core.drawing.recalibration import RecalibrationData, render_recalibration
+from gtrans_core.errors import ConfigError, DataError
+from gtrans_core.evaluation import record as files
+from gtrans_core.evaluation.gate import Gate
+from gtrans_core.evaluation.record import EvaluationRecord
+from gtrans_core.progress import Progress
+from gtrans_core.steps.context import RunContext
+from gtrans_core.steps.register import Registered, input_example, register_detector
+from gtrans_core.storage import write_atomic
+from gtrans_core.tracking.client import connect_existing
+from gtrans_core.tracking.registry.origin import Origin, origin_of
+from gtrans_core.tracking.registry.registry import fetch_model
+from gtrans_core.tracking.registry.versions import ModelVersion, version_in_use, version_now
+from gtrans_core.trust.keys import SigningKey
+from gtrans_core.trust.policy import TrustPolicy
+
+BASE_REPORT = "report-of-version-{}.html"
+"""The report of the version whose networks these are, beside the page of the new one."""
+
+
+@dataclass(frozen=True)
+class Recalibration:
+    """What came of it.
+
+    Attributes:
+        base: the version whose networks these are.
+        before: its evaluation.
+        after: the same with the new threshold.
+        registered: the new version.
+        source: where the threshold comes from, as a sentence.
+    """
+
+    base: ModelVersion
+    before: EvaluationRecord
+    after: EvaluationRecord
+    registered: Registered
+    source: str
+
+
+def recalibrate(
+    context: RunContext,
+    gate: Gate,
+    trust: TrustPolicy,
+    *,
+    good: Sequence[ImageRef] = (),
+    rate: float | None = None,
+    version: int | None = None,
+) -> Recalibration:
+    """Register a version's detector with a new threshold, as the category's challenger.
+
+    Args:
+        context: where; its run key is replaced by one of the new detector's own, so that the same
+            call made twice writes to one run.
+        gate: thresholds for becoming champion; nothing is promoted here.
+        trust: whose models are read.
+        good: fresh images of good parts, unknown to the version; none: its held-out scores.
+        rate: false-alarm rate to promise, in (0, 1); None: the version's.
+        version: its number; None: the champion, or the challenger where there is none.
+
+    Raises:
+        ConfigError: for a rate out of its range, neither images nor a rate, or a missing key.
+        DataError: when an image cannot be read or is known to the version, or its test images are
+            gone or changed.
+        ModelError: when there is no such version, or its files were changed.
+        TrackingError: when MLflow refuses or cannot be reached.
+    """
+    progress = Progress("recalibrate", context.category)
+    if not good and rate is None:
+        raise ConfigError("name fresh good images, another false-alarm rate, or both")
+    key = SigningKey.from_environment()
+    trust.require_key(key)
+    client = connect_existing(context.tracking_uri)
+    if version is None:
+        base = version_in_use(client, context.category)
+    else:
+        base = version_now(client, version_uri(context.category, version))
+    origin = origin_of(client, context.category, base.version)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = fetch_model(client, base.uri, Path(scratch), trust)
+        old = detector_digest(folder)
+        detector = Detector.load(folder)
+        splits = _splits(origin, detector.info)
+        fresh = _unknown(good, splits)
+        info = _recalibrated(detector, fresh, rate)
+        source = _source(info, len(fresh))
+        progress.said(f"threshold {detector.info.threshold:.4g} -> {info.threshold:.4g}. {source}")
+        write_atomic(folder / INFO_NAME, info.to_json().encode())
+        made_from = {"recalibrated_from": str(base.version), "recalibrated_from_detector": old}
+        own = replace(context, run_key=f"recalibrated-{detector_digest(folder)[:12]}")
+        after = _judged(own, origin.record, info, _scores(detector, splits[1]), made_from)
+        page = RecalibrationData(
+            category=context.category,
+            base=base.version,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            source=source,
+            before=origin.record,
+            after=after,
+            base_report=BASE_REPORT.format(base.version),
+        )
+        example = input_example(reversed(splits), info.config.image)
+        registered = _register(own, origin, page, folder, example, gate, key)
+    for line in registered.lines:
+        progress.said(line)
+    return Recalibration(base, origin.record, after, registered, source)
+
+
+def _splits(origin: Origin, info: DetectorInfo) -> tuple[Manifest, Manifest]:
+    """Both splits, if the images are still those that the version was trained and judged on."""
+    place = Path(origin.images)
+    if not origin.images or not place.is_dir():
+        where = origin.images or "a place that its run does not name"
+        raise DataError(
+            f"the images that {info.category} was judged on were in {where}, which is not on this "
+            "machine, so nobody can count what a new threshold does to them; do it where they are"
+        )
+    image = info.config.image
+    train, test = scan_category(place, info.category, origin.images, None, image)
+    if data_digest(train, test) != origin.record.data_digest:
+        raise DataError(f"{place}: its images changed since this version was judged on them")
+    return train, test
+
+
+def _unknown(
+    good: Sequence[ImageRef], splits: tuple[Manifest, Manifest]
+) -> dict[str, tuple[str, bytes]]:
+    """Name and bytes of each fresh image by its sha256, repeats left out."""
+    known = {one.sha256: split for split in splits for one in split.samples}
+    found: dict[str, tuple[str, bytes]] = {}
+    for image in good:
+        data = image.read()
+        digest = hashlib.sha256(data).hexdigest()
+        if digest in known:
+            raise DataError(
+                f"{image.path}: is one of the {known[digest].split} images of this version; a new "
+                "threshold needs images that it has never seen"
+            )
+        found.setdefault(digest, (image.path, data))
+    return found
+
+
+def _recalibrated(
+    detector: Detector, fresh: dict[str, tuple[str, bytes]], rate: float | None
+) -> DetectorInfo:
+    """The facts of the same networks with a new threshold."""
+    info = detector.info
+    config = _at_rate(info.config, rate)
+    wanted = config.evaluation.false_alarm_rate
+    changes: dict[str, object] = {"config": config}
+    scores: Sequence[float] = info.held_out_scores
+    folds = info.promise.folds if info.promise else None
+    if fresh:
+        readings = _readings(detector, fresh)
+        scores, folds = tuple(readings[:, 0].tolist()), None
+        if info.map_middle is not None:
+            changes["map_middle"] = promised_threshold(readings[:, 1], wanted)[0]
+    threshold, reached = promised_threshold(scores, wanted)
+    promise = promise_of(len(scores), reached, wanted, folds)
+    changes |= {"threshold": threshold, "held_out_scores": scores, "promise": promise}
+    return info.model_copy(update=changes)
+
+
+def _readings(detector: Detector, fresh: dict[str, tuple[str, bytes]]) -> npt.NDArray[np.float64]:
+    """Score, and what it would be if it were read from the heat map, of each image [N, 2]."""
+    scoring = detector.info.config.scoring
+    rows, problems = [], []
+    for name, data in fresh.values():
+        try:
+            rows.append(reading(detector.engine, detector.view(data, name), scoring))
+        except DataError as error:
+            problems.append(str(error))
+    if problems:
+        raise DataError("\n  ".join([f"{len(problems)} images cannot be read:", *problems]))
+    return np.array(rows)
+
+
+def _at_rate(config: GTransConfig, rate: float | None) -> GTransConfig:
+    if rate is None:
+        return config
+    if not 0 < rate < 1:
+        raise ConfigError(f"false-alarm rate is {rate}: expected a share between 0 and 1")
+    evaluation = config.evaluation.model_copy(update={"false_alarm_rate": rate})
+    return config.model_copy(update={"evaluation": evaluation})
+
+
+def _source(info: DetectorInfo, fresh: int) -> str:
+    images = f"{fresh} fresh good images" if fresh else "the good images it came from before"
+    rate = 100 * info.config.evaluation.false_alarm_rate
+    return f"It comes from {images}, for a false-alarm rate of {rate:.3g} %."
+
+
+def _scores(detector: Detector, test: Manifest) -> list[tuple[str, float]]:
+    """Kind and score of every test image."""
+
+    def score(sample: Sample) -> float:
+        data = read_image(test, sample)
+        return detector.engine.score_view(detector.view(data, sample.path))[1]
+
+    return [(sample.defect, score(sample)) for sample in test.in_content_order()]
+
+
+def _judged(
+    context: RunContext,
+    before: EvaluationRecord,
+    info: DetectorInfo,
+    scores: Sequence[tuple[str, float]],
+    made_from: dict[str, str],
+) -> EvaluationRecord:
+    """The evaluation with what depends on the threshold counted anew."""
+    flagged = Counter(kind for kind, score in scores if score > info.threshold)
+    wanted = info.config.evaluation.false_alarm_rate
+    return before.model_copy(
+        update={
+            "per_defect": tuple(
+                replace(kind, caught=flagged[kind.defect]) for kind in before.per_defect
+            ),
+            "threshold": info.threshold,
+            "false_alarm_rate": info.promise.rate if info.promise else wanted,
+            "held_out": len(info.held_out_scores),
+            "promise": info.promise,
+            "good_flagged": flagged[GOOD],
+            "training_seconds": None,
+            "config": flatten(info.config),
+            "lineage": {
+                **before.lineage,
+                "run_key": context.run_key,
+                "config_digest": digest_of(info.config.model_dump(mode="json")),
+                **made_from,
+            },
+        }
+    )
+
+
+def _register(
+    context: RunContext,
+    origin: Origin,
+    page: RecalibrationData,
+    detector: Path,
+    example: bytes,
+    gate: Gate,
+    key: SigningKey | None,
+) -> Registered:
+    run, record = context.run.open(), page.after
+    run.log_params(record.config)
+    run.log_lineage(record.lineage)
+    run.log_same_datasets(origin.datasets, record.data_digest)
+    run.log_metrics(record.numbers())
+    run.log_artifact_bytes(files.REPORT, render_recalibration(page).encode())
+    run.log_artifact_bytes(page.base_report, origin.report)
+    run.log_artifact_bytes(files.RECORD, record.model_dump_json(indent=1).encode())
+    registered = register_detector(run, record, detector, example, gate, key)
+    run.finish()
+    return registered

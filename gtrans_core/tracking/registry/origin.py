@@ -1,0 +1,71 @@
+"""The MLflow run that a registered version came from: its evaluation, and the images it was on."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gtrans_core.detector.model_name import version_uri
+from gtrans_core.errors import ModelError
+from gtrans_core.evaluation import record as files
+from gtrans_core.evaluation.record import EvaluationRecord
+from gtrans_core.tracking.client import translate_mlflow_errors
+from gtrans_core.tracking.registry.versions import find_version
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the run of a version has.
+
+    Attributes:
+        run_id: the run.
+        record: the evaluation that the version was judged by.
+        report: its HTML page.
+        images: folder or ``s3://`` prefix of the category then; empty where the run does not say.
+        datasets: both splits as the run has them.
+    """
+
+    run_id: str
+    record: EvaluationRecord
+    report: bytes
+    images: str
+    datasets: tuple[DatasetInput, ...]
+
+
+def origin_of(client: MlflowClient, category: str, version: int) -> Origin:
+    """Read the run of a version.
+
+    Raises:
+        ModelError: when there is no such version, no run made it, or its record is damaged.
+        TrackingError: when MLflow refuses, cannot be reached, or the run has no record.
+    """
+    uri = version_uri(category, version)
+    found = find_version(client, uri)
+    if not found.run_id:
+        raise ModelError(f"{uri}: no MLflow run made it")
+    with (
+        translate_mlflow_errors(client.tracking_uri, f"read the run of {uri}"),
+        tempfile.TemporaryDirectory() as scratch,
+    ):
+        run = client.get_run(found.run_id)
+        for name in (files.RECORD, files.REPORT):
+            client.download_artifacts(found.run_id, name, scratch)
+        datasets = tuple(run.inputs.dataset_inputs) if run.inputs else ()
+        return Origin(
+            run_id=str(found.run_id),
+            record=EvaluationRecord.read(Path(scratch)),
+            report=(Path(scratch) / files.REPORT).read_bytes(),
+            images=next((_place(one) for one in datasets), ""),
+            datasets=datasets,
+        )
+
+
+def _place(dataset: DatasetInput) -> str:
+    return str(json.loads(dataset.dataset.source).get("uri", ""))
