@@ -1,3 +1,3 @@
 """GTrans: the science and its contracts, in plain Python."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -24,18 +24,26 @@ PACKAGES = (
 _GIT_TIMEOUT_S = 10
 
 
+def git_sha() -> str:
+    """The commit of the code that runs.
+
+    Returns:
+        ``GTRANS_GIT_SHA``, else that of the checkout this file is in, with ``-dirty`` where tracked
+        files were changed; ``unknown`` for an installed package.
+    """
+    return os.environ.get("GTRANS_GIT_SHA") or _checkout_sha(Path(__file__))
+
+
 def collect_lineage() -> dict[str, str]:
     """Facts of this process that decide a result or help to find out why it differs.
 
     Returns:
-        ``git_sha`` (of ``GTRANS_GIT_SHA``, else of the checkout this code runs from, with
-        ``-dirty`` where tracked files were changed; ``unknown`` for an installed package),
-        ``python``, ``platform``, ``cpus``, ``package.NAME`` of gtrans and ``PACKAGES``, and, where
-        the environment gives them, ``image_digest`` (``GTRANS_IMAGE_DIGEST``) and ``kfp_run_id``
-        (``KFP_RUN_ID``).
+        ``git_sha`` (see there), ``python``, ``platform``, ``cpus``, ``package.NAME`` of gtrans and
+        ``PACKAGES``, and, where the environment gives them, ``image_digest``
+        (``GTRANS_IMAGE_DIGEST``) and ``kfp_run_id`` (``KFP_RUN_ID``).
     """
     facts = {
-        "git_sha": os.environ.get("GTRANS_GIT_SHA") or _checkout_sha(Path(__file__)),
+        "git_sha": git_sha(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": str(os.cpu_count() or UNKNOWN),

@@ -88,7 +88,10 @@ def _end(error: GTransError) -> NoReturn:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"gtrans {__version__}")
+        from gtrans_core.lineage import UNKNOWN, git_sha
+
+        commit = git_sha()
+        typer.echo(f"gtrans {__version__}" + (f", commit {commit}" if commit != UNKNOWN else ""))
         raise typer.Exit
 
 
@@ -96,7 +99,9 @@ def _version(wanted: bool) -> None:
 def about(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version and the commit."
+        ),
     ] = False,
 ) -> None:
     """Visual anomaly detection for factories: learn from good parts, find the bad ones.

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gtrans_core import __version__
 from gtrans_core.config import GTransConfig, TrainingConfig, digest_of, earlier_layout
 from gtrans_core.errors import PreemptedError, TrainingError
 from gtrans_core.features.cache import CachedFeatures
@@ -39,6 +38,9 @@ from gtrans_core.training.processes import Crew
 from gtrans_core.training.split import Split, split_images
 
 BETAS = (0.9, 0.99)
+TRAINING_CODE = "0.1.0"
+"""The version of gtrans that last changed what a training computes. It is in the key of every
+training: raise it with the code, and only then, so that a new release finds trainings of before."""
 _NOT_IN_KEY = {"checkpoint_every", "device", "threads", "resident_mb"}
 """Knobs of ``training``: they decide no weights, or are in the key in another form."""
 
@@ -79,7 +81,7 @@ def training_key(cache_key: str, config: GTransConfig, split: Split | None = Non
             "device": device.type,
             "precision": str(choose_precision(config.training, device)),
             "threads": thread_count(config.training) if device.type == "cpu" else None,
-            "code": __version__,
+            "code": TRAINING_CODE,
             "torch": torch.__version__,
         }
     )

@@ -1,4 +1,4 @@
-"""Each command of README.md and docs/ is run, or the page says why not.
+"""Each command of README.md, CONTRIBUTING.md and docs/ is run, or the page says why not.
 
 The convention: a block of ```bash, ```sh, ```console or ```python is run, page by page and top to
 bottom, in one scratch folder, unless the line above it is `<!-- not run: REASON -->`; any other
@@ -27,7 +27,7 @@ from gtrans_core.data.sources.demo import generate_demo
 from infra.stack.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SHELL = ("bash", "sh", "console")
 COMMANDS = (*SHELL, "python")
 SMALL = ["image.size=64", "training.epochs=1", "training.batch_size=8", "training.threads=1"]

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 CHECKOUT = Path(gtrans_core.__file__).parents[1]
 PACKAGES = ("gtrans", "gtrans_core")
-SOURCES = (*PACKAGES, "components", "pipelines", "pyproject.toml", "README.md")
+SOURCES = (*PACKAGES, "components", "pipelines", "pyproject.toml", "README.md", "LICENSE")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.egg-info")
 HOSTILE = "raise RuntimeError('the user\\'s own package was imported')\n"
 
@@ -78,7 +78,7 @@ def names_in(wheel: Path) -> set[str]:
 
 def test_installs_two_top_level_names(wheel):
     tops = {name.partition("/")[0] for name in names_in(wheel)}
-    assert tops == {*PACKAGES, "gtrans-0.1.0.dist-info"}
+    assert tops == {*PACKAGES, "gtrans-0.2.0.dist-info"}
 
 
 def test_holds_every_file_of_the_packages(source, wheel):

@@ -78,7 +78,6 @@ def test_the_feature_cache_is_a_hit(plant):
 
 
 def test_the_training_has_the_same_key(monkeypatch):
-    monkeypatch.setattr(loop, "__version__", "0.1.0")
     monkeypatch.setattr(loop.torch, "__version__", EXPECTED["torch"])
     assert loop.training_key(HALF["cache_key"], CONFIG) == HALF["training_key"]
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from gtrans.cli.main import app, main
 from gtrans_core import __version__
 from gtrans_core.errors import StorageError
+from gtrans_core.lineage import UNKNOWN
 
 VERBS = (
     "run",
@@ -49,8 +50,12 @@ def test_help_of_a_verb_describes_every_option(verb: str):
         assert re.search(r"[A-Z]\w* \w", rest), f"{verb} {option} says nothing"
 
 
-def test_version():
-    assert CliRunner().invoke(app, ["--version"]).output == f"gtrans {__version__}\n"
+@pytest.mark.parametrize(("commit", "shown"), [("abc", ", commit abc"), (UNKNOWN, "")])
+def test_version_and_where_it_is_known_the_commit(
+    monkeypatch: pytest.MonkeyPatch, commit: str, shown: str
+):
+    monkeypatch.setenv("GTRANS_GIT_SHA", commit)
+    assert CliRunner().invoke(app, ["--version"]).output == f"gtrans {__version__}{shown}\n"
 
 
 def test_a_user_error_is_one_line_and_its_own_exit_code(

@@ -186,7 +186,7 @@ class TestKey:
     def test_changes_with_the_cache(self, tiny_config) -> None:
         assert training_key("other", tiny_config()) != training_key("cache", tiny_config())
 
-    @pytest.mark.parametrize("module", ["__version__", "torch.__version__"])
+    @pytest.mark.parametrize("module", ["TRAINING_CODE", "torch.__version__"])
     def test_changes_with_the_code(
         self, tiny_config, monkeypatch: pytest.MonkeyPatch, module: str
     ) -> None:
@@ -208,7 +208,6 @@ class TestKey:
     def test_is_the_one_of_before_knobs_moved_to_research(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("gtrans_core.training.loop.__version__", "0.1.0")
         monkeypatch.setattr("gtrans_core.training.loop.torch.__version__", "2.0")
         earlier = {
             "trans": {"guidance": "student", "layer_norm": False, "passes": 1},
