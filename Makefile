@@ -44,7 +44,7 @@ test-quick: $(INSTALLED) ## Run the tests that are not marked slow
 	@$(BIN)/python -m pytest -m "not slow"
 
 .PHONY: lint
-lint: $(INSTALLED) ## Check style, types, import order between layers, and the compiled pipelines
+lint: $(INSTALLED) ## Check style, types, import order between layers, compiled pipelines, docs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -52,6 +52,18 @@ lint: $(INSTALLED) ## Check style, types, import order between layers, and the c
 	@$(BIN)/gtrans compile --output .venv/compiled > /dev/null
 	@diff -r .venv/compiled pipelines/compiled \
 	  || { echo "pipelines/compiled is stale: run 'make compile' and commit it"; exit 1; }
+	@$(MAKE) --no-print-directory docs-check
+
+# Material announces the end of MkDocs 1 with every build.
+docs docs-check: export NO_MKDOCS_2_WARNING := 1
+
+.PHONY: docs
+docs: $(INSTALLED) ## Show the docs as a site, at http://127.0.0.1:8000
+	@$(BIN)/mkdocs serve --strict
+
+.PHONY: docs-check
+docs-check: $(INSTALLED) ## Build the docs' site and check every link (into .venv/site)
+	@$(BIN)/mkdocs build --strict --quiet
 
 # Public digests look like keys, and CANARY is what tests look for; where a secret lies is none itself:
 # a variable's name, a Kubernetes secret's, a path.
