@@ -123,3 +123,9 @@ class PreemptedError(GTransError):
     """The process was asked to stop (SIGTERM); its state is saved, the same command goes on."""
 
     exit_code = 75
+
+
+def error_of(exit_code: int, text: str) -> GTransError:
+    """The error that a process ended on, by its exit code; one of no kind where nobody knows it."""
+    kinds = {kind.exit_code: kind for kind in GTransError.__subclasses__()}
+    return kinds.get(exit_code, GTransError)(text)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gtrans.cli.shared.category_list import ALL, all_categories, named_categories
-from gtrans.cli.shared.category_run import CategoryRun, explain_failure, run_category, source_of
+from gtrans.cli.shared.category_run import explain_failure, run_category
 from gtrans.cli.shared.options import (
     SOURCES,
     ConfigFile,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from gtrans.pipelines.embedded.category_run import CategoryRun
     from gtrans_core.bench.table import Benchmark, Failure, Run
     from gtrans_core.config import GTransConfig
 
@@ -74,6 +75,7 @@ def bench(
     """
     from rich.console import Console
 
+    from gtrans.pipelines.embedded.category_run import source_of
     from gtrans.pipelines.embedded.local import new_run_key
     from gtrans.pipelines.gates import load_gate
     from gtrans.pipelines.profiles import load_profile

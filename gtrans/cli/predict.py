@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,14 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gtrans.cli.shared.options import ProfileName, Store
-from gtrans_core.errors import ConfigError, ModelError
+from gtrans_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from gtrans.pipelines.profiles import Profile
     from gtrans_core.batch.rows import ScoringModel
     from gtrans_core.detector.detector import Detector
-
-_REGISTRY_SCHEME = "models:/"
 
 
 def predict(
@@ -106,27 +103,10 @@ def _refuse_drawing_among(images: Sequence[str], heat_maps: Path) -> None:
 
 def _load(model: str, profile: Profile) -> tuple[Detector, ScoringModel]:
     """The detector, and which one it is."""
-    if not model.startswith(_REGISTRY_SCHEME):
-        return _read(_at_home(Path(model)), None)
-    from gtrans_core.tracking.client import connect, has_record
-    from gtrans_core.tracking.registry.registry import fetch_model
-    from gtrans_core.tracking.registry.versions import version_now
-
-    uri = profile.tracking_uri
-    if not has_record(uri):
-        raise ModelError(f"{model}: no registry at {uri}; name the run's folder with --store")
-    client = connect(uri)
-    version = version_now(client, model)
-    with tempfile.TemporaryDirectory() as folder:
-        detector = fetch_model(client, version.uri, Path(folder), profile.trust)
-        return _read(detector, version.version)
-
-
-def _read(folder: Path, version: int | None) -> tuple[Detector, ScoringModel]:
     from gtrans_core.batch.rows import ScoringModel
-    from gtrans_core.detector.detector import Detector
-    from gtrans_core.detector.files import detector_digest
+    from gtrans_core.tracking.registry.loading import load_detector
 
-    detector = Detector.load(folder)
-    info = detector.info
-    return detector, ScoringModel(info.category, version, detector_digest(folder), info.threshold)
+    loaded = load_detector(model, profile.tracking_uri, profile.trust)
+    info = loaded.detector.info
+    version = loaded.version or None
+    return loaded.detector, ScoringModel(info.category, version, loaded.digest, info.threshold)

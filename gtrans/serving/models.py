@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from gtrans_core.detector.files import detector_digest, read_info
 from gtrans_core.detector.model_name import CHAMPION, alias_uri
 from gtrans_core.errors import ConfigError, GTransError
 from gtrans_core.tracking.client import connect_existing
-from gtrans_core.tracking.registry.registry import fetch_model
+from gtrans_core.tracking.registry.loading import load_registered
 from gtrans_core.tracking.registry.versions import version_now
 from gtrans_core.trust.policy import TrustPolicy
 
@@ -90,12 +89,8 @@ class Champion:
             ConfigError: when signatures are asked for and there is no public key to check them.
             TrackingError: when the registry cannot be reached.
         """
-        found = version_now(self._client, self._alias)
-        with tempfile.TemporaryDirectory() as scratch:
-            # By its number: the alias may move on meanwhile.
-            folder = fetch_model(self._client, found.uri, Path(scratch), self._trust)
-            detector, digest = Detector.load(folder), detector_digest(folder)
-        return ServedModel(self.category, found.version, digest, detector)
+        loaded = load_registered(self._client, self._alias, self._trust)
+        return ServedModel(self.category, loaded.version, loaded.digest, loaded.detector)
 
 
 class Folder:

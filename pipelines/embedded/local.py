@@ -12,6 +12,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -90,10 +91,8 @@ def new_run_key() -> str:
 def execute(run: LocalRun, on_event: Callable[[Event], None]) -> RunOutcome:
     """Run to the end, handing every event of every step to ``on_event`` as it comes.
 
-    Must be called from the main thread, since it listens to signals.
-
     Raises:
-        StopRequested: on SIGINT, SIGTERM or SIGHUP.
+        StopRequested: on SIGINT, SIGTERM or SIGHUP; only the main thread hears of them.
         OSError: when the run's folder cannot be created or written.
     """
     reports, clean = _run(run, on_event)
@@ -157,6 +156,9 @@ def _run(run: LocalRun, on_event: Callable[[Event], None]) -> tuple[dict[str, _R
 @contextmanager
 def _stoppable() -> Iterator[None]:
     """Turn the signals that ask a process to end into :class:`StopRequested`."""
+    if threading.current_thread() is not threading.main_thread():  # Python refuses it there
+        yield
+        return
 
     def stop(number: int, _frame: FrameType | None) -> None:
         raise StopRequested(number)

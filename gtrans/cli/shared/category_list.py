@@ -37,7 +37,7 @@ def chosen_categories(named: Sequence[str], data: str) -> tuple[list[str], str]:
         DataError: for a name that cannot be one, given or found.
         DataError, StorageError: for ``all`` of a source that cannot be listed.
     """
-    from gtrans.cli.shared.category_run import source_of
+    from gtrans.pipelines.embedded.category_run import source_of
 
     names = named_categories(named)
     if not data and names == ["demo"]:

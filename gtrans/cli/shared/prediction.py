@@ -13,7 +13,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from gtrans.cli.shared.progress_view import progress_view
+from gtrans.pipelines.embedded.progress_view import progress_view
 from gtrans_core.batch.images import ImageRef, heat_map_files
 from gtrans_core.batch.rows import ImageRow, ScoringModel
 from gtrans_core.batch.run import BatchSummary, read_ahead, score_to_table

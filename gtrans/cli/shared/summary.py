@@ -18,7 +18,7 @@ from gtrans_core.evaluation.metric_names import METRIC_LABELS, MetricName, label
 from gtrans_core.system.text import printable_lines
 
 if TYPE_CHECKING:
-    from gtrans.cli.shared.category_run import CategoriesRun
+    from gtrans.pipelines.embedded.category_run import CategoriesRun
     from gtrans.pipelines.profiles import Profile
 
 _RANKED: tuple[MetricName, ...] = ("image_auroc", "pixel_auroc", "au_pro_30")

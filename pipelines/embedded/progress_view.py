@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.progress import (
@@ -17,9 +16,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from gtrans.pipelines.embedded.local import Event
 from gtrans_core.system.text import printable_lines
-
-Event = dict[str, Any]
 
 _PLAIN_SECONDS_BETWEEN_LINES = 10.0
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from gtrans.cli.shared.progress_view import progress_view
+from gtrans.pipelines.embedded.progress_view import progress_view
 
 STEPS = ("ingest", "train")
 
