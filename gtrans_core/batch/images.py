@@ -69,6 +69,19 @@ def find_images(
     return list(found.values())
 
 
+def single_image(path: str) -> ImageRef:
+    """The one image that a path, an ``s3://`` object or a pattern stands for.
+
+    Raises:
+        DataError: as ``find_images``, and when it stands for several.
+        StorageError: as ``find_images``.
+    """
+    found = find_images([path])
+    if len(found) > 1:
+        raise DataError(f"{printable(path)}: holds {len(found)} images; name one of them")
+    return found[0]
+
+
 def heat_map_files(images: Sequence[ImageRef], out: Path) -> Iterator[Path]:
     """A file for each image, named after it; no two are the same."""
     taken: set[str] = set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,21 @@ from gtrans_core.storage.documents import read_toml
 
 _PRESETS = Path(__file__).parents[1] / "presets"
 
+_Knob = tuple[str, Any]
+"""``section.key``, and its value."""
 
-def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> GTransConfig:
+
+def load_config(
+    path: Path | None = None,
+    overrides: Sequence[str] = (),
+    knobs: Mapping[str, Any] | None = None,
+) -> GTransConfig:
     """Read a TOML file (or the defaults) and apply ``section.key=value`` overrides.
 
     Args:
         path: a file, or the bare name of a preset, such as ``paper-resnet34``.
         overrides: applied in order.
+        knobs: the same from Python, applied last: ``{"seed": 1, "training": {"epochs": 2}}``.
 
     Raises:
         ConfigError: naming the file or the override, the key, and what was expected.
@@ -31,9 +39,9 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> GTra
         path = _preset_or_file(path)
         origin = str(path)
         values = _moved(read_toml(path, "a config"), origin)
-    _refuse_two_names(overrides)
-    for override in overrides:
-        key, value = _parse_override(override)
+    given = [*map(_parse_override, overrides), *_in_sections(knobs or {})]
+    _refuse_two_names(given)
+    for key, value in given:
         _put(values, current_key(key), value)
     return GTransConfig.checked(values, origin)
 
@@ -59,12 +67,20 @@ def _moved(values: dict[str, Any], origin: str) -> dict[str, Any]:
     return moved
 
 
-def _refuse_two_names(overrides: Sequence[str]) -> None:
+def _in_sections(knobs: Mapping[str, Any]) -> Iterator[_Knob]:
+    for name, value in knobs.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{name}.{key}", of_key) for key, of_key in value.items())
+        else:
+            yield name, value
+
+
+def _refuse_two_names(given: Sequence[_Knob]) -> None:
     """An override takes the place of what a file says, but not of another override's meaning."""
-    given: dict[str, Any] = {}
-    for override in overrides:
-        _put(given, *_parse_override(override))
-    _moved(given, "--set")
+    values: dict[str, Any] = {}
+    for key, value in given:
+        _put(values, key, value)
+    _moved(values, "--set")
 
 
 def _put(values: dict[str, Any], key: str, value: Any) -> None:
@@ -78,7 +94,7 @@ def _put(values: dict[str, Any], key: str, value: Any) -> None:
     node[leaf] = value
 
 
-def _parse_override(override: str) -> tuple[str, Any]:
+def _parse_override(override: str) -> _Knob:
     key, separator, text = override.partition("=")
     if not separator or not key.strip():
         raise ConfigError(f"--set {key.strip() or '='}: expected section.key=value")

@@ -114,16 +114,22 @@ def decode_view(data: bytes, name: str, config: ImageConfig) -> ImageArray:
     gap = REDUCING_GAP if config.resize == "fast" else None
     with reported_as(name):
         least_side = gap * config.size if gap else None
-        image, _ = upright(data, config.max_megapixels, least_side)
-        # Grey stays one channel until it is small: the same pixels in a third of the time.
-        if image.mode != "L" or image.has_transparency_data:
-            image = _rgb(image, config.levels)
-        elif config.levels is not None:
-            raise _not_deep(config.levels)
-        side, resampling = config.size, _FILTERS[config.interpolation]
-        resized = image.resize((side, side), resampling, reducing_gap=gap)
-        rgb = np.asarray(_centre_crop(resized, config).convert("RGB"))
-    return np.ascontiguousarray(rgb.transpose(2, 0, 1))
+        return _view(upright(data, config.max_megapixels, least_side)[0], config, gap)
+
+
+def view_of(image: Image.Image, name: str, config: ImageConfig) -> ImageArray:
+    """As ``decode_view``, of an image that Pillow has, which stays as it is.
+
+    A large JPEG may come out a little other than from its file, where its decoder shrinks it.
+
+    Raises:
+        DataError: as ``decode_image``.
+    """
+    with reported_as(name):
+        _check_header(image, config.max_megapixels)
+        turned = image.copy()
+        ImageOps.exif_transpose(turned, in_place=True)
+        return _view(turned, config, REDUCING_GAP if config.resize == "fast" else None)
 
 
 def preprocess_mask(mask: MaskArray, config: ImageConfig) -> MaskArray:
@@ -242,6 +248,19 @@ def _not_deep(levels: tuple[int, int]) -> RefusedError:
         "not a grey image of 16 bits, but the training images were, and their grey levels "
         f"{levels[0]} to {levels[1]} are read (image.levels); give files as the camera writes them"
     )
+
+
+def _view(image: Image.Image, config: ImageConfig, gap: int | None) -> ImageArray:
+    """What ``decode_view`` returns, of an image that is upright."""
+    # Grey stays one channel until it is small: the same pixels in a third of the time.
+    if image.mode != "L" or image.has_transparency_data:
+        image = _rgb(image, config.levels)
+    elif config.levels is not None:
+        raise _not_deep(config.levels)
+    side, resampling = config.size, _FILTERS[config.interpolation]
+    resized = image.resize((side, side), resampling, reducing_gap=gap)
+    rgb = np.asarray(_centre_crop(resized, config).convert("RGB"))
+    return np.ascontiguousarray(rgb.transpose(2, 0, 1))
 
 
 def _rgb(image: Image.Image, levels: tuple[int, int] | None = None) -> Image.Image:
