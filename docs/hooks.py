@@ -67,7 +67,7 @@ def commands() -> str:
         "# Commands",
         "",
         "Made from the commands themselves: `gtrans VERB --help` says the same. "
-        "Exit codes: [configure](../how-to/configure.md).",
+        "Exit codes: [messages](messages.md).",
         "",
     ]
     for name, command in group.commands.items():
