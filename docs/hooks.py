@@ -110,5 +110,6 @@ def knobs() -> str:
 def _options(command: Any, context: Any) -> Iterator[str]:
     for parameter in command.get_params(context):
         if record := parameter.get_help_record(context):
-            option, meaning = (text.replace("|", "\\|").replace("\n", " ") for text in record)
+            option, meaning = (" ".join(text.split()) for text in record)
+            meaning = meaning.replace("|", "\\|")  # within backticks a bar parts no cells
             yield f"| `{option}` | {meaning} |"

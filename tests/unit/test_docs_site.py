@@ -27,7 +27,7 @@ def test_every_verb_and_its_options_are_on_the_page():
     page = hooks.commands()
     for verb in typer.main.get_command(app).commands:
         assert f"\n## gtrans {verb}\n" in page
-    assert "| `-c, --category NAME...\\|all` |" in page
+    assert "| `-c, --category NAME...|all` |" in page
 
 
 def test_every_section_of_the_config_is_on_the_page():
