@@ -12,7 +12,6 @@ GUIDES = sorted([*DOCS.glob("how-to/*.md"), *DOCS.glob("tutorial/*.md")])
 MOST_WORDS = 600
 LONGER = {
     "how-to/cluster.md",
-    "how-to/compare-and-promote.md",
     "how-to/read-the-result.md",
     "how-to/score-images.md",
     "how-to/serve.md",
