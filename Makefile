@@ -54,7 +54,7 @@ lint: $(INSTALLED) ## Check style, types, import order between layers, compiled 
 	  || { echo "pipelines/compiled is stale: run 'make compile' and commit it"; exit 1; }
 	@$(MAKE) --no-print-directory docs-check
 
-# Material announces the end of MkDocs 1 with every build.
+# Material announces the end of MkDocs 1 with every build. Never --quiet: warnings would not count.
 docs docs-check: export NO_MKDOCS_2_WARNING := 1
 
 .PHONY: docs
@@ -63,7 +63,7 @@ docs: $(INSTALLED) ## Show the docs as a site, at http://127.0.0.1:8000
 
 .PHONY: docs-check
 docs-check: $(INSTALLED) ## Build the docs' site and check every link (into .venv/site)
-	@$(BIN)/mkdocs build --strict --quiet
+	@$(BIN)/mkdocs build --strict
 
 # Public digests look like keys, and CANARY is what tests look for; where a secret lies is none itself:
 # a variable's name, a Kubernetes secret's, a path.

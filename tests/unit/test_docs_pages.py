@@ -17,7 +17,6 @@ LONGER = {
     "how-to/serve.md",
     "how-to/stack.md",
     "how-to/trust.md",
-    "how-to/watch.md",
 }
 """Pages that are still to be parted. No page joins them."""
 

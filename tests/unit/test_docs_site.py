@@ -49,6 +49,12 @@ def test_a_link_out_of_the_docs_becomes_a_name(link: str, shown: str):
     assert hooks.on_page_markdown(link, page=PAGE) == shown
 
 
+def test_the_check_counts_warnings_as_faults():
+    """With ``--quiet`` a strict build passes links to nowhere."""
+    recipe = (ROOT / "Makefile").read_text().partition("docs-check: $(INSTALLED)")[2].splitlines()
+    assert recipe[1].split()[-2:] == ["build", "--strict"]
+
+
 def test_a_link_to_a_file_that_is_not_there_fails():
     with pytest.raises(PluginError, match="there is no"):
         hooks.on_page_markdown("[x](../../nothing.md)", page=PAGE)

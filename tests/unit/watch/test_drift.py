@@ -87,7 +87,7 @@ def test_defects_up_to_the_stated_share_are_no_drift_and_half_of_all_are():
 
 
 def test_power_for_a_shift_by_one_and_a_half_standard_deviations():
-    """Stated in docs/how-to/watch.md."""
+    """Stated in docs/explanation/drift.md."""
     for factor in (0.85, 1.16):
         found = verdicts(24, 200, lambda scores, rng, f=factor: scores * f, trials=300)
         assert 100 - found["fine"] >= 90, factor
