@@ -65,6 +65,10 @@ app.command("compile")(compile_pipelines)
 app.command("doctor")(doctor)
 
 
+MESSAGES = "reference/messages.md"
+"""The page of the docs with a section for each exit code."""
+
+
 def main() -> None:
     """Entry point: an error that the user can mend is one line and its own exit code."""
     try:
@@ -83,6 +87,8 @@ def main() -> None:
 
 def _end(error: GTransError) -> NoReturn:
     sys.stderr.write(f"error: {printable_lines(str(error))}\n")
+    if sys.stderr.isatty():  # a log keeps one line
+        sys.stderr.write(f"what to do: docs/{MESSAGES}#exit-code-{error.exit_code}\n")
     sys.exit(error.exit_code)
 
 

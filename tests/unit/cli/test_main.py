@@ -70,6 +70,17 @@ def test_a_user_error_is_one_line_and_its_own_exit_code(
     assert error.count("\n") == 1
 
 
+def test_on_a_terminal_an_error_names_the_section_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(sys, "argv", ["gtrans", "run", "--category", "demo", "--set", "sede=3"])
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with pytest.raises(SystemExit):
+        main()
+    _, hint = capsys.readouterr().err.splitlines()
+    assert hint == "what to do: docs/reference/messages.md#exit-code-3"
+
+
 def test_what_the_system_says_of_a_file_is_one_line_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
