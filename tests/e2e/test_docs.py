@@ -7,7 +7,7 @@ block names what it is (```text, ```toml, ...) and holds no command.
 The folder has what the pages speak of: `my-parts/flange`, `shots`, `part.png`, `part1.png`,
 `part2.png`, `detector`, and a store in which flange was trained; port 8080 is a free one. `gtrans
 run` is given small images and one epoch on top of its own options; the same one is run once,
-however many pages have it.
+however many pages have it. The demo is drawn small, in `small/demo`, with the pictures of flange.
 """
 
 from __future__ import annotations
@@ -92,6 +92,7 @@ class Scratch:
         generate_demo(folder / "more", train=0, test_good=40, per_defect=0, size=96)
         shutil.copytree(folder / "more" / "test" / "good", folder / "shots")
         shutil.rmtree(folder / "more")
+        shutil.copytree(folder / "my-parts" / "flange", folder / "small" / "demo")
         for name in ("part.png", "part1.png", "part2.png"):
             shutil.copy(folder / "shots" / "000.png", folder / name)
         first = self.run(["gtrans", "run", "--category", "flange", "--data", "my-parts"])
@@ -127,7 +128,8 @@ class Scratch:
             # Not a child: a page that stops a service stops what it started.
             f'[ "$1" = run ] || exec {shlex.quote(sys.executable)} -m gtrans.cli.main "$@"\n'
             'done="$(dirname "$0")/$(printf "%s\\n" "$@" | sha256sum | cut -c1-64)"\n'
-            f'[ -e "$done" ] || {{ run "$@" {small} && touch "$done"; }}\n'
+            'case " $* " in *" demo "*) demo="--data small" ;; esac\n'
+            f'[ -e "$done" ] || {{ run "$@" {small} $demo && touch "$done"; }}\n'
         )
         script.chmod(0o755)
 
