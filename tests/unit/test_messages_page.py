@@ -15,7 +15,7 @@ TEXT = PAGE.read_text(encoding="utf-8")
 KINDS = [
     kind
     for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, GTransError)
+    if isinstance(kind, type) and issubclass(kind, GTransError) and "exit_code" in vars(kind)
 ]
 
 
