@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gtrans_core.config import GTransConfig
-from gtrans_core.data.images import decode_view, preprocess_mask
+from gtrans_core.data.images import decode_view
 from gtrans_core.data.layout import scan_category
 from gtrans_core.data.manifest import Manifest
+from gtrans_core.data.mask_view import preprocess_mask
 from gtrans_core.data.reading import read_image, read_mask
 from gtrans_core.features.cache import CachedFeatures, build_cache, cache_identity, load_cache
 from gtrans_core.features.weights import Guide

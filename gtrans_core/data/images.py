@@ -132,26 +132,6 @@ def view_of(image: Image.Image, name: str, config: ImageConfig) -> ImageArray:
         return _view(turned, config, REDUCING_GAP if config.resize == "fast" else None)
 
 
-def preprocess_mask(mask: MaskArray, config: ImageConfig) -> MaskArray:
-    """A mask in the network's geometry: a pixel is defective where half of its area is.
-
-    A defect too small for that keeps every pixel it touches, so that no mask comes out empty.
-
-    Args:
-        mask: bool [H, W].
-        config: gives the size S = ``config.input_size``.
-
-    Returns:
-        bool [S, S].
-    """
-    side = (config.size, config.size)
-    share = Image.fromarray(mask.astype(np.float32)).resize(side, Image.Resampling.BOX)
-    defective = np.asarray(share) >= 0.5
-    if not defective.any():
-        defective = np.asarray(share) > 0
-    return np.asarray(_centre_crop(Image.fromarray(defective), config)).astype(np.bool_)
-
-
 def encode_png(image: ImageArray) -> bytes:
     """A lossless PNG file of an image, uint8 [H, W, 3]."""
     buffer = io.BytesIO()
@@ -259,7 +239,7 @@ def _view(image: Image.Image, config: ImageConfig, gap: int | None) -> ImageArra
         raise _not_deep(config.levels)
     side, resampling = config.size, _FILTERS[config.interpolation]
     resized = image.resize((side, side), resampling, reducing_gap=gap)
-    rgb = np.asarray(_centre_crop(resized, config).convert("RGB"))
+    rgb = np.asarray(centre_crop(resized, config).convert("RGB"))
     return np.ascontiguousarray(rgb.transpose(2, 0, 1))
 
 
@@ -286,7 +266,8 @@ def integers_of(image: Image.Image) -> npt.NDArray[np.integer]:
     return values
 
 
-def _centre_crop(image: Image.Image, config: ImageConfig) -> Image.Image:
+def centre_crop(image: Image.Image, config: ImageConfig) -> Image.Image:
+    """What ``image.crop`` leaves of an image of S x S pixels, S = ``image.size``."""
     if config.crop is None:
         return image
     low = (config.size - config.crop) // 2

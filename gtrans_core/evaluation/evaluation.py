@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gtrans_core.config import ImageConfig
-from gtrans_core.data.images import decode_view, preprocess_mask
+from gtrans_core.data.images import decode_view
 from gtrans_core.data.manifest import GOOD, Manifest, Sample
+from gtrans_core.data.mask_view import preprocess_mask
 from gtrans_core.data.reading import read_image, read_mask
 from gtrans_core.detector.onnx import Engine
 from gtrans_core.evaluation.defect_result import DefectResult

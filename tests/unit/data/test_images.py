@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from gtrans_core.config import ImageConfig
-from gtrans_core.data.images import decode_image, decode_view, preprocess_mask
+from gtrans_core.data.images import decode_image, decode_view
+from gtrans_core.data.mask_view import preprocess_mask
 from gtrans_core.data.sources.demo_surface import good_surface, render
 from gtrans_core.errors import DataError
 
@@ -158,7 +159,7 @@ def test_mask_follows_the_image():
 def test_a_mask_pixel_is_defective_where_half_of_its_area_is():
     mask = np.zeros((64, 64), dtype=bool)
     mask[0:2, 0:1] = True  # half of the 2 x 2 square under pixel (0, 0)
-    mask[2:3, 2:3] = True  # a quarter of the one under (1, 1)
+    mask[2:3, 1:2] = True  # a quarter of the one under (1, 0)
     small = preprocess_mask(mask, ImageConfig(size=32))
     assert np.argwhere(small).tolist() == [[0, 0]]
 
@@ -171,3 +172,23 @@ def test_a_defect_smaller_than_a_pixel_keeps_what_it_touches(corner: int):
     small = preprocess_mask(mask, ImageConfig(size=256))
     touched = {(y // 4, x // 4) for y, x in np.argwhere(mask)}
     assert {tuple(place) for place in np.argwhere(small).tolist()} == touched
+
+
+def test_a_small_region_beside_a_large_one_is_kept():
+    """AU-PRO weighs regions alike, so one that vanished was never missed."""
+    mask = np.zeros((512, 512), dtype=bool)
+    mask[100:300, 100:300] = True
+    mask[401, 41] = mask[401, 47] = True
+    small = preprocess_mask(mask, ImageConfig(size=64))
+    assert small[13:37, 13:37].all()
+    assert np.argwhere(small[45:]).tolist() == [[5, 5]]  # both specks lie under one pixel
+
+
+def test_specks_that_a_larger_region_swallows_add_nothing():
+    mask = np.zeros((512, 512), dtype=bool)
+    mask[128:256, 128:256] = True
+    mask[130, 130] = False
+    alone = preprocess_mask(mask, ImageConfig(size=64))
+    mask[128:256, 257] = True  # a line a pixel away, in the next column of pixels
+    assert alone.sum() == 16 * 16
+    assert preprocess_mask(mask, ImageConfig(size=64)).sum() == 16 * 17
