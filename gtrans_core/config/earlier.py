@@ -24,19 +24,24 @@ _EARLIER_SECTION = {
 
 _BEFORE: dict[str, dict[str, Any]] = {
     "image": {"resize": "exact"},
-    "scoring": {"image_maps": 0, "memory_share": 0.0},
+    "scoring": {"image_maps": 0, "memory_share": 0.0, "trans_maps": 0},
     "trans": {"backbone": SAME_AS_AGN},
 }
 """Knobs that came later, and their values before anybody could set them."""
+_EPOCHS = {"epochs": 8}
+"""How long Trans learnt where nobody said it, before efforts and steps."""
 
 
 def as_stored(values: Any) -> Any:
     """A stored config with the knobs that came later, as they were when it was stored."""
     if not isinstance(values, dict):
         return values
-    sections = {name: values.get(name) for name in _BEFORE}
+    training = values.get("training")
+    counts_epochs = isinstance(training, dict) and training.keys().isdisjoint({"effort", "steps"})
+    before = _BEFORE | ({"training": _EPOCHS} if counts_epochs else {})
+    sections = {name: values.get(name) for name in before}
     return values | {
-        name: _BEFORE[name] | section
+        name: before[name] | section
         for name, section in sections.items()
         if isinstance(section, dict)
     }

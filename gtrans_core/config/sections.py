@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -105,11 +106,22 @@ class MemoryConfig(Section):
     """Good training images it is chosen from, at most; they are held in memory."""
 
 
+Effort = Literal["fast", "standard", "best"]
+STEPS: dict[Effort, int] = {"fast": 80, "standard": 640, "best": 2560}
+"""Steps of the optimiser for each effort (docs/appendix/accuracy.md: what each is worth)."""
+STEPS_BETWEEN_LOOKS = 40
+"""A look at held-out images costs a few steps, so small categories get fewer than one an epoch."""
+
+
 class TrainingConfig(Section):
     """The training loop."""
 
-    epochs: Annotated[int, Field(ge=1, le=10_000)] = 8
-    """Passes over the training images."""
+    effort: Effort = "fast"
+    """How long Trans learns: ``fast`` 80 steps, ``standard`` 640, ``best`` 2,560."""
+    steps: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    """Steps of the optimiser; not set: as many as ``effort`` says."""
+    epochs: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Passes over the training images, to count in them and not in steps."""
     batch_size: Annotated[int, Field(ge=2, le=1024)] = 16
     """Images a step."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-2
@@ -119,13 +131,13 @@ class TrainingConfig(Section):
     optimizer: Literal["adamw", "adam"] = "adamw"
     """Optimiser; betas are (0.9, 0.99) for both."""
     schedule: Literal["one_cycle", "power"] = "one_cycle"
-    """``one_cycle``, or the authors' ``power``: lr x 0.9^(epoch / epochs)."""
+    """``one_cycle``, or the authors' ``power``: lr x 0.9^(epoch / epochs in all)."""
     held_out_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of the good images never trained on, for the threshold; where too small, all are."""
     selection: Literal["last", "best_held_out"] = "last"
-    """Keep the last epoch, or the one with the lowest loss on half of the held-out images."""
+    """Keep the last step, or the look with the lowest loss on half of the held-out images."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 4
-    """Epochs between checkpoints."""
+    """Looks at held-out images between checkpoints."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; ``auto`` takes a GPU when there is one."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -138,6 +150,23 @@ class TrainingConfig(Section):
     """CPU threads; 0: all cores. Part of a run's identity, since sums depend on it."""
     resident_mb: Annotated[int, Field(ge=0, le=10_000_000)] = 2000
     """MB of features that a process may hold in memory; a larger cache is read as needed."""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> TrainingConfig:
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError("steps and epochs are both set; leave out one of them")
+        return self
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Steps of the whole training: by ``epochs`` or ``steps`` where set, else by ``effort``."""
+        if self.epochs is not None:
+            return self.epochs * steps_per_epoch
+        return STEPS[self.effort] if self.steps is None else self.steps
+
+    def steps_between_looks(self, steps_per_epoch: int) -> int:
+        """Steps from one look at held-out images to the next: whole epochs, 40 steps or more."""
+        epochs = 1 if self.epochs is not None else math.ceil(STEPS_BETWEEN_LOOKS / steps_per_epoch)
+        return epochs * steps_per_epoch
 
 
 class ScoringConfig(Section):
@@ -155,6 +184,8 @@ class ScoringConfig(Section):
     """Share of pixels, in percent, that ``top_percent`` averages."""
     image_maps: Annotated[int, Field(ge=0, le=8)] = 2
     """An image's score is read from so many of the coarsest maps (geometric mean); 0: from all."""
+    trans_maps: Annotated[int, Field(ge=0, le=8)] = 0
+    """Beside a scene model, Trans is read from so many of the finest maps; 0: from all."""
     place_exponent: Annotated[float, Field(ge=0, le=1)] = 0.0
     """For the image's score, divide the map by what good images show there, to this power."""
 

@@ -61,7 +61,7 @@ class DefectRow(_Part):
 class Training(_Part):
     """How the detector was trained; seconds are wall time, None where training was reused."""
 
-    epochs: Count
+    steps: Count
     images: Count
     seconds: Annotated[float, Field(ge=0)] | None = None
 

@@ -27,8 +27,8 @@ def heat_map(
 
     d_i(p) = ||n(a_i) − n(f_i)||²; m_i = w_i d_i or d_i. All maps are upsampled bilinearly, fused,
     and smoothed by a Gaussian. As published (arXiv 2305.14880) the m_i are fused as m_1 m_2 m_3²
-    (the coarsest map twice) or as a sum; ``geometric`` is the weighted geometric mean of them, the
-    scene model's residuals and the patch memory's distances.
+    (the coarsest map twice) or as a sum; ``geometric`` is the weighted geometric mean of the finest
+    of them, the scene model's residuals and the patch memory's distances.
 
     Args:
         agn_maps: a_i [B, C_i, H_i, W_i], finest first.
@@ -38,49 +38,73 @@ def heat_map(
         size: of the result.
         config: whose ``scoring`` and ``research`` say how to fuse and smooth.
     """
-    scoring, fusion = config.scoring, config.research.fusion
-    weigh = config.research.map_weights == "image"
-    disagreements = _disagreements(agn_maps, trans_maps, weigh) if scoring.scene_share < 1 else []
-    if fusion == "geometric":
-        return _geometric_mean(disagreements, scene_maps, memory_map, size, scoring)
-    m_1, m_2, m_3 = (resize(m, size) for m in disagreements)
-    fused = m_1 * m_2 * m_3**2 if fusion == "product" else m_1 + m_2 + m_3
-    return gaussian_blur(fused, scoring.smoothing_sigma).squeeze(1)
+    if config.research.fusion == "geometric":
+        read = range(len(agn_maps))
+        return _geometric_mean(agn_maps, trans_maps, scene_maps, memory_map, size, config, read)
+    m_1, m_2, m_3 = (resize(m, size) for m in _disagreements(agn_maps, trans_maps, config))
+    fused = m_1 * m_2 * m_3**2 if config.research.fusion == "product" else m_1 + m_2 + m_3
+    return gaussian_blur(fused, config.scoring.smoothing_sigma).squeeze(1)
 
 
 def _geometric_mean(
-    disagreements: Sequence[Tensor],
+    agn_maps: Sequence[Tensor],
+    trans_maps: Sequence[Tensor],
     scene_maps: Sequence[Tensor],
     memory_map: Tensor | None,
     size: tuple[int, int],
-    config: ScoringConfig,
+    config: GTransConfig,
+    read: range,
 ) -> Tensor:
     """exp of the smoothed p log b + (1 − p) ((1 − q) mean_i log m_i + q mean_i log r_i), [B, H, W].
 
-    b are the distances to the patch memory, p is ``memory_share`` and q ``scene_share``. The
-    published product weighs maps by exponents; here they add up to 1, and smoothing happens in the
-    logarithm, where one bright pixel does not outshine its neighbours. Maps of any scale may be
-    fused: a constant factor in one of them changes no ranking.
+    b are the distances to the patch memory, p is ``memory_share`` and q ``scene_share``. The means
+    are over the maps of ``read``; m_i is of Trans' finest ``trans_maps`` alone, and where none of
+    those is read, q is 1. The published product weighs maps by exponents; here they add up to 1,
+    and smoothing happens in the logarithm, where one bright pixel does not outshine its
+    neighbours. Maps of any scale may be fused: a constant factor in one of them changes no ranking.
     """
-    scene, memory = config.scene_share, 0.0 if memory_map is None else config.memory_share
-    shares = (
-        (disagreements, (1 - memory) * (1 - scene)),
-        (scene_maps, (1 - memory) * scene),
+    trans_read = _trans_read(read, len(agn_maps), config)
+    trans, scene, memory = _shares(len(trans_read), memory_map is not None, config)
+    disagreements = (
+        _disagreements(
+            [agn_maps[i] for i in trans_read], [trans_maps[i] for i in trans_read], config
+        )
+        if trans > 0
+        else []
+    )
+    parts = (
+        (disagreements, trans),
+        ([scene_maps[i] for i in read] if scene > 0 else [], scene),
         ([] if memory_map is None else [memory_map], memory),
     )
-    parts = [q * _mean_log([resize(m, size) for m in maps]) for maps, q in shares if q > 0]
-    return gaussian_blur(sum(parts[1:], parts[0]), config.smoothing_sigma).exp().squeeze(1)
+    logs = [
+        share * _mean_log([resize(m, size) for m in maps]) for maps, share in parts if share > 0
+    ]
+    return gaussian_blur(sum(logs[1:], logs[0]), config.scoring.smoothing_sigma).exp().squeeze(1)
+
+
+def _trans_read(read: range, maps: int, config: GTransConfig) -> list[int]:
+    """Those of the maps that Trans' disagreement is read from; alone, it is read from all."""
+    finest = config.scoring.trans_maps if config.scoring.has_scene else 0
+    return [i for i in read if i < (finest or maps)]
+
+
+def _shares(trans_read: int, has_memory: bool, config: GTransConfig) -> tuple[float, float, float]:
+    """Of Trans, the scene model and the patch memory in a geometric mean; they add up to 1."""
+    memory = config.scoring.memory_share if has_memory else 0.0
+    scene = config.scoring.scene_share if trans_read else 1.0
+    return (1 - memory) * (1 - scene), (1 - memory) * scene, memory
 
 
 def _disagreements(
-    agn_maps: Sequence[Tensor], trans_maps: Sequence[Tensor], weigh: bool
+    agn_maps: Sequence[Tensor], trans_maps: Sequence[Tensor], config: GTransConfig
 ) -> list[Tensor]:
     """m_i [B, 1, H_i, W_i]: w_i d_i where they are to be weighed, else d_i."""
     weighted = []
     for a_BCHW, f_BCHW in zip(agn_maps, trans_maps, strict=True):
         a, f = a_BCHW.float(), f_BCHW.float()
         d_B1HW = distance_map(a, f)
-        if weigh:
+        if config.research.map_weights == "image":
             d_B1HW = d_B1HW * image_weight(a, f).view(-1, 1, 1, 1)
         weighted.append(d_B1HW)
     return weighted
@@ -115,13 +139,13 @@ def image_map(
         memory_map: as for ``heat_map``; it is read whole.
         config: as for ``heat_map``; its ``scoring.image_maps`` says how many maps.
     """
-    count = image_map_count(len(agn_maps), config)
-    if count == len(agn_maps):
+    maps = len(agn_maps)
+    count = image_map_count(maps, config)
+    if count == maps:
         return heat_map_BHW
     size = int(heat_map_BHW.shape[1]), int(heat_map_BHW.shape[2])
-    return heat_map(
-        agn_maps[-count:], trans_maps[-count:], scene_maps[-count:], memory_map, size, config
-    )
+    read = range(maps - count, maps)
+    return _geometric_mean(agn_maps, trans_maps, scene_maps, memory_map, size, config, read)
 
 
 def image_map_count(maps: int, config: GTransConfig) -> int:
@@ -135,8 +159,8 @@ def image_map_count(maps: int, config: GTransConfig) -> int:
 def usual_map(usual_maps: Sequence[Tensor], size: tuple[int, int], config: GTransConfig) -> Tensor:
     """How much more than elsewhere good images show at each place, [1, H, W], of mean 1.
 
-    exp of the smoothed q · mean_i log u_i, over its geometric mean; q ``scene_share``: what the
-    scene model's part of ``image_map`` is for a usual good image, but for a constant factor.
+    exp of the smoothed q · mean_i log u_i, over its geometric mean; q: the scene model's share of
+    ``image_map``. So it is what that part is for a usual good image, but for a constant factor.
 
     Args:
         usual_maps: the scene model's u_i [1, 1, H_i, W_i]; none: a map of ones.
@@ -147,7 +171,10 @@ def usual_map(usual_maps: Sequence[Tensor], size: tuple[int, int], config: GTran
         return torch.ones(1, *size)
     coarsest = usual_maps[-image_map_count(len(usual_maps), config) :]
     logs = [resize(u, size).log() for u in coarsest]
-    fused_11HW = torch.stack(logs).mean(dim=0) * config.scoring.scene_share
+    read = range(len(usual_maps) - len(coarsest), len(usual_maps))
+    trans_read = _trans_read(read, len(usual_maps), config)
+    _, scene, _ = _shares(len(trans_read), config.has_memory, config)
+    fused_11HW = torch.stack(logs).mean(dim=0) * scene
     smoothed_1HW = gaussian_blur(fused_11HW, config.scoring.smoothing_sigma).squeeze(1)
     return (smoothed_1HW - smoothed_1HW.mean()).exp()
 

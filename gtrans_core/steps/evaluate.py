@@ -225,7 +225,7 @@ def _report_data(
         held_out=record.held_out,
         promise=record.promise,
         training=Training(
-            epochs=training.config.training.epochs,
+            steps=training.steps,
             images=training.trained_on,
             seconds=record.training_seconds,
         ),

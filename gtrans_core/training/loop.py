@@ -41,7 +41,7 @@ BETAS = (0.9, 0.99)
 TRAINING_CODE = "0.1.0"
 """The version of gtrans that last changed what a training computes. It is in the key of every
 training: raise it with the code, and only then, so that a new release finds trainings of before."""
-_NOT_IN_KEY = {"checkpoint_every", "device", "threads", "resident_mb"}
+_NOT_IN_KEY = {"checkpoint_every", "device", "threads", "resident_mb", "effort", "steps"}
 """Knobs of ``training``: they decide no weights, or are in the key in another form."""
 
 
@@ -71,6 +71,8 @@ def training_key(cache_key: str, config: GTransConfig, split: Split | None = Non
     device = choose_device(config.training)
     knobs = earlier_layout(config.model_dump(mode="json"))
     training = {name: value for name, value in knobs["training"].items() if name not in _NOT_IN_KEY}
+    if config.training.epochs is None:
+        training["steps"] = config.training.total_steps(steps_per_epoch=0)
     return digest_of(
         ({} if split is None else {"split": asdict(split)})
         | {
@@ -173,14 +175,15 @@ class _Loop:
         self.batch_size = min(self.config.batch_size, len(self.images))
         # A short last batch is left out: each epoch shuffles, so no image is left out for good.
         self.steps_per_epoch = len(self.images) // self.batch_size
-        self.steps = self.steps_per_epoch * self.config.epochs
+        self.steps = self.config.total_steps(self.steps_per_epoch)
+        self.steps_between_looks = self.config.steps_between_looks(self.steps_per_epoch)
         self.step = 0
         self.pending: list[tuple[int, dict[str, Tensor | float]]] = []
         self.best_loss = math.inf
         self.best_state: dict[str, Tensor] = {}
 
     def advance(self) -> str:
-        """One optimiser step; at the end of an epoch also the loss on held-out good images."""
+        """One optimiser step; now and then also the loss on held-out good images."""
         epoch = self.step // self.steps_per_epoch
         inputs, agn_maps = self.images.batch(self._order(self.step))
         if self.step + 1 < self.steps:
@@ -198,15 +201,18 @@ class _Loop:
         self.optimizer.step()
         self.step += 1
         values: dict[str, Tensor | float] = {"train_loss": loss.detach(), "learning_rate": rate}
-        if self.crew.leads and self.step % self.steps_per_epoch == 0 and len(self.watched):
+        if self.crew.leads and self._looks() and len(self.watched):
             values["held_out_loss"] = self._held_out_loss()
         if self.crew.leads:
             self.pending.append((self.step, values))
-        return f"epoch {epoch + 1} of {self.config.epochs}"
+        return f"epoch {epoch + 1} of {math.ceil(self.steps / self.steps_per_epoch)}"
+
+    def _looks(self) -> bool:
+        return self.step % self.steps_between_looks == 0 or self.step == self.steps
 
     def checkpoint_is_due(self) -> bool:
-        """At the end of every few epochs, and at the end of all."""
-        every = self.steps_per_epoch * self.config.checkpoint_every
+        """After every few looks at held-out images, and at the end."""
+        every = self.steps_between_looks * self.config.checkpoint_every
         return self.step % every == 0 or self.step == self.steps
 
     def journal(self, history: TrainingJournal) -> None:

@@ -30,7 +30,7 @@ class Split:
 
     Attributes:
         training: Trans learns from them.
-        watched: its loss on them is recorded after each epoch, and may choose the epoch.
+        watched: its loss on them is recorded now and then, and may choose what is kept.
         calibration: held out of all learning, for the threshold; empty: cross-fitting.
     """
 

@@ -66,6 +66,8 @@ def test_a_knob_means_the_same_by_either_name(
     # Where image_maps is absent, there was none.
     stored = whole(section, knob, value)
     stored["scoring"] |= {"image_maps": 2, "memory_share": 0.5}
+    if "training" in stored:
+        stored["training"] |= {"effort": "fast"}
     stored["trans"] = {"backbone": wanted.trans.backbone, **stored.get("trans", {})}
     assert GTransConfig.from_json(json.dumps(stored)) == wanted
     assert TypeAdapter(StoredConfig).validate_python(stored) == wanted
@@ -135,3 +137,13 @@ def test_the_current_key_of_a_knob() -> None:
         assert current_key(f"{section}.{knob}") == f"research.{knob}"
     for key in ("seed", "training.epochs", "agn.fusion", "research.fusion", "fusion"):
         assert current_key(key) == key
+
+
+def test_a_config_stored_before_steps_counts_epochs() -> None:
+    stored = {"training": {"batch_size": 4}}
+    assert GTransConfig.from_json(json.dumps(stored)).training.epochs == 8
+    stored["training"] |= {"steps": 100}
+    assert GTransConfig.from_json(json.dumps(stored)).training.epochs is None
+    for config in (GTransConfig(), GTransConfig.from_json(json.dumps({"seed": 1}))):
+        assert config.training.epochs is None
+        assert GTransConfig.from_json(config.to_json()) == config

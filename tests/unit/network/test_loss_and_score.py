@@ -213,6 +213,29 @@ def test_the_score_is_read_from_the_coarsest_maps(count: int):
     assert torch.equal(usual_map(usual, (64, 64), config), alone)
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_trans_is_read_from_the_finest_maps(count: int):
+    agn, trans, scene = random_maps(1, 0), random_maps(1, 1), residuals(1, 2)
+    config = scored(trans_maps=count, scene_share=0.5, smoothing_sigma=0)
+    finest = heat_map(
+        agn[:count], trans[:count], [], None, (64, 64), scored(scene_share=0, smoothing_sigma=0)
+    )
+    alone = heat_map(agn, [], scene, None, (64, 64), scored(scene_share=1, smoothing_sigma=0))
+    found = heat_map(agn, trans, scene, None, (64, 64), config)
+    torch.testing.assert_close(found, (finest * alone).sqrt(), rtol=1e-4, atol=1e-6)
+
+
+def test_a_score_from_maps_that_trans_is_not_read_from_is_the_scene_models():
+    agn, trans, scene = random_maps(1, 0), random_maps(1, 1), residuals(1, 2)
+    config = scored(trans_maps=1, image_maps=2, scene_share=0.5)
+    whole = heat_map(agn, trans, scene, None, (64, 64), config)
+    alone = heat_map(agn[1:], [], scene[1:], None, (64, 64), scored(scene_share=1))
+    assert torch.equal(image_map(whole, agn, trans, scene, None, config), alone)
+    usual = [r[:1] + FLOOR for r in residuals(1, 3)]
+    all_of_it = usual_map(usual, (64, 64), scored(image_maps=2, scene_share=1))
+    assert torch.equal(usual_map(usual, (64, 64), config), all_of_it)
+
+
 @pytest.mark.parametrize(
     "config",
     [
@@ -232,9 +255,10 @@ def test_else_it_is_read_from_the_heat_map(config: GTransConfig):
 @pytest.mark.parametrize("share", [0.0, 0.75, 1.0])
 def test_usual_map_follows_the_formula(share: float):
     usual = [r + FLOOR for r in residuals(1, 4)]
-    config = scored(scene_share=share, smoothing_sigma=2.0, image_maps=0)
+    config = scored(scene_share=share, smoothing_sigma=2.0, image_maps=0, memory_share=0.4)
     up = [interpolate(u, (64, 64), mode="bilinear")[0, 0].double().numpy() for u in usual]
-    fused = gaussian_filter(share * np.mean(np.log(up), axis=0), 2.0, mode="reflect")
+    scene = 0.6 * share * np.mean(np.log(up), axis=0)
+    fused = gaussian_filter(scene, 2.0, mode="reflect")
     expected = np.exp(fused - fused.mean())
     np.testing.assert_allclose(usual_map(usual, (64, 64), config)[0], expected, rtol=2e-4)
 

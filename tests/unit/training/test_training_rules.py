@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from gtrans_core.config import GTransConfig, TrainingConfig
+from gtrans_core.config.sections import STEPS
 from gtrans_core.errors import TrainingError
 from gtrans_core.training.device import choose_device, choose_precision, thread_count
 from gtrans_core.training.learning_rate import learning_rate
@@ -215,3 +218,36 @@ class TestKey:
         }
         digest = "02ecbc24482eab27dc47cbb1ae66a944a66591ac061d44796d71c84c08b56b42"
         assert training_key("cache", GTransConfig.from_json(json.dumps(earlier))) == digest
+
+
+class TestLength:
+    @pytest.mark.parametrize(
+        ("knobs", "steps"),
+        [
+            ({}, STEPS["fast"]),
+            ({"effort": "best"}, STEPS["best"]),
+            ({"effort": "best", "steps": 7}, 7),
+            ({"epochs": 3}, 30),
+            ({"effort": "best", "epochs": 3}, 30),
+        ],
+    )
+    def test_is_by_epochs_or_steps_or_effort(self, knobs: dict[str, Any], steps: int) -> None:
+        assert TrainingConfig(**knobs).total_steps(steps_per_epoch=10) == steps
+
+    def test_cannot_be_both_steps_and_epochs(self) -> None:
+        with pytest.raises(ValidationError, match="steps and epochs are both set"):
+            TrainingConfig(steps=1, epochs=1)
+
+    def test_held_out_images_are_looked_at_after_whole_epochs(self) -> None:
+        """Of few images an epoch is a step or two, and a look costs as much."""
+        assert TrainingConfig().steps_between_looks(steps_per_epoch=3) == 42
+        assert TrainingConfig().steps_between_looks(steps_per_epoch=100) == 100
+        assert TrainingConfig(epochs=2).steps_between_looks(steps_per_epoch=3) == 3
+
+    def test_an_effort_is_the_steps_that_it_stands_for(self) -> None:
+        fast, best, steps = (
+            training_key("cache", GTransConfig(training=TrainingConfig(**knobs)))
+            for knobs in ({}, {"effort": "best"}, {"steps": STEPS["best"]})
+        )
+        assert best == steps
+        assert best != fast
