@@ -132,7 +132,7 @@ class TestPredictions:
         order: list[int],
         count: int,
     ) -> None:
-        """Any batch, any order, any number of times: equal to the last bit (method.md, trap 1)."""
+        """Any batch, any order, any number of times: equal to the last bit."""
         assert len({prediction.score for prediction in alone}) == 5
         batch = order[:count] + order[:1]
         for number, together in zip(

@@ -48,7 +48,7 @@ def report_data(**changes):
         "threshold": 8.98014e-10,
         "false_alarm_rate": 0.05,
         "held_out": 42,
-        "training": Training(epochs=24, images=167, seconds=200.4),
+        "training": Training(steps=24, images=167, seconds=200.4),
         "figures": {
             "loss": ("The loss.", PNG),
             "heat_maps_broken": ("Heat maps of broken.", PNG),
@@ -205,17 +205,17 @@ class TestNumbers:
 
     def test_training_and_notes_are_told(self):
         assert page().words("li") == [
-            "Trained for 24 epochs on 167 good images in 3 min 20 s.",
+            "Trained for 24 steps on 167 good images in 3 min 20 s.",
             "No test image was used to select anything.",
         ]
-        unknown = page(training=Training(epochs=24, images=167), notes=[])
-        assert unknown.words("li") == ["Trained for 24 epochs on 167 good images."]
+        unknown = page(training=Training(steps=24, images=167), notes=[])
+        assert unknown.words("li") == ["Trained for 24 steps on 167 good images."]
 
     @pytest.mark.parametrize(
         ("seconds", "words"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (3725, "1 h 2 min")]
     )
     def test_durations_read_well(self, seconds, words):
-        training = Training(epochs=1, images=2, seconds=seconds)
+        training = Training(steps=1, images=2, seconds=seconds)
         assert page(training=training).words("li")[0].endswith(f"images in {words}.")
 
 

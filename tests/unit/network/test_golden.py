@@ -1,4 +1,4 @@
-"""Both variants of the paper, whole: stored outputs, and method.md once more in numpy.
+"""Both variants of the paper, whole: stored outputs, and their formulas once more in numpy.
 
 The inputs are drawn from fixed seeds. Run this file to write the stored outputs anew, after a
 change of the network that is meant.
@@ -80,7 +80,7 @@ def reference(
     passes: int,
     layer_norm: bool,
 ) -> list[Array]:
-    """method.md, "Shapes", steps 1 to 5, for one image: maps [C_i, P_i] to maps [C_i, P_i]."""
+    """Trans from tokens to maps (arXiv 2305.14880), for one image: [C_i, P_i] to [C_i, P_i]."""
 
     def linear(name: str) -> Array:
         return weights[f"{name}.weight"].T

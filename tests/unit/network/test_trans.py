@@ -87,7 +87,7 @@ def test_student_starts_without_imagenet_weights():
 
 
 def test_tokenizer_is_a_softmax_over_pixels():
-    """method.md, step 1, written out: A = softmax_P(u W_a / sqrt(C)); tokens = A^T (u W_v)."""
+    """arXiv 2305.14880 written out: A = softmax_P(u W_a / sqrt(C)); tokens = A^T (u W_v)."""
     tokenizer = Tokenizer(channels=5, tokens=3, width=7)
     u = torch.randn(2, 5, 4, 6)
     w_a, w_v = tokenizer.attention.weight.T, tokenizer.value.weight.T
