@@ -22,8 +22,8 @@ help: ## List what can be made
 setup: $(INSTALLED) ## Install what requirements.lock says into .venv
 
 .PHONY: demo
-demo: $(INSTALLED) ## Take the built-in demo category through the whole pipeline
-	@$(BIN)/gtrans run --category demo
+demo: $(INSTALLED) ## Take the built-in demo category through the whole pipeline, with a short training
+	@$(BIN)/gtrans run --category demo --set training.effort=fast
 
 # A file's tests stay in one process: they share what is costly to set up. Folders come in order, so
 # that the run ends on short files, not on a long one with the other process idle.

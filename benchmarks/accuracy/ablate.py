@@ -30,7 +30,9 @@ SCORINGS = {
     "default, without memory": scored(memory_share=0),
     "default, memory share 0.3": scored(memory_share=0.3),
     "default, memory share 0.6": scored(memory_share=0.6),
-    "equal shares of Trans and scene model": scored(scene_share=0.5),
+    "default, Trans read from all maps": scored(trans_maps=0),
+    "default, scene share 0.4": scored(scene_share=0.4),
+    "default, scene share 0.8": scored(scene_share=0.8),
     "GTrans alone, geometric mean": scored(scene_share=0, memory_share=0),
     "GTrans alone, product": scored(PRODUCT, **PUBLISHED),
     "GTrans alone, product, image weights": scored(
@@ -41,7 +43,7 @@ SCORINGS = {
     "default, top 1 %": scored(top_percent=1),
     "default, unusual places weigh more": scored(place_exponent=0.5),
     "default, score from all maps": scored(image_maps=0),
-    "default before": scored(image_maps=0, place_exponent=0.5, memory_share=0, top_percent=3),
+    "default before": scored(scene_share=0.9, trans_maps=0),
     "default, top 3 %": scored(top_percent=3),
     "default, max": scored(image_score="max"),
 }

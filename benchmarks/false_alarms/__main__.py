@@ -2,7 +2,6 @@
 
 Random ones of a category's good images (of both splits) are made to be all that there are. The
 closed-form parts and the threshold come from them as in a run, and further good images are scored.
-Trans is trained twice a category and never scores an image that it was trained on.
 """
 
 from __future__ import annotations

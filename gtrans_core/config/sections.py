@@ -116,7 +116,7 @@ STEPS_BETWEEN_LOOKS = 40
 class TrainingConfig(Section):
     """The training loop."""
 
-    effort: Effort = "fast"
+    effort: Effort = "standard"
     """How long Trans learns: ``fast`` 80 steps, ``standard`` 640, ``best`` 2,560."""
     steps: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     """Steps of the optimiser; not set: as many as ``effort`` says."""
@@ -172,8 +172,8 @@ class TrainingConfig(Section):
 class ScoringConfig(Section):
     """From two triples of maps to a heat map and a score."""
 
-    scene_share: Annotated[float, Field(ge=0, le=1)] = 0.9
-    """Share of the scene model in the geometric mean; 0: GTrans alone, 1: the scene model alone."""
+    scene_share: Annotated[float, Field(ge=0, le=1)] = 0.6
+    """Share of the scene model beside Trans in the geometric mean; 0: GTrans alone, 1: no Trans."""
     memory_share: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Share of the patch memory in the geometric mean (no other fusion has a place for it)."""
     smoothing_sigma: Annotated[float, Field(ge=0, le=64)] = 4.0
@@ -184,7 +184,7 @@ class ScoringConfig(Section):
     """Share of pixels, in percent, that ``top_percent`` averages."""
     image_maps: Annotated[int, Field(ge=0, le=8)] = 2
     """An image's score is read from so many of the coarsest maps (geometric mean); 0: from all."""
-    trans_maps: Annotated[int, Field(ge=0, le=8)] = 0
+    trans_maps: Annotated[int, Field(ge=0, le=8)] = 1
     """Beside a scene model, Trans is read from so many of the finest maps; 0: from all."""
     place_exponent: Annotated[float, Field(ge=0, le=1)] = 0.0
     """For the image's score, divide the map by what good images show there, to this power."""

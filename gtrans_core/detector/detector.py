@@ -110,11 +110,14 @@ class Detector:
         """The prediction of what ``view`` returned.
 
         Raises:
-            ModelError: when the score is not a number: such an image must not pass as good.
+            ModelError: when the score or a pixel of the heat map is not a number: such an image
+                must not pass as good.
         """
         heat_map, score = self.engine.score_view(view)
         if not math.isfinite(score):
             raise ModelError(f"detector of {self.info.category}: the score is {score}")
+        if not np.isfinite(heat_map).all():
+            raise ModelError(f"detector of {self.info.category}: the heat map has nan or inf in it")
         return Prediction(score, score > self.info.threshold, heat_map)
 
     def save(self, folder: Path) -> DetectorInfo:

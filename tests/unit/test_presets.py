@@ -1,4 +1,4 @@
-"""Presets: the paper's two variants, with nothing left to a default, and a longer training."""
+"""The paper's two variants by name, with nothing left to a default."""
 
 from __future__ import annotations
 
@@ -84,14 +84,6 @@ def test_an_unknown_tag_is_refused() -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_thorough_trains_trans_longer_and_reads_its_finest_map() -> None:
-    config, default = preset("thorough"), GTransConfig()
-    assert config.training.total_steps(1) > default.training.total_steps(1)
-    assert (config.scoring.trans_maps, config.scoring.scene_share) == (1, 0.6)
-    assert config.scoring.image_maps == default.scoring.image_maps
-    assert config.agn == default.agn
-
-
 def test_overrides_come_after_the_preset() -> None:
     config = load_config(Path("paper-resnet34"), ["training.epochs=1", "agn.weights=random:0"])
     assert (config.training.epochs, config.agn.weights) == (1, "random:0")
@@ -103,7 +95,7 @@ def test_an_unknown_name_lists_the_presets() -> None:
         preset("paper-resnet50")
     assert str(caught.value) == (
         "preset 'paper-resnet50' is not known: use one of paper-resnet18, paper-resnet34, "
-        "thorough, or a .toml file"
+        "or a .toml file"
     )
 
 

@@ -63,9 +63,9 @@ def test_a_knob_means_the_same_by_either_name(
         assert load_config(written(tmp_path, values)) == wanted
         override = [f"{where}.{knob}={json.dumps(value)}", "scoring.scene_share=0"]
         assert load_config(overrides=override) == wanted
-    # Where image_maps is absent, there was none.
+    # Where these are absent, they were not there.
     stored = whole(section, knob, value)
-    stored["scoring"] |= {"image_maps": 2, "memory_share": 0.5}
+    stored["scoring"] |= {"image_maps": 2, "memory_share": 0.5, "trans_maps": 1}
     if "training" in stored:
         stored["training"] |= {"effort": "fast"}
     stored["trans"] = {"backbone": wanted.trans.backbone, **stored.get("trans", {})}

@@ -166,12 +166,13 @@ class TestPredictions:
     def test_no_images_no_predictions(self, detector: Detector) -> None:
         assert detector.predict_bytes([]) == []
 
-    def test_a_score_that_is_no_number_does_not_pass_as_good(
-        self, tiny_config, images: list[bytes]
+    @pytest.mark.parametrize(("trans_maps", "what"), [(0, "the score is nan"), (1, "heat map")])
+    def test_what_is_no_number_does_not_pass_as_good(
+        self, tiny_config, images: list[bytes], trans_maps: int, what: str
     ) -> None:
-        broken = make_detector(tiny_config())
+        broken = make_detector(tiny_config(f"scoring.trans_maps={trans_maps}"))
         broken.scorer.trans.encoder.query.weight.data.fill_(torch.nan)
-        with pytest.raises(ModelError, match="nan"):
+        with pytest.raises(ModelError, match=what):
             broken.predict_bytes(images[:1])
 
     def test_an_image_that_cannot_be_decoded_is_named(

@@ -30,7 +30,8 @@ DEFAULT = GTransConfig()
 
 
 def scored(research: ResearchConfig = DEFAULT.research, **scoring: Any) -> GTransConfig:
-    return GTransConfig(scoring=ScoringConfig(**scoring), research=research)
+    """Trans is read from all maps, unless said otherwise."""
+    return GTransConfig(scoring=ScoringConfig(**{"trans_maps": 0} | scoring), research=research)
 
 
 def random_maps(batch: int, seed: int) -> list[torch.Tensor]:

@@ -224,7 +224,7 @@ class TestLength:
     @pytest.mark.parametrize(
         ("knobs", "steps"),
         [
-            ({}, STEPS["fast"]),
+            ({}, STEPS["standard"]),
             ({"effort": "best"}, STEPS["best"]),
             ({"effort": "best", "steps": 7}, 7),
             ({"epochs": 3}, 30),
@@ -245,9 +245,9 @@ class TestLength:
         assert TrainingConfig(epochs=2).steps_between_looks(steps_per_epoch=3) == 3
 
     def test_an_effort_is_the_steps_that_it_stands_for(self) -> None:
-        fast, best, steps = (
+        default, best, steps = (
             training_key("cache", GTransConfig(training=TrainingConfig(**knobs)))
             for knobs in ({}, {"effort": "best"}, {"steps": STEPS["best"]})
         )
         assert best == steps
-        assert best != fast
+        assert best != default
