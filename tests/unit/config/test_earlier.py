@@ -65,9 +65,10 @@ def test_a_knob_means_the_same_by_either_name(
         assert load_config(overrides=override) == wanted
     # Where these are absent, they were not there.
     stored = whole(section, knob, value)
-    stored["scoring"] |= {"image_maps": 2, "memory_share": 0.5, "trans_maps": 1}
+    now = {"image_maps": 2, "memory_share": 0.5, "trans_maps": 1}
+    stored["scoring"] = stored["scoring"] | now
     if "training" in stored:
-        stored["training"] |= {"effort": "fast"}
+        stored["training"] |= {"effort": "standard"}
     stored["trans"] = {"backbone": wanted.trans.backbone, **stored.get("trans", {})}
     assert GTransConfig.from_json(json.dumps(stored)) == wanted
     assert TypeAdapter(StoredConfig).validate_python(stored) == wanted
