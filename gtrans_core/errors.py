@@ -113,6 +113,12 @@ class KubeflowError(GTransError):
     exit_code = 15
 
 
+class ServingError(GTransError):
+    """A service can score no more; whoever started it should start it again."""
+
+    exit_code = 16
+
+
 class DriftError(GTransError):
     """Scores in use are no longer those of the held-out good images."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,6 +38,10 @@ def resolve(
             help="Where the MLflow server keeps artifacts that it hands out itself (for KServe).",
         ),
     ] = "",
+    no_token: Annotated[
+        bool,
+        typer.Option("--no-token", help="The Deployment answers whoever reaches it, without one."),
+    ] = False,
     profile_name: ProfileName = "local",
     store: Store = None,
 ) -> None:
@@ -45,6 +50,8 @@ def resolve(
         raise ConfigError("--json, --kserve and --deployment exclude each other")
     if (kserve or deployment) and not image:
         raise ConfigError("--image is missing: name the image that the pods run")
+    if no_token and not deployment:
+        raise ConfigError("--no-token belongs to --deployment")
     named = [_named(text) for text in models]
     if deployment and any(alias != CHAMPION for _, alias in named):
         raise ConfigError("gtrans serve serves champions only; leave the alias out")
@@ -59,7 +66,8 @@ def resolve(
         from gtrans.serving.manifests import ServiceAsked
         from gtrans.serving.manifests import deployment as rendered
 
-        text = rendered(ServiceAsked(tuple(found), image, profile.tracking_uri, profile.trust))
+        asked = ServiceAsked(tuple(found), image, profile.tracking_uri, profile.trust)
+        text = rendered(replace(asked, token_secret="") if no_token else asked)
     elif kserve:
         from gtrans.serving.manifests import inference_service
 

@@ -25,7 +25,10 @@ def serve(
         typer.Option("--model", "-m", metavar="FOLDER", help="Also serve a detector's folder."),
     ] = None,
     host: Annotated[
-        str, typer.Option("--host", help="Address to listen at; 0.0.0.0: every one.")
+        str,
+        typer.Option(
+            "--host", help="Address to listen at; 0.0.0.0: every one, with GTRANS_SERVE_TOKEN."
+        ),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", help="TCP port to listen at.")] = 8080,
     poll: Annotated[
@@ -40,6 +43,9 @@ def serve(
     round_size: Annotated[
         int, typer.Option("--round-size", help="Images scored side by side; 0: one a core.")
     ] = 0,
+    no_token: Annotated[
+        bool, typer.Option("--no-token", help="Answer whoever can reach --host, without a token.")
+    ] = False,
     watch: Annotated[
         bool, typer.Option("--watch/--no-watch", help="Keep the scores for gtrans drift.")
     ] = True,
@@ -61,23 +67,25 @@ def serve(
     )
     from gtrans.pipelines.profiles import load_profile
     from gtrans.serving.app import create_app
+    from gtrans.serving.gate import access_for
     from gtrans.serving.models import Models
-    from gtrans.serving.server import bind, is_loopback
+    from gtrans.serving.server import bind
     from gtrans.serving.server import serve as run_server
     from gtrans_core.watch.record import WATCH_FOLDER, ScoreRecorder
 
     listener = bind(settings)
+    access = access_for(host, listener.getsockname()[0], anybody=no_token)
     profile = load_profile(profile_name, store=store)
     models = Models(_sources(categories or (), model or (), profile))
-    if not is_loopback(host):
-        _say(f"warning: {host} can be reached from other machines, and there is no authentication")
+    if access.host_names is None and not access.token:
+        _say(f"warning: {host} can be reached from other machines, and nobody is asked for a token")
     for served in models.all():
         version = f"version {served.version}" if served.version else "not registered"
         _say(f"{served.category}: {version}, digest {served.digest[:12]}")
     _say(f"Open http://{f'[{host}]' if ':' in host else host}:{port}/  (Ctrl-C ends it)")
     with ScoreRecorder(Path(profile.store) / WATCH_FOLDER) as recorder:
         record = recorder.record if watch else lambda *_: None
-        run_server(create_app(models, settings, record), listener, settings)
+        run_server(create_app(models, settings, record, access), listener, settings)
 
 
 def _settings(**values: Any) -> ServeSettings:

@@ -18,8 +18,11 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gtrans.serving.connections import connection_cap
+from gtrans.serving.gate import Access, Gate
 from gtrans.serving.metrics import UNKNOWN, ServiceMetrics
 from gtrans.serving.models import Models, ServedModel, Watcher
+from gtrans.serving.refusals import CLOSE, Refusal
 from gtrans.serving.settings import ServeSettings
 from gtrans.serving.uploads import FORM, Uploads, busy, content_type
 from gtrans.serving.worker import QueueFullError, Scored, Worker
@@ -86,6 +89,8 @@ class Service:
             status = response.status_code
         except HTTPException as error:
             status = error.status_code
+            if status == 503:
+                await asyncio.sleep(self.settings.refusal_seconds)
             raise
         finally:
             known = category if category and self.models.get(category) else UNKNOWN
@@ -94,6 +99,8 @@ class Service:
 
     async def _predict(self, request: Request, category: str | None, heat_map: bool) -> Response:
         model = self._model(category)
+        if self.worker.full:  # before a body is read for nothing
+            raise busy(hang_up=True)
         as_png = request.headers.get("accept", "").partition(";")[0].strip().lower() == _PNG
         async with self.uploads.images(request) as images:
             if as_png and len(images) != 1:
@@ -135,14 +142,20 @@ class Service:
         self.metrics.show_models(self.models.all())
 
 
-def create_app(models: Models, settings: ServeSettings, on_score: OnScore | None = None) -> FastAPI:
-    """The service as an ASGI application.
+def create_app(
+    models: Models,
+    settings: ServeSettings,
+    on_score: OnScore | None = None,
+    access: Access | None = None,
+) -> FastAPI:
+    """The service as an ASGI application; its ``Service`` is ``app.state.service``.
 
     Args:
         models: the detectors, loaded; a watcher exchanges them when the champion moves.
         settings: limits.
         on_score: told of category, version, digest and raw score of each scored image, on the
             threads that score, so perhaps several times at once; it must be quick.
+        access: who is answered; None: everybody.
     """
     service = Service(models, settings, on_score)
     app = FastAPI(
@@ -152,7 +165,10 @@ def create_app(models: Models, settings: ServeSettings, on_score: OnScore | None
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
     )
+    app.state.service = service
     _add_error_handlers(app)
+    # So that half of all connections can always be given to probes.
+    app.add_middleware(Gate, access=access or Access(), posts=max(1, connection_cap(settings) // 2))
     app.add_middleware(HeadLikeGet)
 
     @app.post("/predict/{category}")
@@ -177,15 +193,17 @@ def create_app(models: Models, settings: ServeSettings, on_score: OnScore | None
         return [_facts(model) for model in models.all()]
 
     @app.get("/healthz")
-    async def healthz() -> dict[str, str]:
-        """The process lives."""
-        return {"status": "ok"}
+    async def healthz() -> Response:
+        """The process lives, and can score."""
+        if service.worker.failure:
+            return JSONResponse({"error": service.worker.failure}, 503)
+        return JSONResponse({"status": "ok"})
 
     @app.get("/readyz")
     async def readyz() -> Response:
         """Every detector is loaded, and the worker works."""
         if not service.worker.alive:
-            return JSONResponse({"error": "the worker has ended"}, 503)
+            return JSONResponse({"error": service.worker.failure or "the service ends"}, 503)
         return JSONResponse({"status": "ok", "models": [_facts(model) for model in models.all()]})
 
     @app.get("/metrics")
@@ -236,6 +254,8 @@ def _add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(_request: Request, error: HTTPException) -> Response:
+        if (error.headers or {}).items() >= CLOSE.items():
+            return Refusal(error.status_code, error.detail, error.headers)
         return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
     @app.exception_handler(RequestValidationError)
@@ -245,7 +265,7 @@ def _add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> Response:
-        _LOG.error("%s: %r", request.url.path, error)
+        _LOG.error("%r: %r", request.url.path, error)
         return JSONResponse({"error": "internal error; the service's log says more"}, 500)
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import jinja2
 
+from gtrans.serving.gate import TOKEN
 from gtrans_core.detector.model_name import model_name
 from gtrans_core.errors import ConfigError
 from gtrans_core.tracking.registry.versions import ModelVersion
@@ -34,6 +35,8 @@ class ServiceAsked:
         tracking_uri: the registry, as the cluster reaches it.
         trust: whose models the pods load.
         secret: name of the Secret with the registry's credentials; it may be missing.
+        token_secret: name of the Secret whose key ``token`` clients must show; empty: the pods
+            answer whoever reaches them.
         replicas: pods.
     """
 
@@ -42,6 +45,7 @@ class ServiceAsked:
     tracking_uri: str
     trust: TrustPolicy
     secret: str = "gtrans-mlflow"  # noqa: S105 - a name
+    token_secret: str = "gtrans-serve"  # noqa: S105 - a name
     replicas: int = 2
 
 
@@ -59,6 +63,7 @@ def deployment(asked: ServiceAsked) -> str:
         )
     args = [*asked.categories, "--host=0.0.0.0", "--port=8080", f"--round-size={_CPUS}"]
     args += [f"--profile={_FOLDER}/profile.toml"]
+    args += [] if asked.token_secret else ["--no-token"]
     return _render(
         "deployment.yaml.j2",
         name="gtrans-serve",
@@ -70,6 +75,8 @@ def deployment(asked: ServiceAsked) -> str:
         public_key=_public_key(asked.trust),
         args=args,
         secret=asked.secret,
+        token=TOKEN,
+        token_secret=asked.token_secret,
         replicas=asked.replicas,
         cpus=_CPUS,
         memory=f"{2 + len(asked.categories)}Gi",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
+from gtrans.serving.refusals import CLOSE
 from gtrans.serving.settings import ServeSettings
 from gtrans.serving.worker import EncodedImage
 
@@ -20,13 +22,29 @@ _RAW = "application/octet-stream"
 _FIELDS = 8
 """Most text fields that a form is parsed with; they are refused, but with a reason."""
 
+_WINDOW_SECONDS = 5.0
+"""A body's rate is looked at over as much."""
+_STALLED_SECONDS = 1.0
+"""Where room is short, a body that nothing came of for so long is given up for another."""
 
-@dataclass
+
+@dataclass(eq=False)
 class _Body:
-    """A body as it arrives; ``size`` counts until it is released, joined or not."""
+    """A body as it arrives.
 
+    Attributes:
+        client: address of who sends it.
+        chunks: its bytes.
+        size: bytes that count as held until they are released, joined or not.
+        heard: loop time of the last chunk.
+        deadline: ends the reading; None before it begins.
+    """
+
+    client: str
     chunks: list[bytes] = field(default_factory=list)
     size: int = 0
+    heard: float = 0.0
+    deadline: asyncio.Timeout | None = None
 
 
 class Uploads:
@@ -36,6 +54,8 @@ class Uploads:
         self.settings = settings
         self.held = 0
         """Bytes of bodies held now."""
+        self._of_client: Counter[str] = Counter()
+        self._arriving: set[_Body] = set()
 
     @asynccontextmanager
     async def images(self, request: Request) -> AsyncIterator[list[EncodedImage]]:
@@ -43,17 +63,18 @@ class Uploads:
 
         Raises:
             HTTPException: 400 for no image or an invalid form; 408 when the body takes too
-                long; 413 when it is too large, or has too many images; 415 for another content
-                type; 503 when too much is held already.
+                long or stalls; 413 when it is too large, or has too many images; 415 for another
+                content type; 503 when too much is held already, by all or by this client.
         """
         kind = content_type(request)
         if kind not in (FORM, _RAW) and not kind.startswith("image/"):
-            raise HTTPException(
+            raise _hang_up(
                 415,
                 f"content type '{kind or 'none'}': send the bytes of an image file as image/png, "
                 f"image/jpeg or {_RAW}, or files as {FORM}",
             )
-        body = _Body()
+        self._refuse_size(int(request.headers.get("content-length", 0)))
+        body = _Body(request.client.host if request.client else "")
         try:
             await self._read(request, body)
             yield await (self._form_files(request, body) if kind == FORM else _raw_image(body))
@@ -61,43 +82,71 @@ class Uploads:
             self._release(body)
 
     async def _read(self, request: Request, body: _Body) -> None:
-        """Collect the body.
-
-        One that is refused is read on for a while, and thrown away, so that a client which sends
-        everything before it listens gets the answer.
-        """
-        received, refusal = 0, None
+        """Collect the body, as long as it keeps coming."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.settings.body_seconds
+        enough, recent, received = self.settings.min_body_rate * _WINDOW_SECONDS, 0, 0
+        self._arriving.add(body)
         try:
-            async with asyncio.timeout(self.settings.body_seconds):
+            async with asyncio.timeout_at(min(end, loop.time() + _WINDOW_SECONDS)) as deadline:
+                body.deadline = deadline
                 async for chunk in request.stream():
-                    received += len(chunk)
-                    refusal = refusal or self._refusal(received, len(chunk))
-                    if refusal is None:
-                        body.chunks.append(chunk)
-                        body.size += len(chunk)
-                        self.held += len(chunk)
-                        continue
-                    self._release(body)
-                    if received > 2 * self.settings.max_request_bytes:
-                        break
+                    body.heard = loop.time()
+                    received, recent = received + len(chunk), recent + len(chunk)
+                    self._refuse_size(received)
+                    self._hold(body, chunk)
+                    if recent >= enough:
+                        recent = 0
+                        deadline.reschedule(min(end, loop.time() + _WINDOW_SECONDS))
         except TimeoutError:
-            seconds = f"{self.settings.body_seconds:g} s"
-            refusal = _hang_up(408, f"the body took longer than {seconds} to arrive")
+            seconds, rate = self.settings.body_seconds, self.settings.min_body_rate
+            raise _hang_up(
+                408,
+                f"the body took longer than {seconds:g} s, or came slower than {rate:,} bytes/s",
+            ) from None
         except ClientDisconnect:
-            refusal = _hang_up(400, "the client left before its body was complete")
-        if refusal is not None:
-            raise refusal
+            raise _hang_up(400, "the client left before its body was complete") from None
+        finally:
+            self._arriving.discard(body)
 
-    def _refusal(self, received: int, more: int) -> HTTPException | None:
+    def _refuse_size(self, size: int) -> None:
         limit = self.settings.max_request_bytes
-        if received > limit:
-            return _hang_up(413, f"the body is too large: at most {limit:,} bytes")
-        if self.held + more > self.settings.max_body_bytes:
-            return busy(hang_up=True)
-        return None
+        if size > limit:
+            raise _hang_up(413, f"the body is too large: at most {limit:,} bytes")
+
+    def _hold(self, body: _Body, chunk: bytes) -> None:
+        """Keep a chunk, in place of bodies that have stalled if need be."""
+        # A request of the size that is allowed can always be held, where nothing else is.
+        share = max(self.settings.client_body_bytes, self.settings.max_request_bytes)
+        while self._of_client[body.client] + len(chunk) > share:
+            self._give_up_stalled(body, self._of(body.client))
+        while self.held + len(chunk) > self.settings.max_body_bytes:
+            self._give_up_stalled(body, self._arriving)
+        body.chunks.append(chunk)
+        body.size += len(chunk)
+        self.held += len(chunk)
+        self._of_client[body.client] += len(chunk)
+
+    def _of(self, client: str) -> list[_Body]:
+        return [body for body in self._arriving if body.client == client]
+
+    def _give_up_stalled(self, newcomer: _Body, among: Iterable[_Body]) -> None:
+        """End the body that has been stalled for longest; refuse the newcomer where none is."""
+        before = newcomer.heard - _STALLED_SECONDS
+        stalled = [body for body in among if body.size and body.heard < before]
+        if not stalled:
+            raise busy(hang_up=True)
+        longest = min(stalled, key=lambda body: body.heard)
+        self._arriving.discard(longest)
+        self._release(longest)
+        if longest.deadline is not None:
+            longest.deadline.reschedule(newcomer.heard)
 
     def _release(self, body: _Body) -> None:
         self.held -= body.size
+        self._of_client[body.client] -= body.size
+        if not self._of_client[body.client]:
+            del self._of_client[body.client]
         body.size = 0
         body.chunks.clear()
 
@@ -134,7 +183,7 @@ def content_type(request: Request) -> str:
 
 def busy(*, hang_up: bool = False) -> HTTPException:
     """The answer to a request that there is no room for now."""
-    headers = {"Retry-After": "1"} | (_CLOSE if hang_up else {})
+    headers = {"Retry-After": "1"} | (CLOSE if hang_up else {})
     return HTTPException(503, "too much to do at the moment: come back in a second", headers)
 
 
@@ -154,12 +203,8 @@ async def _drained(body: _Body) -> AsyncGenerator[bytes, None]:
     yield b""
 
 
-# A connection whose body was not read to its end cannot be used again.
-_CLOSE = {"Connection": "close"}
-
-
 def _hang_up(status: int, reason: str) -> HTTPException:
-    return HTTPException(status, reason, _CLOSE)
+    return HTTPException(status, reason, CLOSE)
 
 
 def _too_many(count: str, limit: int) -> HTTPException:

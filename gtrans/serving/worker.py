@@ -8,6 +8,7 @@ a round to fill: what waits when one round ends makes the next one, even a singl
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -23,6 +24,9 @@ from gtrans.serving.models import ServedModel
 from gtrans_core.data.images import encode_png
 from gtrans_core.detector.detector import Prediction
 from gtrans_core.drawing.heat_maps import overlay
+from gtrans_core.errors import ModelError
+
+_LOG = logging.getLogger(__name__)
 
 
 class QueueFullError(Exception):
@@ -60,7 +64,7 @@ class Scored:
     seconds: float
 
 
-@dataclass
+@dataclass(eq=False)
 class _Order:
     """One request's images; each is known by its place among them."""
 
@@ -111,8 +115,11 @@ class Worker:
         self._queue_size, self._round_size = queue_size, round_size
         self._on_scored, self._on_round = on_scored, on_round
         self._orders: deque[_Order] = deque()
+        self._unsettled: set[_Order] = set()
         self._waiting = 0
         self._stopping = False
+        self.failure = ""
+        """Why nothing is scored any more; empty as long as it is."""
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
         # Torch uses all cores for one image already; with fewer, its sums would differ.
@@ -125,9 +132,14 @@ class Worker:
         return self._waiting
 
     @property
+    def full(self) -> bool:
+        """Whether there is no room for a single image now."""
+        return self._waiting >= self._queue_size
+
+    @property
     def alive(self) -> bool:
         """Whether anything submitted now will be scored."""
-        return self._thread.is_alive() and not self._stopping
+        return self._thread.is_alive() and not self._stopping and not self.failure
 
     def start(self) -> None:
         """Begin."""
@@ -154,15 +166,35 @@ class Worker:
         """
         order = _Order(model, draw, deque(enumerate(images)), len(images))
         with self._changed:
-            if self._stopping or self._waiting + len(images) > self._queue_size:
+            no_more = self._stopping or self.failure
+            if no_more or self._waiting + len(images) > self._queue_size:
                 raise QueueFullError
             self._waiting += len(images)
+            self._unsettled.add(order)
             self._orders.append(order)
             self._changed.notify()
         order.result.add_done_callback(lambda _: self._forget(order))
         return order.result
 
     def _run(self) -> None:
+        try:
+            self._score_all()
+        except BaseException as error:  # noqa: BLE001 - whatever it was, nobody may wait for ever
+            self._fail(f"the scoring thread has ended: {error!r}")
+
+    def _fail(self, reason: str) -> None:
+        """Take nothing more, and tell all who wait."""
+        _LOG.error(reason)
+        with self._changed:
+            self.failure = reason
+            unsettled = list(self._unsettled)
+        for order in unsettled:
+            with self._changed:
+                order.errors[order.unfinished] = ModelError("the service can score no more")
+                self._drop(order)
+            order.settle()
+
+    def _score_all(self) -> None:
         with ThreadPoolExecutor(self._round_size, thread_name_prefix="scorer") as pool:
             while True:
                 with self._changed:
@@ -212,6 +244,8 @@ class Worker:
             self._on_scored(task.order.model, scored)
         except Exception as error:  # noqa: BLE001 - whoever waits for the future gets it
             self._finish(task, error)
+        except BaseException as error:  # noqa: BLE001 - it would end the loop that waits for it
+            self._finish(task, ModelError(f"scoring was ended by {error!r}"))
         else:
             self._finish(task, scored)
 
@@ -238,12 +272,15 @@ class Worker:
             else:
                 order.scored[task.place] = outcome
             was_last = not order.unfinished
+            if was_last:
+                self._unsettled.discard(order)
         if was_last:
             order.settle()
 
     def _forget(self, order: _Order) -> None:
         """Free the place of an order whose future is done: a cancelled one waits for no round."""
         with self._changed:
+            self._unsettled.discard(order)
             self._drop(order)
 
     def _drop(self, order: _Order) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def service(processes, detector_folder, tmp_path_factory) -> Iterator[str]:
+    with serving(processes, detector_folder, tmp_path_factory) as url:
+        yield url
+
+
+@contextmanager
+def serving(processes, detector_folder, tmp_path_factory) -> Iterator[str]:
     port = processes.free_port()
     command = ["-m", "gtrans.cli.main", "serve", "--model", str(detector_folder)]
     url = f"http://127.0.0.1:{port}"
@@ -79,7 +86,23 @@ def test_it_works_from_the_keyboard_and_names_its_fields(page):
     labels = page.evaluate(
         "[...document.querySelectorAll('select, input')].map(e => e.labels[0].innerText.trim())"
     )
-    assert labels == ["Category", "Drop an image here, or choose a file"]
+    assert labels == ["Category", "Token of this service", "Drop an image here, or choose a file"]
     focus = "document.querySelector('#file').focus(), document.activeElement.id"
     assert page.evaluate(focus) == "file"
     assert page.evaluate("document.querySelector('#answer').ariaLive") == "polite"
+
+
+def test_it_asks_for_the_token_and_shows_it(
+    processes, detector_folder, tmp_path_factory, open_page, image, monkeypatch
+):
+    monkeypatch.setenv("GTRANS_SERVE_TOKEN", "a token of the tests")
+    with serving(processes, detector_folder, tmp_path_factory) as url:
+        page = open_page(url)
+        page.wait_for("!document.querySelector('#door').hidden")
+        assert page.evaluate("document.querySelector('#drop').hidden")
+        page.evaluate("document.querySelector('#token').value = 'a token of the tests'")
+        page.evaluate("document.querySelector('#door').requestSubmit()")
+        page.wait_for("document.querySelector('#category').value === 'bottle'")
+        page.drop_file("#drop", image)
+        page.wait_for(HAS_RESULT)
+        assert page.evaluate("document.querySelector('#door').hidden")

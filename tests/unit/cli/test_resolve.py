@@ -68,8 +68,13 @@ def test_deployment(registry: MagicMock, tmp_path):
         'store = "/tmp/x"\ntracking_uri = "http://mlflow:5000"\nunsigned_models = "allow"\n'
     )
     options = ("--deployment", "--image", IMAGE, "--profile", str(profile))
-    kinds = [one["kind"] for one in yaml.safe_load_all(gtrans("bottle", *options).output)]
+    text = gtrans("bottle", *options).output
+    kinds = [one["kind"] for one in yaml.safe_load_all(text)]
     assert kinds == ["ConfigMap", "Deployment", "Service"]
+    assert "GTRANS_SERVE_TOKEN" in text
+    text = gtrans("bottle", *options, "--no-token").output
+    assert "GTRANS_SERVE_TOKEN" not in text
+    assert "--no-token" in text
 
 
 @pytest.mark.parametrize(
@@ -79,6 +84,7 @@ def test_deployment(registry: MagicMock, tmp_path):
         (["bottle", "--kserve", "--json"], "exclude each other"),
         (["bottle@"], "expected CATEGORY or CATEGORY@ALIAS"),
         (["@champion"], "expected CATEGORY or CATEGORY@ALIAS"),
+        (["bottle", "--no-token"], "--no-token belongs to --deployment"),
         (["bottle@challenger", "--deployment", "--image", IMAGE], "serves champions only"),
     ],
 )

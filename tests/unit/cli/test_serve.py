@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from gtrans.cli.main import app
-from gtrans.serving.server import is_loopback
+from gtrans.serving.gate import is_loopback
 from gtrans_core.errors import ConfigError, ModelError, TrackingError
 
 
@@ -73,6 +73,28 @@ def test_which_addresses_others_reach():
     assert not is_loopback("factory.example")
 
 
+def test_others_are_answered_only_with_a_token_or_when_told_so(
+    port: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    everywhere = ("--host", "0.0.0.0", "--port", port)  # noqa: S104
+    told = refused(ConfigError, "--model", str(tmp_path), *everywhere)
+    assert told.startswith("--host 0.0.0.0: other machines can reach it, and there is no token")
+    assert "--no-token" in told
+    refused(ModelError, "--model", str(tmp_path), *everywhere, "--no-token")
+    monkeypatch.setenv("GTRANS_SERVE_TOKEN", "0123456789abcdef")
+    refused(ModelError, "--model", str(tmp_path), *everywhere)
+
+
+@pytest.mark.parametrize("token", ["", "short", "x" * 40 + "\n\x07", "ümläut" * 9])
+def test_a_token_that_is_none_is_refused_and_not_shown(
+    port: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str
+):
+    monkeypatch.setenv("GTRANS_SERVE_TOKEN", token)
+    told = refused(ConfigError, "--model", str(tmp_path), "--port", port)
+    assert told.startswith("GTRANS_SERVE_TOKEN: expected at least 16 printable")
+    assert not token or token not in told
+
+
 @pytest.mark.parametrize(("flag", "counted"), [("--watch", True), ("--no-watch", False)])
 def test_scores_are_kept_for_drift_unless_told_otherwise(
     tmp_path: Path, port: str, flag: str, counted: bool
@@ -83,7 +105,7 @@ def test_scores_are_kept_for_drift_unless_told_otherwise(
         patch("gtrans.serving.app.create_app") as create_app,
         patch("gtrans.cli.serve._sources"),
     ):
-        create_app.side_effect = lambda _models, _settings, record: record("nut", 1, "d" * 64, 0.5)
+        create_app.side_effect = lambda *given: given[2]("nut", 1, "d" * 64, 0.5)
         result = gtrans("nut", flag, "--port", port, "--store", str(tmp_path))
     assert result.exit_code == 0, result.output
     assert bool(list(tmp_path.glob("watch/nut/**/*.json"))) == counted

@@ -9,11 +9,14 @@ import pytest
 from fastapi.testclient import TestClient
 
 from gtrans.serving.app import create_app
+from gtrans.serving.gate import Access
 from gtrans.serving.models import Models, ServedModel
 from gtrans.serving.settings import ServeSettings
 from gtrans_core.detector.detector import Detector
+from infra.stack.ports import free_port
 from tests.support.detectors import make_detector
 from tests.support.images import png
+from tests.support.live import Live
 from tests.support.tiny import tiny_config
 
 
@@ -67,8 +70,8 @@ def serving(models: Models) -> Iterator[Callable[..., TestClient]]:
     """``serving(max_images=2, on_score=f)``: a client of a service with other settings."""
     clients: list[TestClient] = []
 
-    def start(on_score=None, **settings) -> TestClient:
-        app = create_app(models, ServeSettings(**settings), on_score)
+    def start(on_score=None, access: Access | None = None, **settings) -> TestClient:
+        app = create_app(models, ServeSettings(**settings), on_score, access)
         client = TestClient(app, raise_server_exceptions=False)
         client.__enter__()
         clients.append(client)
@@ -88,3 +91,18 @@ def make_png() -> Callable[..., bytes]:
 @pytest.fixture(scope="session")
 def image(make_png: Callable[..., bytes]) -> bytes:
     return make_png()
+
+
+@pytest.fixture
+def live(models: Models) -> Iterator[Callable[..., Live]]:
+    """``live(head_seconds=1)``: a service that listens, with other settings."""
+    running: list[Live] = []
+
+    def start(on_score=None, access: Access | None = None, **values) -> Live:
+        settings = ServeSettings(**{"port": free_port(), "drain_seconds": 1, **values})
+        running.append(Live(create_app(models, settings, on_score, access), settings))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.stop()

@@ -104,6 +104,16 @@ class TestDeployment:
         [container] = objects["Deployment"]["spec"]["template"]["spec"]["containers"]
         assert container["envFrom"] == [{"secretRef": {"name": "gtrans-mlflow", "optional": True}}]
 
+    def test_clients_show_a_token_that_comes_from_a_secret(self, objects):
+        [container] = objects["Deployment"]["spec"]["template"]["spec"]["containers"]
+        [token] = [one for one in container["env"] if one["name"] == "GTRANS_SERVE_TOKEN"]
+        assert token["valueFrom"] == {"secretKeyRef": {"name": "gtrans-serve", "key": "token"}}
+        assert "--no-token" not in container["args"]
+        asked = ServiceAsked(("nut",), IMAGE, "https://mlflow.example", ANYBODY, token_secret="")
+        text = deployment(asked)
+        assert "GTRANS_SERVE_TOKEN" not in text
+        assert "--no-token" in text
+
     def test_a_registry_of_this_machine_is_refused(self):
         with pytest.raises(ConfigError, match="no pod can read this registry"):
             deployment(ServiceAsked(("bottle",), IMAGE, "sqlite:////store/mlflow.db", ANYBODY))

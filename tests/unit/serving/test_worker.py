@@ -13,7 +13,7 @@ from gtrans.serving.models import ServedModel
 from gtrans.serving.worker import EncodedImage, QueueFullError, Worker
 from gtrans_core.detector.detector import Detector, Prediction
 from gtrans_core.detector.onnx import OnnxEngine, export_onnx
-from gtrans_core.errors import DataError
+from gtrans_core.errors import DataError, ModelError
 
 
 class HeldDetector:
@@ -220,3 +220,19 @@ def test_scores_under_load_are_bit_equal_to_those_alone(started, detector, make_
             assert np.array_equal(scored.prediction.heat_map, expected.heat_map)
     assert max(started.rounds) == 4
     assert len({prediction.score for prediction in alone}) == 12
+
+
+def test_a_thread_that_dies_leaves_nobody_waiting(started, held):
+    """Not even those whose images were under way or waiting."""
+    worker = started(round_size=2)
+    model = ServedModel("nut", 1, "d", held)
+    orders = [worker.submit(model, images("a", 3)) for _ in range(3)]
+    assert held.entered.wait(10)
+    worker._gather = None  # the next round ends the thread
+    held.let_go.set()
+    for order in orders:
+        assert isinstance(order.exception(10), ModelError)
+    assert "the scoring thread has ended: TypeError" in worker.failure
+    assert not worker.alive
+    with pytest.raises(QueueFullError):
+        worker.submit(model, images("a", 1))

@@ -1,0 +1,74 @@
+"""Measure the service: ``python -m benchmarks.serving --model FOLDER``.
+
+The clients run on the same machine: what they cost, the service lacks.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from PIL import Image
+
+from benchmarks.serving.service import Service, answers, posted
+from gtrans_core.data.images import encode_png
+
+_SIDES = (128, 400, 900)
+"""Pixels a side of the images that are sent in turn."""
+_CLIENTS = (1, 2, 4, 8, 64, 96, 128, 256)
+_LOOKS = 10
+
+
+def main(
+    model: Annotated[Path, typer.Option(help="A detector's folder.")],
+    images: Annotated[int, typer.Option(help="Images to look at the memory over.")] = 50_000,
+    seconds: Annotated[float, typer.Option(help="Seconds for each number of clients.")] = 20.0,
+) -> None:
+    """Print start to ready, images a second by clients, and memory over many images."""
+    with tempfile.TemporaryDirectory() as folder:
+        service = Service(Path(folder), "--model", str(model.absolute()), "--store", folder)
+        try:
+            typer.echo(f"ready after {service.ready_seconds:.2f} s")
+            for line in _goodput(service, seconds):
+                typer.echo(line)
+            for line in _memory(service, images):
+                typer.echo(line)
+        finally:
+            service.stop()
+
+
+def _goodput(service: Service, seconds: float) -> Iterator[str]:
+    """Images a second, by clients that come back at once."""
+    request, peak = posted(_image(_SIDES[1])), 0.0
+    for clients in _CLIENTS:
+        found = answers(service.port, request, clients, seconds)
+        rate = found["200"] / seconds
+        peak = max(peak, rate)
+        share = rate / peak if peak else 0.0
+        yield f"{clients} clients: {rate:.1f} images/s, {share:.0%} of the peak; {dict(found)}"
+
+
+def _memory(service: Service, images: int) -> Iterator[str]:
+    """Resident memory at ten moments; the first is after a tenth of the images."""
+    requests = cycle([posted(_image(side)) for side in _SIDES])
+    first = 0
+    for look in range(1, _LOOKS + 1):
+        for request in islice(requests, images // _LOOKS):
+            service.ask(request)
+        resident = service.resident()
+        first = first or resident
+        sent = look * (images // _LOOKS)
+        yield f"{sent} images: {resident / 2**20:.0f} MiB, {resident / first:.3f} of the first"
+
+
+def _image(side: int) -> bytes:
+    return encode_png(np.asarray(Image.effect_noise((side, side), 60).convert("RGB")))
+
+
+if __name__ == "__main__":
+    typer.run(main)
