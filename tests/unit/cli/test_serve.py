@@ -81,7 +81,7 @@ def test_others_are_answered_only_with_a_token_or_when_told_so(
     assert told.startswith("--host 0.0.0.0: other machines can reach it, and there is no token")
     assert "--no-token" in told
     refused(ModelError, "--model", str(tmp_path), *everywhere, "--no-token")
-    monkeypatch.setenv("GTRANS_SERVE_TOKEN", "0123456789abcdef")
+    monkeypatch.setenv("GTRANS_SERVE_TOKEN", "a token of tests")
     refused(ModelError, "--model", str(tmp_path), *everywhere)
 
 

@@ -8,7 +8,7 @@ from gtrans.serving.gate import WITHOUT_TOKEN, Access, access_for
 from gtrans_core.errors import ConfigError
 
 PNG = {"Content-Type": "image/png"}
-TOKEN = "0123456789abcdef"
+TOKEN = "a token of tests"
 LOOPBACK = access_for("127.0.0.1", "127.0.0.1")
 
 
