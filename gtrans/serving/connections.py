@@ -14,7 +14,7 @@ import resource
 import time
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -24,6 +24,8 @@ from gtrans.serving.settings import ServeSettings
 _STALLED_SECONDS = 1.0
 """Once connections are short, one that did nothing for so long makes room for another."""
 _LOG_SECONDS = 60.0
+_FREE_PIECES, _PIECE_BYTES = 1000, 64
+"""A body may come in a thousand pieces, and one more for each so many bytes."""
 
 
 def connection_cap(settings: ServeSettings) -> int:
@@ -36,6 +38,24 @@ def connection_cap(settings: ServeSettings) -> int:
     if descriptors == resource.RLIM_INFINITY:
         return settings.max_connections
     return max(1, min(settings.max_connections, descriptors // 3))
+
+
+class _Whole(h11.Connection):
+    """HTTP whose bodies come in pieces that are worth it: each costs time, however small."""
+
+    _pieces = _bytes = 0
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """What came next (h11)."""
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._pieces = self._bytes = 0
+        elif isinstance(event, h11.Data):
+            self._pieces += 1
+            self._bytes += len(event.data)
+            if self._pieces > _FREE_PIECES + self._bytes // _PIECE_BYTES:
+                raise h11.RemoteProtocolError("the body comes in crumbs")
+        return event
 
 
 class Connection(H11Protocol):
@@ -58,6 +78,10 @@ class Connection(H11Protocol):
     _idle: bool
     """Whether a whole request went before, and nothing of the next has come."""
     _unflushed_since: float | None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.conn = _Whole(h11.SERVER)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Make room where there are too many (asyncio)."""

@@ -148,6 +148,10 @@ class TestFraming:
         assert answer.startswith("HTTP/1.1 400 ")
         assert answer.count("HTTP/1.1") == 1
 
+    def test_a_body_in_crumbs(self, shared):
+        answer = shared.ask(f"{POST}Transfer-Encoding: chunked\r\n\r\n" + "1\r\nx\r\n" * 5000)
+        assert answer.startswith("HTTP/1.1 400 ")
+
     def test_chunks_to_http_1_0(self, shared):
         head = POST.replace("HTTP/1.1", "HTTP/1.0")
         answer = shared.ask(f"{head}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
