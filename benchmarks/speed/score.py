@@ -20,7 +20,8 @@ from benchmarks.speed.reference import reference_convolution
 from benchmarks.speed.subject import PLAIN, make_scorer, packaged, view_of
 from gtrans_core.config import GTransConfig
 from gtrans_core.data.images import decode_view
-from gtrans_core.detector.onnx import OnnxEngine, export_onnx
+from gtrans_core.detector.engine import OnnxEngine
+from gtrans_core.detector.onnx import export_onnx
 
 PEERS = {
     "stfpm": "STFPM, ResNet-18 (anomalib)",

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from gtrans_core.config import GTransConfig, load_config
 from gtrans_core.data.sources.demo_surface import good_surface, render
+from gtrans_core.detector.engine import OnnxEngine
 from gtrans_core.detector.int8 import quantise_scene
-from gtrans_core.detector.onnx import OnnxEngine, export_onnx
+from gtrans_core.detector.onnx import export_onnx
 from gtrans_core.features.weights import load_guide
 from gtrans_core.network.backbone import BackboneSpec
 from gtrans_core.network.build import build_trans

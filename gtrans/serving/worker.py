@@ -23,7 +23,6 @@ import numpy.typing as npt
 from gtrans.serving.models import ServedModel
 from gtrans_core.data.images import encode_png
 from gtrans_core.detector.detector import Prediction
-from gtrans_core.drawing.heat_maps import overlay
 from gtrans_core.errors import ModelError
 
 _LOG = logging.getLogger(__name__)
@@ -255,6 +254,8 @@ class Worker:
             prediction = detector.predict_view(view)
         drawing = None
         if task.order.draw:
+            from gtrans_core.drawing.heat_maps import overlay  # matplotlib takes its time
+
             with self._drawing:
                 blend = overlay(np.moveaxis(view, 0, -1), prediction.heat_map, detector.map_range)
             drawing = encode_png(blend)

@@ -8,39 +8,31 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor, nn
+from safetensors import SafetensorError, deserialize
 
-from gtrans_core.config import GTransConfig
 from gtrans_core.data.images import decode_view
+from gtrans_core.detector.engine import Engine, OnnxEngine
 from gtrans_core.detector.files import (
     GRAPH_NAME,
     INFO_NAME,
-    MEMORY_NAME,
-    SCENE_NAME,
-    WEIGHT_NAMES,
     DetectorInfo,
     read_info,
     read_listed,
     refuse_strangers,
     weight_names,
 )
-from gtrans_core.detector.onnx import Engine, OnnxEngine
-from gtrans_core.errors import ConfigError, ModelError
-from gtrans_core.network.agn import Agn
-from gtrans_core.network.backbone import BackboneSpec, build_backbone
-from gtrans_core.network.build import build_trans
-from gtrans_core.network.memory import PatchMemory, memory_maps
-from gtrans_core.network.scene import SceneModel
-from gtrans_core.network.scorer import Scorer
+from gtrans_core.errors import ModelError
 from gtrans_core.storage import write_atomic
+
+if TYPE_CHECKING:
+    from gtrans_core.network.scorer import Scorer
 
 
 @dataclass(frozen=True)
@@ -74,7 +66,7 @@ class Detector:
     @property
     def scorer(self) -> Scorer:
         """The networks in torch."""
-        if not isinstance(self._scorer, Scorer):
+        if not isinstance(self._scorer, Engine):
             self._scorer = self._scorer()
         return self._scorer
 
@@ -129,13 +121,12 @@ class Detector:
         Raises:
             StorageError: when the folder is not writable or has no room.
         """
-        scorer = self.scorer
-        parts = scorer.agn.backbone, scorer.trans, scorer.scene, scorer.memory
-        modules: list[nn.Module] = [part for part in parts if part is not None]
-        files = {}
-        for name, module in zip(weight_names(self.info.config), modules, strict=True):
-            data = save({k: v.cpu().contiguous() for k, v in module.state_dict().items()})
-            files[name] = _written(folder / name, data)
+        from gtrans_core.detector.networks import weight_files
+
+        files = {
+            name: _written(folder / name, data)
+            for name, data in weight_files(self.scorer, self.info.config).items()
+        }
         if self.graph is not None:
             files[GRAPH_NAME] = _written(folder / GRAPH_NAME, self.graph.graph)
         info = self.info.model_copy(update={"files": files})
@@ -153,60 +144,17 @@ class Detector:
         names = weight_names(info.config)
         has_graph = info.engine == "onnxruntime"
         refuse_strangers(folder, (*names, GRAPH_NAME) if has_graph else names)
-        states = {name: _read_weights(folder / name, info) for name in names}
+        files = {name: _read_weights(folder / name, info) for name in names}
 
         def networks() -> Scorer:
-            return _build_scorer(folder, info.config, states)
+            from gtrans_core.detector.networks import build_scorer
+
+            return build_scorer(folder, info.config, files)
 
         if not has_graph:
             return cls(networks(), info)
-        # Building torch's networks is a third of loading, and the graph scores without them.
+        # The graph scores without torch's networks, and importing torch takes seconds.
         return cls(networks, info, _load_graph(folder / GRAPH_NAME, info))
-
-
-def _build_scorer(
-    folder: Path, config: GTransConfig, states: Mapping[str, dict[str, Tensor]]
-) -> Scorer:
-    """The networks with their weights, by the names of their files."""
-    try:
-        backbone, spec = build_backbone(config.agn.backbone, config.agn.taps)
-        trans = build_trans(spec, config)
-    except ConfigError as error:
-        raise ModelError(f"{folder / INFO_NAME}: {error}") from None
-    for module, name in zip((backbone, trans), WEIGHT_NAMES, strict=False):
-        try:
-            module.load_state_dict(states[name])
-        except RuntimeError as error:
-            raise _does_not_fit(folder / name, error) from None
-    scene = memory = None
-    if SCENE_NAME in states:
-        scene = _load_scene(folder, states[SCENE_NAME], spec, config)
-    if MEMORY_NAME in states:
-        memory = _load_memory(folder / MEMORY_NAME, states[MEMORY_NAME], spec)
-    return Scorer(Agn(backbone, spec), trans, scene, config, memory)
-
-
-def _load_scene(
-    folder: Path, state: dict[str, Tensor], spec: BackboneSpec, config: GTransConfig
-) -> SceneModel:
-    path = folder / SCENE_NAME
-    try:
-        scene = SceneModel(state)
-    except ValueError as error:
-        raise _does_not_fit(path, error) from None
-    if scene.map_shapes() != spec.map_shapes(config.image.input_size):
-        raise ModelError(f"{path}: does not fit its config (its maps have other shapes)")
-    return scene
-
-
-def _load_memory(path: Path, state: dict[str, Tensor], spec: BackboneSpec) -> PatchMemory:
-    try:
-        memory = PatchMemory(state)
-    except ValueError as error:
-        raise _does_not_fit(path, error) from None
-    if len(memory.mean) != sum(memory_maps(spec.channels, spec.strides)):
-        raise ModelError(f"{path}: does not fit its config (its patches have other channels)")
-    return memory
 
 
 def _load_graph(path: Path, info: DetectorInfo) -> OnnxEngine:
@@ -222,13 +170,10 @@ def _written(path: Path, data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _does_not_fit(path: Path, error: Exception) -> ModelError:
-    return ModelError(f"{path}: does not fit its config ({str(error).splitlines()[0]})")
-
-
-def _read_weights(path: Path, info: DetectorInfo) -> dict[str, Tensor]:
+def _read_weights(path: Path, info: DetectorInfo) -> bytes:
     data = read_listed(path, info)
     try:
-        return load(data)
+        deserialize(data)  # type: ignore[no-untyped-call]  # it has no types
     except SafetensorError as error:
         raise ModelError(f"{path}: not a safetensors file ({error})") from None
+    return data

@@ -1,6 +1,6 @@
-"""A second engine for the packaged network: the whole of it as one ONNX graph, on ONNX Runtime.
+"""A second engine for the packaged network: the whole of it as one ONNX graph.
 
-On a CPU it takes about half of torch's time. It is packaged only where it gives the same scores.
+It is packaged only where it gives the same scores.
 """
 
 from __future__ import annotations
@@ -8,63 +8,19 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import torch
 
+from gtrans_core.detector.engine import INPUT, OUTPUTS, Engine, OnnxEngine
 from gtrans_core.network.scorer import Scorer
 
 PARITY = 1e-4
 """Largest relative difference of a score that counts as the same."""
 PARITY_VIEWS = 16
 """Images that are enough to look at it on."""
-_INPUT = "view"
-_OUTPUTS = ["heat_map", "score"]
 _OPSET = 17
-
-
-class Engine(Protocol):
-    """What scores a view: the network in torch (``Scorer``), or its ONNX graph."""
-
-    def score_view(self, view_3HW: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], float]:
-        """Heat map [H, W] and score of one view [3, H, W]."""
-
-
-class OnnxEngine:
-    """An ONNX graph that ``export_onnx`` made.
-
-    Args:
-        graph: the bytes of the file.
-        threads: CPU threads for one image; 0: all cores.
-
-    Raises:
-        ValueError: when it is not such a graph.
-    """
-
-    def __init__(self, graph: bytes, threads: int = 0) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        # Waiting threads sleep: spinning ones slow down whatever else the machine does.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
-        self.graph = graph
-        try:
-            self._session = onnxruntime.InferenceSession(
-                graph, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # noqa: BLE001 - its exceptions share no base of their own
-            raise ValueError(str(error).splitlines()[0]) from None
-        names = [output.name for output in self._session.get_outputs()]
-        if names != _OUTPUTS or [i.name for i in self._session.get_inputs()] != [_INPUT]:
-            raise ValueError(f"its outputs are {names}, not {_OUTPUTS}")
-
-    def score_view(self, view_3HW: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], float]:
-        """Heat map [H, W] and score of one view [3, H, W]."""
-        map_1HW, score_1 = self._session.run(_OUTPUTS, {_INPUT: view_3HW[None]})
-        return map_1HW[0], float(score_1[0])
 
 
 def export_onnx(scorer: Scorer, size: int) -> bytes:
@@ -90,8 +46,8 @@ def export_onnx(scorer: Scorer, size: int) -> bytes:
                 (view,),
                 file,  # type: ignore[arg-type]  # its older exporter takes one; torch's types do not
                 dynamo=False,
-                input_names=[_INPUT],
-                output_names=_OUTPUTS,
+                input_names=[INPUT],
+                output_names=OUTPUTS,
                 opset_version=_OPSET,
                 # ONNX Runtime folds constants itself; here it would only store them twice.
                 do_constant_folding=False,

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import torch
 
 from gtrans_core.config import GTransConfig, ScoringConfig
+from gtrans_core.detector.engine import Engine, OnnxEngine
 from gtrans_core.detector.int8 import quantise_scene
-from gtrans_core.detector.onnx import PARITY_VIEWS, Engine, OnnxEngine, package_graph
+from gtrans_core.detector.onnx import PARITY_VIEWS, package_graph
 from gtrans_core.detector.thresholds import promised_threshold
 from gtrans_core.network.score import image_score
 from gtrans_core.network.scorer import Scorer

@@ -13,7 +13,7 @@ from gtrans_core.data.images import decode_view
 from gtrans_core.data.manifest import GOOD, Manifest, Sample
 from gtrans_core.data.mask_view import preprocess_mask
 from gtrans_core.data.reading import read_image, read_mask
-from gtrans_core.detector.onnx import Engine
+from gtrans_core.detector.engine import Engine
 from gtrans_core.evaluation.defect_result import DefectResult
 from gtrans_core.evaluation.metrics import au_pro, image_metrics, pixel_metrics, roc_auc
 

@@ -9,8 +9,9 @@ import torch
 from onnx import numpy_helper
 
 from benchmarks.speed.subject import random_scene
+from gtrans_core.detector.engine import OnnxEngine
 from gtrans_core.detector.int8 import quantise_scene
-from gtrans_core.detector.onnx import OnnxEngine, export_onnx
+from gtrans_core.detector.onnx import export_onnx
 from gtrans_core.features.weights import load_guide
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.scene import fit_scene

@@ -145,7 +145,7 @@ def test_a_packaged_graph_scores_without_torchs_networks(
     folder: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("gtrans_core.detector.detector.build_trans", lambda *_: pytest.fail("built"))
+        patch.setattr("gtrans_core.detector.networks.build_trans", lambda *_: pytest.fail("built"))
         loaded = Detector.load(folder)
         loaded.predict_view(views_of(64)[0])
     assert state_sha256(loaded.scorer.trans.state_dict()) == state_sha256(scorer.trans.state_dict())

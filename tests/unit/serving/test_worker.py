@@ -12,7 +12,8 @@ import pytest
 from gtrans.serving.models import ServedModel
 from gtrans.serving.worker import EncodedImage, QueueFullError, Worker
 from gtrans_core.detector.detector import Detector, Prediction
-from gtrans_core.detector.onnx import OnnxEngine, export_onnx
+from gtrans_core.detector.engine import OnnxEngine
+from gtrans_core.detector.onnx import export_onnx
 from gtrans_core.errors import DataError, ModelError
 
 
