@@ -33,7 +33,8 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         service = Service(Path(folder), "--model", str(model.absolute()), "--store", folder)
         try:
-            typer.echo(f"ready after {service.ready_seconds:.2f} s")
+            used = service.ready_processor_seconds
+            typer.echo(f"ready after {service.ready_seconds:.2f} s, {used:.2f} CPU-s")
             for line in _goodput(service, seconds):
                 typer.echo(line)
             for line in _memory(service, images):

@@ -51,6 +51,8 @@ class Service:
         self._until_ready()
         self.ready_seconds = time.monotonic() - began
         """From the start of the process to its first good answer at ``/readyz``."""
+        self.ready_processor_seconds = self._processor_seconds()
+        """What all its threads had used of the processors by then."""
 
     def _until_ready(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
@@ -87,6 +89,10 @@ class Service:
             while data := connection.recv(65536):
                 received += data
         return received
+
+    def _processor_seconds(self) -> float:
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def resident(self) -> int:
         """Its memory, in bytes."""

@@ -43,6 +43,23 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> TrackingAddress:
     return TrackingAddress(f"sqlite:///{tmp_path_factory.mktemp('embedded')}/mlflow.db", "tests")
 
 
+@pytest.fixture(scope="session")
+def packaged_detector(tmp_path_factory: pytest.TempPathFactory, tiny_config) -> Path:
+    """A tiny detector's folder, packaged for ONNX Runtime, as detectors are by default."""
+    from gtrans_core.detector.detector import Detector
+    from gtrans_core.detector.engine import OnnxEngine
+    from gtrans_core.detector.onnx import export_onnx
+    from tests.support.detectors import make_scorer
+    from tests.support.records import detector_info
+
+    config = tiny_config()
+    scorer = make_scorer(config)
+    graph = OnnxEngine(export_onnx(scorer, config.image.input_size))
+    folder = tmp_path_factory.mktemp("packaged") / "detector"
+    Detector(scorer, detector_info(config), graph).save(folder)
+    return folder
+
+
 @pytest.fixture
 def shelf(embedded: TrackingAddress, tmp_path: Path) -> Shelf:
     """A new category in an embedded registry."""

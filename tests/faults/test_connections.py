@@ -25,9 +25,9 @@ def arguments(folder: Path, detector: Path) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, tiny_detector: Path) -> Iterator[Service]:
+def service(tmp_path_factory: pytest.TempPathFactory, packaged_detector: Path) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("serve")
-    service = Service(folder, *arguments(folder, tiny_detector), descriptors=DESCRIPTORS)
+    service = Service(folder, *arguments(folder, packaged_detector), descriptors=DESCRIPTORS)
     yield service
     service.stop()
 
@@ -90,7 +90,7 @@ def test_without_any_descriptor_left_the_log_stays_short_and_it_recovers(service
 
 
 def test_a_service_whose_scoring_thread_has_died_says_so_and_ends(
-    tmp_path: Path, tiny_detector: Path
+    tmp_path: Path, packaged_detector: Path
 ):
     fault = (
         "import sys, gtrans.serving.worker as w; from gtrans.cli.main import main\n"
@@ -98,11 +98,11 @@ def test_a_service_whose_scoring_thread_has_died_says_so_and_ends(
         "w.Worker._score_round = dies\n"
         "sys.exit(main())"
     )
-    service = Service(tmp_path, *arguments(tmp_path, tiny_detector), launch=("-c", fault))
+    service = Service(tmp_path, *arguments(tmp_path, packaged_detector), launch=("-c", fault))
     answer = service.ask(posted(png()))
     assert answer.startswith(b"HTTP/1.1 500 ")
     assert b"the service can score no more" in answer
-    assert service.process.wait(10) == 16
+    assert service.process.wait(60) == 16
     log = service.log.read_text()
     assert "the scoring thread has ended" in log
     assert "Traceback" not in log

@@ -76,11 +76,17 @@ def test_a_client_that_returns_at_once_is_refused_twice_a_second_at_most(crowded
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, tiny_detector: Path) -> Iterator[Service]:
+def service(tmp_path_factory: pytest.TempPathFactory, packaged_detector: Path) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("serve")
-    service = Service(folder, "--model", str(tiny_detector), "--store", str(folder))
+    service = Service(folder, "--model", str(packaged_detector), "--store", str(folder))
     yield service
     service.stop()
+
+
+def test_it_is_ready_within_three_seconds(service: Service):
+    """Of processor time, which neighbours cost less than time on the wall."""
+    assert service.ready_processor_seconds <= 3
+    assert "libtorch" not in Path(f"/proc/{service.process.pid}/maps").read_text()
 
 
 def test_memory_does_not_grow_with_the_images(service: Service):
