@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gtrans.cli.shared.completion import categories
 from gtrans.cli.shared.options import ProfileName, Store
 from gtrans_core.evaluation.metric_names import labels_of
 
@@ -24,7 +25,13 @@ _ID_LENGTH = 8
 
 def compare(
     category: Annotated[
-        str, typer.Option("--category", "-c", help="Name of the category, such as bottle.")
+        str,
+        typer.Option(
+            "--category",
+            "-c",
+            help="Name of the category, such as bottle.",
+            autocompletion=categories,
+        ),
     ],
     last: Annotated[int, typer.Option("--last", min=1, help="How many of the newest runs.")] = 20,
     runs: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Annotated, NoReturn
 
 import typer
@@ -20,49 +21,58 @@ from gtrans.cli.promote import promote
 from gtrans.cli.recalibrate import recalibrate
 from gtrans.cli.register import register
 from gtrans.cli.release import release
+from gtrans.cli.report import report
 from gtrans.cli.resolve import resolve
 from gtrans.cli.rollback import rollback
 from gtrans.cli.run import run
 from gtrans.cli.runs import runs
 from gtrans.cli.schedule import schedule
 from gtrans.cli.serve import serve
+from gtrans.cli.shared.grouped_help import GroupedHelp
 from gtrans.cli.sign import sign
 from gtrans.cli.stop import stop
 from gtrans.cli.submit import submit
+from gtrans.cli.ui import ui
 from gtrans_core import __version__
 from gtrans_core.errors import GTransError
 from gtrans_core.system.text import printable_lines
 
 app = typer.Typer(
     name="gtrans",
+    cls=GroupedHelp,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run")(run)
-app.command("submit")(submit)
-app.command("runs")(runs)
-app.command("stop")(stop)
-app.command("schedule")(schedule)
-app.command("predict")(predict)
-app.command("drift")(drift)
-app.command("recalibrate")(recalibrate)
-app.command("register")(register)
-app.command("compare")(compare)
-app.command("promote")(promote)
-app.command("rollback")(rollback)
-app.command("history")(history)
-app.command("release")(release)
-app.command("keys")(keys)
-app.command("sign")(sign)
-app.command("serve")(serve)
-app.command("resolve")(resolve)
-app.command("bench")(bench)
-app.command("config")(show_config)
-app.command("compile")(compile_pipelines)
-app.command("doctor")(doctor)
+
+VERBS: dict[str, dict[str, Callable[..., None]]] = {
+    "Train": {"run": run, "bench": bench},
+    "Judge": {"report": report, "compare": compare, "history": history, "ui": ui},
+    "Release": {
+        "promote": promote,
+        "rollback": rollback,
+        "recalibrate": recalibrate,
+        "release": release,
+        "register": register,
+        "sign": sign,
+        "resolve": resolve,
+    },
+    "Use": {"predict": predict, "serve": serve, "drift": drift},
+    "Cluster": {
+        "submit": submit,
+        "runs": runs,
+        "stop": stop,
+        "schedule": schedule,
+        "compile": compile_pipelines,
+    },
+    "Set up": {"doctor": doctor, "config": show_config, "keys": keys},
+}
+"""What each verb is for, as the help shows it."""
+
+for _group, _verbs in VERBS.items():
+    for _name, _verb in _verbs.items():
+        app.command(_name, rich_help_panel=_group)(_verb)
 
 
 MESSAGES = "reference/messages.md"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gtrans.cli.shared.completion import models
 from gtrans.cli.shared.options import ProfileName, Store
 from gtrans_core.errors import ConfigError
 
@@ -34,12 +35,16 @@ def predict(
             "-m",
             metavar="models:/gtrans-NAME@ALIAS|FOLDER",
             help="A registered model, or a detector's folder.",
+            autocompletion=models,
         ),
     ],
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="FILE.parquet", help="Write a table instead of printing one."
+            "--out",
+            "-o",
+            metavar="FILE.parquet|.csv|.jsonl",
+            help="Write a table instead of printing one; the suffix says how.",
         ),
     ] = None,
     heat_maps: Annotated[
@@ -88,9 +93,12 @@ def _at_home(path: Path) -> Path:
 
 
 def _check_name(out: Path) -> None:
-    if out.suffix != ".parquet":
+    from gtrans_core.batch.formats import SUFFIXES
+
+    if out.suffix not in SUFFIXES:
+        known = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
         raise ConfigError(
-            f"--out {out}: expected the name of a .parquet file; --heat-maps takes a folder"
+            f"--out {out}: expected a name that ends in {known}; --heat-maps takes a folder"
         )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gtrans.cli.shared.completion import category_aliases
 from gtrans.cli.shared.options import ProfileName, Store
 from gtrans_core.detector.model_name import CHAMPION, alias_uri
 from gtrans_core.errors import ConfigError
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 
 def resolve(
     models: Annotated[
-        list[str], typer.Argument(metavar="CATEGORY[@ALIAS]...", help="Alias: champion.")
+        list[str],
+        typer.Argument(
+            metavar="CATEGORY[@ALIAS]...",
+            help="Alias: champion.",
+            autocompletion=category_aliases,
+        ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     kserve: Annotated[

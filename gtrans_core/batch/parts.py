@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from gtrans_core.batch.formats import PARQUET
 from gtrans_core.batch.images import ImageRef
 from gtrans_core.batch.rows import COLUMNS, PART_COLUMNS, TAG, ImageRow, ScoringModel, to_table
 from gtrans_core.errors import ModelError, StorageError
@@ -156,6 +157,11 @@ def open_parts(out: Path, model: ScoringModel) -> Iterator[Parts]:
 def parts_folder(out: Path) -> Path:
     """Where the rows of an unfinished table are."""
     return out.with_name(out.name + ".parts")
+
+
+def merged_table(out: Path) -> Path:
+    """Where all rows come together as parquet: the result itself, unless its suffix is another."""
+    return out if out.suffix == PARQUET else parts_folder(out) / f"merged{PARQUET}"
 
 
 def refuse_existing(out: Path) -> None:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
+from gtrans_core.batch.formats import write_as_suffix_says
 from gtrans_core.batch.images import ImageRef, heat_map_files
-from gtrans_core.batch.parts import Parts, open_parts, remove_parts
+from gtrans_core.batch.parts import Parts, merged_table, open_parts, remove_parts
 from gtrans_core.batch.rows import ScoringModel
 from gtrans_core.batch.scoring import score_image
 from gtrans_core.errors import DataError, PreemptedError
@@ -61,13 +62,13 @@ def score_to_table(
     stop_requested: Callable[[], bool],
     on_finished: OnFinished,
 ) -> BatchSummary:
-    """Score images into a parquet table, or go on where an interrupted call ended.
+    """Score images into a table, or go on where an interrupted call ended.
 
     Args:
         detector: scores them.
         model: which one that is; an unfinished table of another model is refused.
         images: all of them; of what an interrupted call scored, those not here are left out.
-        out: the table, see ``rows.COLUMNS``.
+        out: the table, see ``rows.COLUMNS``; its suffix is one of ``formats.SUFFIXES``.
         heat_maps: folder of drawings; None: not drawn. Images kept are not drawn again.
         on_progress: called with (images done, images in all).
         stop_requested: asked after each image.
@@ -79,15 +80,19 @@ def score_to_table(
             the images does not answer; the same call goes on later.
         ModelError: when a score is not a number, or parts are there of another model.
     """
+    table = merged_table(out)
     with open_parts(out, model) as parts:
-        if parts.are_merged(out, images):  # only the tidying up was missed
+        if parts.are_merged(table, images):  # only the tidying up was missed
             counts = Counter(kept=len(images))
         else:
             counts = _score_all(detector, parts, images, heat_maps, on_progress, stop_requested)
-            parts.merge(out, [image.path for image in images])
-        on_finished(parts.run_id, _days_and_scores(out))
+            parts.merge(table, [image.path for image in images])
+        if table != out:
+            write_as_suffix_says(table, out)
+        on_finished(parts.run_id, _days_and_scores(table))
+        summary = _summary(table, counts)
         remove_parts(out)
-    return _summary(out, counts)
+    return summary
 
 
 def _score_all(

@@ -89,7 +89,7 @@ def test_it_ends_with_metrics_and_what_to_do_next(
 def test_the_printed_page_is_the_run_in_the_record(
     plant: Plant, first_run: subprocess.CompletedProcess[str]
 ):
-    page = re.search(r"/#/experiments/(\d+)/runs/([0-9a-f]{32})\n", first_run.stdout)
+    page = re.search(r"/#/experiments/(\d+)/runs/([0-9a-f]{32})\?workflowType", first_run.stdout)
     assert page is not None
     with sqlite3.connect(plant.store / "mlflow.db") as database:
         (row,) = database.execute(

@@ -7,11 +7,15 @@ from typing import Annotated
 
 import typer
 
+from gtrans.cli.shared.completion import categories
 from gtrans_core.data.sources.known import KNOWN_SOURCES
 
 SOURCES = "|".join(("DIR", "s3://...", *KNOWN_SOURCES))
 
-Category = Annotated[str, typer.Argument(metavar="CATEGORY", help="Such as bottle.")]
+Category = Annotated[
+    str,
+    typer.Argument(metavar="CATEGORY", help="Such as bottle.", autocompletion=categories),
+]
 Categories = Annotated[
     list[str] | None,
     typer.Option(
@@ -19,11 +23,14 @@ Categories = Annotated[
         "-c",
         metavar="NAME...|all",
         help="Name of the category, such as bottle; several, or all that --data has.",
+        autocompletion=categories,
     ),
 ]
 MoreCategories = Annotated[
     list[str] | None,
-    typer.Argument(metavar="CATEGORY", help="The same, without --category."),
+    typer.Argument(
+        metavar="CATEGORY", help="The same, without --category.", autocompletion=categories
+    ),
 ]
 Data = Annotated[
     str,

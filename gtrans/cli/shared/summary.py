@@ -16,6 +16,8 @@ from gtrans.cli.shared.next_command import next_command, program
 from gtrans_core.detector.model_name import CHALLENGER, alias_uri, model_name
 from gtrans_core.evaluation.metric_names import METRIC_LABELS, MetricName, labels_of
 from gtrans_core.system.text import printable_lines
+from gtrans_core.tracking.address import SQLITE_SCHEME, is_server
+from gtrans_core.tracking.pages import LOCAL_UI, page_address
 
 if TYPE_CHECKING:
     from gtrans.pipelines.embedded.category_run import CategoriesRun
@@ -121,9 +123,13 @@ def _number(value: float | None) -> str:
 
 def record_lines(tracking_uri: str, page: str) -> list[str]:
     """The run's page in MLflow, after the command that serves it where no server runs."""
-    if tracking_uri.startswith(("http://", "https://")):
-        return [f"  {tracking_uri.rstrip('/')}/{page}"]
-    return [
-        f"  {shlex.quote(program('mlflow'))} ui --backend-store-uri {shlex.quote(tracking_uri)}",
-        f"  then http://127.0.0.1:5000/{page}",
-    ]
+    if is_server(tracking_uri):
+        return [f"  {page_address(tracking_uri, page)}"]
+    return [f"  {_ui_command(tracking_uri)}", f"  then {page_address(LOCAL_UI, page)}"]
+
+
+def _ui_command(tracking_uri: str) -> str:
+    database = Path(tracking_uri.removeprefix(SQLITE_SCHEME))
+    if tracking_uri.startswith(SQLITE_SCHEME) and database.name == "mlflow.db":
+        return next_command("ui", "--store", str(database.parent))
+    return shlex.join([program("mlflow"), "ui", "--backend-store-uri", tracking_uri])

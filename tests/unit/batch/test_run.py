@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -127,6 +129,47 @@ def test_rows_lie_in_groups_and_no_part_is_left(batch: Batch, folder: Path):
     groups = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
     assert groups == [4, 3]
     assert sorted(path.name for path in batch.out.parent.iterdir()) == ["photos", "results.parquet"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_the_suffix_says_how_the_table_is_written(
+    batch: Batch, folder: Path, tmp_path: Path, suffix: str
+):
+    (folder / "text.png").write_text("not an image")
+    images = find_images([str(folder)])
+    summary = batch(images)
+    text = Batch(batch.detector, batch.model, tmp_path / f"results{suffix}")
+    text(images, stop_after=10)
+    assert not list(tmp_path.glob("*.parts"))
+    if suffix == ".csv":
+        with text.out.open(newline="", encoding="utf-8") as file:
+            found = list(csv.DictReader(file))
+        assert [row["score"] for row in found if not row["score"]] == [""]
+        scores = [float(row["score"]) if row["score"] else None for row in found]
+    else:
+        found = [json.loads(line) for line in text.out.read_text("utf-8").splitlines()]
+        scores = [row["score"] for row in found]
+        assert datetime.fromisoformat(found[0]["scored_at"]).tzinfo is not None
+    assert list(found[0]) == COLUMNS.names
+    expected = rows(batch.out)
+    assert scores == [row["score"] for row in expected]
+    assert [row["path"] for row in found] == [row["path"] for row in expected]
+    assert summary.images == len(found)
+    with pytest.raises(StorageError, match="is there already"):
+        text(images)
+
+
+def test_a_csv_that_was_interrupted_goes_on_to_the_same_rows(
+    batch: Batch, folder: Path, tmp_path: Path
+):
+    images = find_images([str(folder)])
+    half = Batch(batch.detector, batch.model, tmp_path / "results.csv")
+    with pytest.raises(PreemptedError):
+        half(images, stop_after=5)
+    assert not half.out.exists()
+    summary = half(images)
+    assert summary.kept == 5
+    assert len(half.out.read_text("utf-8").splitlines()) == 1 + len(images)
 
 
 def test_a_version_is_null_for_a_model_that_is_not_registered(batch: Batch, folder: Path):

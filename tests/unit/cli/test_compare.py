@@ -69,9 +69,9 @@ def test_same_data_is_said_and_other_data_too():
 
 def test_the_page_and_the_command_that_opens_it():
     lines = gtrans_compare(FOUND).output.splitlines()
-    assert lines[-2].endswith("mlflow ui --backend-store-uri 'sqlite:////s p/mlflow.db'")
+    assert lines[-2].endswith("gtrans ui --store '/s p'")
     ids = ",".join(f'"{letter * 32}"' for letter in "abc")
-    page = f'#/compare-runs?runs=[{ids}]&experiments=["1"]'
+    page = f'#/compare-runs?runs=[{ids}]&experiments=["1"]&workflowType=machine_learning'
     assert lines[-1] == f"  then http://127.0.0.1:5000/{page}"
 
 

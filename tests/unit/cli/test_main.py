@@ -9,26 +9,13 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+from gtrans.cli.main import VERBS as GROUPS
 from gtrans.cli.main import app, main
 from gtrans_core import __version__
 from gtrans_core.errors import StorageError
 from gtrans_core.lineage import UNKNOWN
 
-VERBS = (
-    "run",
-    "submit",
-    "runs",
-    "schedule",
-    "predict",
-    "bench",
-    "compare",
-    "promote",
-    "rollback",
-    "history",
-    "config",
-    "compile",
-    "doctor",
-)
+VERBS = [verb for verbs in GROUPS.values() for verb in verbs]
 HEAVY = {"torch", "timm", "kfp", "mlflow", "numpy", "pandas", "pydantic", "matplotlib", "boto3"}
 
 
@@ -37,6 +24,15 @@ def test_help_lists_every_verb_with_a_line():
     assert result.exit_code == 0
     for verb in VERBS:
         assert re.search(rf"^  {verb}\s+[A-Z]", result.output, flags=re.MULTILINE)
+
+
+def test_help_groups_the_verbs_by_what_they_are_for():
+    shown = CliRunner().invoke(app, ["--help"]).output
+    titles = re.findall(r"^([A-Z][a-z ]+):$", shown, flags=re.MULTILINE)
+    assert titles == ["Options", "Train", "Judge", "Release", "Use", "Cluster", "Set up"]
+    for title, verbs in GROUPS.items():
+        block = shown.partition(f"\n{title}:\n")[2].partition("\n\n")[0]
+        assert re.findall(r"^  ([a-z]+) ", block, flags=re.MULTILINE) == list(verbs)
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -192,7 +192,7 @@ def test_what_cannot_work_is_refused_before_the_model_is_loaded(images: list[Pat
     (tmp_path / "empty").mkdir()
     folder = images[0].parent
     for arguments, error, text in (
-        ((folder, "--out", tmp_path / "maps"), ConfigError, "expected the name of a .parquet"),
+        ((folder, "--out", tmp_path / "maps"), ConfigError, "expected a name that ends in"),
         ((folder, "--out", tmp_path / "done.parquet"), StorageError, "is there already"),
         ((folder, "--heat-maps", folder / "maps"), ConfigError, "among the images"),
         ((tmp_path / "empty",), DataError, "holds no image"),

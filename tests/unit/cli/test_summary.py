@@ -64,9 +64,10 @@ def test_paths_and_commands_are_whole_lines_that_a_shell_reads_back(
     lines = summary(capsys).splitlines()
     assert f"Report   {REPORT}" in lines
     mlflow = next(shlex.split(line) for line in lines if " ui " in line)
-    assert mlflow[1:] == ["ui", "--backend-store-uri", "sqlite:////s p/mlflow.db"]
-    assert mlflow[0].endswith("mlflow")
-    assert "  then http://127.0.0.1:5000/#/experiments/1/runs/abc" in lines
+    assert mlflow[1:] == ["ui", "--store", "/s p"]
+    assert mlflow[0].endswith("gtrans")
+    classic = "?workflowType=machine_learning"
+    assert f"  then http://127.0.0.1:5000/#/experiments/1/runs/abc{classic}" in lines
     score = next(shlex.split(line) for line in lines if "predict" in line)
     model = "models:/gtrans-bottle@challenger"
     assert score[1:] == ["predict", "IMAGE", "--model", model, "--store", "/s p"]
@@ -82,5 +83,12 @@ def test_the_gates_verdict_and_how_to_promote(capsys: pytest.CaptureFixture[str]
 
 def test_a_server_needs_no_command(capsys: pytest.CaptureFixture[str]):
     output = summary(capsys, uri="http://mlflow.plant:5000/")
-    assert "  http://mlflow.plant:5000/#/experiments/1/runs/abc" in output.splitlines()
-    assert "backend-store-uri" not in output
+    page = "#/experiments/1/runs/abc?workflowType=machine_learning"
+    assert f"  http://mlflow.plant:5000/{page}" in output.splitlines()
+    assert " ui " not in output
+
+
+def test_a_database_of_another_name_is_opened_by_its_address(capsys: pytest.CaptureFixture[str]):
+    lines = summary(capsys, uri="postgresql://db/mlflow").splitlines()
+    mlflow = next(shlex.split(line) for line in lines if " ui " in line)
+    assert mlflow[1:] == ["ui", "--backend-store-uri", "postgresql://db/mlflow"]

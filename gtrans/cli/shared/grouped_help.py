@@ -1,0 +1,28 @@
+"""``gtrans --help``: the verbs under what they are for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from typer import Context
+    from typer._click import HelpFormatter
+
+
+class GroupedHelp(TyperGroup):
+    """Lists commands by their ``rich_help_panel``, in the order they were added; without rich."""
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write one list of commands a group."""
+        commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        limit = formatter.width - 6 - max(map(len, commands))
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for name, command in commands.items():
+            if command is not None:
+                title = str(getattr(command, "rich_help_panel", "") or "Commands")
+                groups.setdefault(title, []).append((name, command.get_short_help_str(limit)))
+        for title, rows in groups.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
