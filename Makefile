@@ -81,9 +81,12 @@ security: $(INSTALLED) ## Look for mistakes in the code, secrets in files, known
 compile: $(INSTALLED) ## Write the pipelines' YAML, pipelines/compiled
 	@$(BIN)/gtrans compile
 
+# Not openvino: 179 MB that only one option of one command needs.
+LOCKED_EXTRAS := --extra elpv --extra lite --extra postgresql --extra server --extra docs --extra dev
+
 .PHONY: lock
 lock: $(UV) ## Resolve pyproject.toml anew into requirements.lock
-	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+	$(UV) pip compile pyproject.toml $(LOCKED_EXTRAS) --universal --python-version 3.11 \
 	  --generate-hashes --no-annotate --no-header -o requirements.lock
 
 .PHONY: peers-setup

@@ -14,6 +14,7 @@ from gtrans.cli.compile import compile_pipelines
 from gtrans.cli.config import show_config
 from gtrans.cli.doctor import doctor
 from gtrans.cli.drift import drift
+from gtrans.cli.export import export
 from gtrans.cli.history import history
 from gtrans.cli.keys import keys
 from gtrans.cli.predict import predict
@@ -58,7 +59,7 @@ VERBS: dict[str, dict[str, Callable[..., None]]] = {
         "sign": sign,
         "resolve": resolve,
     },
-    "Use": {"predict": predict, "serve": serve, "drift": drift},
+    "Use": {"predict": predict, "serve": serve, "drift": drift, "export": export},
     "Cluster": {
         "submit": submit,
         "runs": runs,

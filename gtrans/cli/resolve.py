@@ -10,6 +10,7 @@ import typer
 
 from gtrans.cli.shared.completion import category_aliases
 from gtrans.cli.shared.options import ProfileName, Store
+from gtrans.cli.shared.version_names import named_alias
 from gtrans_core.detector.model_name import CHAMPION, alias_uri
 from gtrans_core.errors import ConfigError
 
@@ -58,7 +59,7 @@ def resolve(
         raise ConfigError("--image is missing: name the image that the pods run")
     if no_token and not deployment:
         raise ConfigError("--no-token belongs to --deployment")
-    named = [_named(text) for text in models]
+    named = [named_alias(text) for text in models]
     if deployment and any(alias != CHAMPION for _, alias in named):
         raise ConfigError("gtrans serve serves champions only; leave the alias out")
     from gtrans.pipelines.profiles import load_profile
@@ -85,14 +86,6 @@ def resolve(
     else:
         text = _as_json(list(found.values())) if as_json else _as_text(list(found.values()))
     typer.echo(text, nl=not text.endswith("\n"))
-
-
-def _named(text: str) -> tuple[str, str]:
-    """Category and alias."""
-    category, separator, alias = text.partition("@")
-    if not category or (separator and not alias):
-        raise ConfigError(f"'{text}': expected CATEGORY or CATEGORY@ALIAS, such as bottle@champion")
-    return category, alias or CHAMPION
 
 
 def _as_json(models: Sequence[ModelVersion]) -> str:

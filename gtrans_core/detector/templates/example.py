@@ -1,0 +1,35 @@
+"""Scores images with an exported model: `python example.py IMAGE ...`."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+FOLDER = Path(__file__).parent
+FACTS = json.loads((FOLDER / "export.json").read_text())
+
+
+def view(path):
+    image, side, gap = Image.open(path), FACTS["resize_to"], FACTS["reducing_gap"]
+    if gap:  # a large JPEG is decoded at a half, a quarter or an eighth
+        image.draft(None, (gap * side, gap * side))
+    image = ImageOps.exif_transpose(image)
+    if FACTS["grey_levels"]:  # the model was trained on grey images of 16 bits
+        low, high = FACTS["grey_levels"]
+        grey = np.clip(np.asarray(image), low, high).astype(np.int64) - low
+        image = Image.fromarray(((grey * 255 + (high - low) // 2) // (high - low)).astype(np.uint8))
+    image = image.convert("RGB").resize(
+        (side, side), Image.Resampling[FACTS["filter"]], reducing_gap=gap
+    )
+    image = ImageOps.crop(image, (side - FACTS["input_side"]) // 2)
+    return np.asarray(image).transpose(2, 0, 1)[None]
+
+
+if __name__ == "__main__":
+    session = onnxruntime.InferenceSession(FOLDER / "model.onnx")
+    for name in sys.argv[1:]:
+        _heat_map, [score] = session.run(None, {"view": view(name)})
+        print("flagged" if score > FACTS["threshold"] else "ok", f"{score:.6g}", name)
