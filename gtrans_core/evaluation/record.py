@@ -60,8 +60,16 @@ class EvaluationRecord(BaseModel):
             raise ModelError(f"{RECORD}: lineage has no run_key; run the pipeline again") from None
 
     def numbers(self) -> dict[str, float]:
-        """Everything numeric that is available, under the names MLflow shows."""
-        row = {name: value for name, value in self.metrics.items() if value is not None}
+        """Everything numeric that is available, under the names MLflow shows.
+
+        What a plant asks for first comes first: ``defects_missed`` and ``false_alarms`` are counts.
+        """
+        row: dict[str, float] = {}
+        if self.defective_images:
+            row["defects_missed"] = self.defective_images - self.defects_caught
+        if self.good_images:
+            row["false_alarms"] = self.good_flagged
+        row |= {name: value for name, value in self.metrics.items() if value is not None}
         row["threshold"] = self.threshold
         if self.good_images:
             row["false_alarms_observed"] = self.good_flagged / self.good_images
@@ -79,6 +87,23 @@ class EvaluationRecord(BaseModel):
     def defective_images(self) -> int:
         """Defective test images; without any, nothing is known about misses."""
         return sum(result.images for result in self.per_defect)
+
+    @property
+    def defects_caught(self) -> int:
+        """Defective test images above the threshold."""
+        return sum(result.caught for result in self.per_defect)
+
+    @property
+    def in_short(self) -> str:
+        """One line: ``55 of 60 defects caught, 0 of 30 false alarms, threshold 1.062``."""
+        defects = (
+            f"{self.defects_caught} of {self.defective_images} defects caught"
+            if self.defective_images
+            else "not tested on defects"
+        )
+        alarms = f"{self.good_flagged} of {self.good_images} false alarms"
+        known = [defects, *([alarms] if self.good_images else [])]
+        return ", ".join([*known, f"threshold {self.threshold:.4g}"])
 
     @property
     def test_images(self) -> int:

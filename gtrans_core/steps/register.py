@@ -25,6 +25,7 @@ from gtrans_core.steps.context import RunContext
 from gtrans_core.tracking.journal import replay
 from gtrans_core.tracking.promotion.championship import Judgement
 from gtrans_core.tracking.promotion.promotion import judge_new_version
+from gtrans_core.tracking.registry.evidence import evidence_tags
 from gtrans_core.tracking.registry.model import log_model
 from gtrans_core.tracking.registry.registry import register as register_version
 from gtrans_core.tracking.registry.versions import ModelVersion
@@ -145,10 +146,17 @@ def register_detector(
     """
     model_uri = log_model(run.client, run.run_id, detector, example, key)
     version, created = register_version(
-        run.client, run.run_id, model_uri, record.category, detector, _version_tags(record)
+        run.client,
+        run.run_id,
+        model_uri,
+        record.category,
+        detector,
+        _version_tags(record),
+        record.in_short,
     )
     judgement = judge_new_version(run.client, record.category, version.version, gate)
     run.log_lineage({"registered_version": str(version.version)})
+    run.describe(f"{record.in_short}; gate {in_words(judgement)}")
     return Registered(version, created, judgement, key is not None)
 
 
@@ -215,8 +223,9 @@ def as_example(data: bytes, name: str, image: ImageConfig) -> bytes:
 
 
 def _version_tags(record: EvaluationRecord) -> dict[str, str]:
-    metrics = {f"metric.{name}": f"{value:.6f}" for name, value in record.numbers().items()}
-    return {**record.lineage, **metrics, "test_images": str(record.test_images)}
+    """What the gate asks for, and where a recalibrated version comes from."""
+    made_from = {k: v for k, v in record.lineage.items() if k.startswith("recalibrated_")}
+    return {**evidence_tags(record.evidence()), **made_from}
 
 
 def in_words(judgement: Judgement) -> str:

@@ -20,6 +20,7 @@ from gtrans_core.training.closed_form import fit_closed_form
 from gtrans_core.training.device import choose_device
 from gtrans_core.training.loop import TrainingResult, train_trans, training_key
 from gtrans_core.training.split import Split, split_images
+from gtrans_core.training.system_metrics import SYSTEM_JOURNAL, sampled
 from gtrans_core.training.termination import TerminationSignal
 from gtrans_core.training.train_together import train_together
 from gtrans_core.training.trained_model import TrainedModel, TrainingInfo, save_trained
@@ -66,9 +67,11 @@ def train(context: RunContext, config_json: str, feature_cache: Path, model: Pat
     flusher = JournalFlusher(
         folder / "history.jsonl",
         lambda: context.run.open(step="train"),
+        also=(folder / SYSTEM_JOURNAL,),
     )
     try:
-        with exclusive(folder):  # of two runs of one training, the second waits and reuses
+        # Of two runs of one training, the second waits and reuses.
+        with exclusive(folder), sampled(folder):
             result = _train(features, reference, config, folder, progress, termination)
     finally:
         flusher.close(FLUSH_SECONDS)

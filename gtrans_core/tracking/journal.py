@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,12 +54,17 @@ class JournalFlusher:
         journal_path: the file; may not exist yet.
         open_run: opens the run, in the thread, so that a dead server does not delay training.
         interval_s: seconds between two looks at the file.
+        also: further files of the same format, which nobody replays later.
     """
 
     def __init__(
-        self, journal_path: Path, open_run: Callable[[], RunLogger], interval_s: float = 5.0
+        self,
+        journal_path: Path,
+        open_run: Callable[[], RunLogger],
+        interval_s: float = 5.0,
+        also: Sequence[Path] = (),
     ) -> None:
-        self._sender = _Sender(journal_path)
+        self._senders = [_Sender(path) for path in (journal_path, *also)]
         self._open_run = open_run
         self._interval_s = interval_s
         self._run: RunLogger | None = None
@@ -93,7 +98,8 @@ class JournalFlusher:
         try:
             if self._run is None:
                 self._run = self._open_run()
-            self._sender.send_new(self._run)
+            for sender in self._senders:
+                sender.send_new(self._run)
         except GTransError as error:
             _log.warning("%s (kept in the journal, will be sent later)", error)
             return False

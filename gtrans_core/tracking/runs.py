@@ -9,6 +9,7 @@ the tags that filters go by: ``gtrans.run_key`` finds all categories of a pipeli
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -17,8 +18,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from gtrans_core import __version__
 from gtrans_core.data.manifest import Manifest, data_digest
 from gtrans_core.errors import TrackingError
+from gtrans_core.lineage import UNKNOWN, git_sha
 from gtrans_core.tracking.address import SQLITE_SCHEME
 from gtrans_core.tracking.client import (
     TrackingAddress,
@@ -29,6 +32,7 @@ from gtrans_core.tracking.client import (
     injected_run_id,
     translate_mlflow_errors,
 )
+from gtrans_core.tracking.person import who
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -43,6 +47,13 @@ FAILURE_TAG = PREFIX + "failure"
 STEP_TAG = PREFIX + "step"
 SWEEP_TAG = PREFIX + "sweep"
 PARENT_TAG = "mlflow.parentRunId"
+_NOTE_TAG = "mlflow.note.content"
+_EXPERIMENT_TAGS = {
+    _NOTE_TAG: "Runs of GTrans: one a category, with its metrics, report and figures. Registered "
+    "models are under Models. `gtrans compare --category NAME` ranks the runs of a category.",
+    "mlflow.experimentKind": "custom_model_development",
+}
+"""The latter opens the experiment's page with its runs, not with traces of language models."""
 
 # What MLflow takes.
 _BATCH = 100
@@ -148,6 +159,11 @@ class RunLogger:
             for start in range(0, len(tags), _BATCH):
                 self.client.log_batch(self.run_id, tags=tags[start : start + _BATCH])
 
+    def describe(self, text: str) -> None:
+        """What the run's page shows as its description (Markdown)."""
+        with self._translating("describe the run"):
+            self.client.set_tag(self.run_id, _NOTE_TAG, text)
+
     def log_artifact_bytes(self, name: str, data: bytes) -> None:
         """Store a file, e.g. ``figures/roc.png``, among the run's artifacts."""
         folder, _, leaf = name.rpartition("/")
@@ -201,12 +217,22 @@ def mark_failed(run: RunLogger, reason: str) -> None:
     run.finish("FAILED")
 
 
-def prefixed(facts: Mapping[str, str]) -> dict[str, str]:
+def prefixed(facts: Mapping[str, str], length: int = _VALUE_LENGTH) -> dict[str, str]:
     """Facts as tags: names start with ``gtrans.``, values fit into MLflow."""
     return {
-        PREFIX + name.removeprefix(PREFIX): str(value)[:_VALUE_LENGTH]
-        for name, value in facts.items()
+        PREFIX + name.removeprefix(PREFIX): str(value)[:length] for name, value in facts.items()
     }
+
+
+def origin_tags() -> dict[str, str]:
+    """Who made a run, and with what, as MLflow's pages show it."""
+    facts = {
+        "mlflow.user": who(),
+        "mlflow.source.name": f"gtrans {__version__}",
+        "mlflow.source.type": "JOB" if os.environ.get("KFP_RUN_ID") else "LOCAL",
+    }
+    commit = git_sha().partition("-")[0]
+    return {**facts, **({"mlflow.source.git.commit": commit} if commit != UNKNOWN else {})}
 
 
 def quoted(value: str) -> str:
@@ -245,7 +271,8 @@ def experiment_of(client: MlflowClient, address: TrackingAddress, *, make: bool 
         if not make:
             return ""
         try:
-            return client.create_experiment(address.experiment, _artifact_location(address))
+            place = _artifact_location(address)
+            return client.create_experiment(address.experiment, place, _EXPERIMENT_TAGS)
         except MlflowException as error:
             if error_code(error) != "RESOURCE_ALREADY_EXISTS":
                 raise
@@ -316,7 +343,8 @@ def _withdraw(client: MlflowClient, run: str) -> None:
 
 
 def _create(client: MlflowClient, experiment: str, tags: Mapping[str, str], name: str) -> str:
-    created = client.create_run(experiment, tags=dict(tags), run_name=name).info.run_id
+    all_tags = {**tags, **origin_tags()}
+    created = client.create_run(experiment, tags=all_tags, run_name=name).info.run_id
     return _earliest(client, experiment, tags) or str(created)
 
 

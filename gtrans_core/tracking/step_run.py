@@ -25,6 +25,7 @@ from gtrans_core.tracking.runs import (
     STEP_TAG,
     RunLogger,
     experiment_of,
+    origin_tags,
 )
 
 PATIENCE_S = 5.0
@@ -58,7 +59,7 @@ class StepRun:
             made = client.create_run(
                 experiment_of(client, address),
                 start_time=int(self._started * 1000),
-                tags={STEP_TAG: self._step, PARENT_TAG: parent},
+                tags={STEP_TAG: self._step, PARENT_TAG: parent, **origin_tags()},
                 run_name=f"{self._parent.category}-{self._step}",
             )
             self._run = RunLogger(client, made.info.run_id)

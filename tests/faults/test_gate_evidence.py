@@ -37,7 +37,7 @@ def test_it_is_not_promoted_and_the_reason_is_on_the_version(shelf, tags, reason
     shelf.register("two", **tags)
     with pytest.raises(GateError, match=reason):
         promote(shelf.client, shelf.category, GATE)
-    assert reason in shelf.tags(2)["gtrans.gate.reasons"]
+    assert reason in shelf.tags(2)["gtrans.gate.verdict"]
     assert shelf.alias("champion") == 1
 
 

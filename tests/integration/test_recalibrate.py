@@ -77,7 +77,7 @@ def test_fresh_images_make_a_version_that_is_gated_promoted_and_released(
     tags = version.tags
     assert tags["gtrans.recalibrated_from"] == "1"
     assert tags["gtrans.gate"] == "passed"
-    assert tags["gtrans.gate.champion"] == "1"
+    assert json.loads(tags["gtrans.gate.verdict"])["champion"] == "1"
     run = client.get_run(version.run_id)
     assert run.data.params["evaluation.false_alarm_rate"] == "0.4"
     assert run.data.metrics["threshold"] == pytest.approx(new.threshold)

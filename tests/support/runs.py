@@ -162,6 +162,8 @@ def story_of(client: Any) -> dict[str, Any]:
 
 def metrics_in(tags: dict[str, str]) -> str:
     """Metrics in the tags of a version, all but the seconds that training took."""
-    found = {k: v for k, v in tags.items() if k.startswith("gtrans.metric.")}
-    found.pop("gtrans.metric.training_seconds", None)
+    from gtrans_core.tracking.registry.evidence import evidence_of
+
+    found = dict(evidence_of(tags).metrics)
+    found.pop("training_seconds", None)
     return json.dumps(found, sort_keys=True)

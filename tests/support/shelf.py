@@ -37,13 +37,13 @@ class Shelf:
         return f"models:/{model.model_id}"
 
     def register(
-        self, content: str = "one", image_auroc: float = 0.99, **tags: str
+        self, content: str = "one", image_auroc: float = 0.99, description: str = "", **tags: str
     ) -> ModelVersion:
         """A version with the evidence that the gate looks at; ``tags`` change it."""
-        return self.register_or_find(content, image_auroc, **tags)[0]
+        return self.register_or_find(content, image_auroc, description, **tags)[0]
 
     def register_or_find(
-        self, content: str, image_auroc: float = 0.99, **tags: str
+        self, content: str, image_auroc: float = 0.99, description: str = "", **tags: str
     ) -> tuple[ModelVersion, bool]:
         """The same, and whether the version is new."""
         detector = self.detector(content)
@@ -54,8 +54,9 @@ class Shelf:
             "metric.image_auroc": f"{image_auroc:.6f}",
             "metric.defect/dent/caught": "0.9",
         }
+        all_tags = {**evidence, **tags}
         return register(
-            self.client, self.run.run_id, uri, self.category, detector, {**evidence, **tags}
+            self.client, self.run.run_id, uri, self.category, detector, all_tags, description
         )
 
     def alias(self, name: str) -> int | None:

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gtrans_core.detector.model_name import CHALLENGER, CHAMPION, model_name
 from gtrans_core.errors import ModelError
-from gtrans_core.evaluation.gate import Check, Evidence, Gate, Verdict, check_gate
+from gtrans_core.evaluation.gate import Check, Gate, Verdict, check_gate
 from gtrans_core.storage import exclusive
 from gtrans_core.tracking.address import SQLITE_SCHEME
 from gtrans_core.tracking.client import (
@@ -36,18 +35,24 @@ from gtrans_core.tracking.promotion.ledger import (
     read_ledger,
     withdraw_move,
 )
+from gtrans_core.tracking.registry.evidence import evidence_of
 from gtrans_core.tracking.registry.registry import fetch_model
-from gtrans_core.tracking.runs import DATA_DIGEST_TAG, PREFIX, quoted
+from gtrans_core.tracking.runs import PREFIX, quoted
 from gtrans_core.trust.policy import TrustPolicy
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 
-METRIC_TAG = PREFIX + "metric."
-TEST_IMAGES_TAG = PREFIX + "test_images"
 PROMOTION_TAG = PREFIX + "promotion"
 GATE_TAG = PREFIX + "gate"
+"""``passed`` or ``refused``."""
+VERDICT_TAG = GATE_TAG + ".verdict"
+"""JSON: reasons, every check, the champion of then, the thresholds, when."""
+_EARLIER_GATE_TAGS = ("reasons", "evidence", "champion", "thresholds", "judged")
+"""What versions of before 0.3 have for the latter, after ``gtrans.gate.``."""
+_GATE_SAID = "; gate "
+"""Begins the end of a version's description."""
 
 
 @dataclass(frozen=True)
@@ -186,17 +191,21 @@ class Championship:
         """Verdict and evidence, as tags of the version."""
         if self.dry_run:
             return
-        verdict = judgement.verdict
-        tags = {
-            GATE_TAG: "passed" if verdict.passed else "refused",
-            f"{GATE_TAG}.reasons": "; ".join(verdict.reasons),
-            f"{GATE_TAG}.evidence": json.dumps([check.text for check in verdict.checks]),
-            f"{GATE_TAG}.champion": str(judgement.champion or "none"),
-            f"{GATE_TAG}.thresholds": gate.to_json(),
-            f"{GATE_TAG}.judged": utc_now(),
-        }
+        word = "passed" if judgement.verdict.passed else "refused"
+        tags = {GATE_TAG: word, VERDICT_TAG: _as_json(judgement, gate)}
         for tag, value in tags.items():
             set_version_tag(self.client, self.name, judgement.version, tag, value)
+        self._describe(judgement.version, word)
+
+    def _describe(self, number: int, word: str) -> None:
+        """End the version's description with the verdict; drop what an earlier release said."""
+        version = self.version(number)
+        about = (version.description or "").partition(_GATE_SAID)[0]
+        if about:
+            self.client.update_model_version(self.name, str(number), f"{about}{_GATE_SAID}{word}")
+        for name in _EARLIER_GATE_TAGS:
+            if f"{GATE_TAG}.{name}" in version.tags:
+                self.client.delete_model_version_tag(self.name, str(number), f"{GATE_TAG}.{name}")
 
     def make(self, move: Move) -> Ledger:
         """Write a move down and have the rest follow; a move that came too late is withdrawn.
@@ -296,16 +305,36 @@ class Championship:
         return None
 
 
-def evidence_of(tags: Mapping[str, str]) -> Evidence:
-    """What the tags of a version say; what is missing or no number stays so."""
-    metrics = {
-        tag.removeprefix(METRIC_TAG): _number(value)
-        for tag, value in tags.items()
-        if tag.startswith(METRIC_TAG)
+def gate_said(tags: Mapping[str, str]) -> dict[str, Any]:
+    """What the gate said of a version: verdict, checks, thresholds, champion of then, when."""
+    if VERDICT_TAG in tags:
+        told_now: dict[str, Any] = json.loads(tags[VERDICT_TAG])
+    else:
+        earlier = {name: tags.get(f"{GATE_TAG}.{name}") for name in _EARLIER_GATE_TAGS}
+        told_now = {name: value for name, value in earlier.items() if value is not None}
+        for name in ("evidence", "thresholds"):
+            if name in told_now:
+                told_now[name] = json.loads(told_now[name])
+    return {
+        "verdict": tags.get(GATE_TAG, "unknown"),
+        "checks": told_now.get("evidence", []),
+        "thresholds": told_now.get("thresholds", {}),
+        "against": told_now.get("champion", "unknown"),
+        "judged": told_now.get("judged", "unknown"),
     }
-    count = tags.get(TEST_IMAGES_TAG, "")
-    images = int(count) if count.isdecimal() else None
-    return Evidence(tags.get(DATA_DIGEST_TAG, ""), images, metrics)
+
+
+def _as_json(judgement: Judgement, gate: Gate) -> str:
+    verdict = judgement.verdict
+    return json.dumps(
+        {
+            "reasons": verdict.reasons,
+            "evidence": [check.text for check in verdict.checks],
+            "champion": str(judgement.champion or "none"),
+            "thresholds": json.loads(gate.to_json()),
+            "judged": utc_now(),
+        }
+    )
 
 
 def told(move: Move) -> str:
@@ -317,10 +346,3 @@ def told(move: Move) -> str:
 def utc_now() -> str:
     """Now, ISO 8601, in UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan

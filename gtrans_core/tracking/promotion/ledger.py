@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gtrans_core.detector.model_name import version_uri
+from gtrans_core.detector.model_name import model_name, version_uri
 from gtrans_core.tracking.client import error_code, set_version_tag
 from gtrans_core.tracking.registry.registry import ensure_model
 from gtrans_core.tracking.runs import PREFIX, quoted
@@ -127,12 +127,18 @@ def read_ledger(client: MlflowClient, category: str) -> Ledger:
 def append_move(client: MlflowClient, category: str, move: Move) -> None:
     """Write a move down; whether it counted is seen by reading the ledger again."""
     name = LEDGER_PREFIX + category
-    ensure_model(client, name)
+    ensure_model(
+        client,
+        name,
+        f"Not a model: the ledger of {model_name(category)}. Each version is one move of its "
+        "champion. Do not edit, delete or deploy it; `gtrans history` shows it.",
+    )
     client.create_model_version(
         name,
         source=version_uri(category, move.champion),
         tags={MOVE_TAG: move.model_dump_json()},
-        description=f"{move.kind}: {move.previous or 'none'} -> {move.champion}, {move.who}",
+        description=f"Not a model: {move.kind} {move.previous or 'none'} -> {move.champion}, "
+        f"{move.who}",
     )
 
 

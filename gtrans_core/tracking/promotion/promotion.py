@@ -9,9 +9,7 @@ promoter who was overtaken needs to look again.
 
 from __future__ import annotations
 
-import getpass
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
@@ -22,14 +20,15 @@ from gtrans_core.errors import GateError, ModelError, SupersededError
 from gtrans_core.evaluation.gate import Gate, Verdict
 from gtrans_core.evaluation.metric_names import MetricName
 from gtrans_core.tracking.client import translate_mlflow_errors
+from gtrans_core.tracking.person import who
 from gtrans_core.tracking.promotion.championship import (
     Championship,
     Judgement,
-    evidence_of,
     told,
     utc_now,
 )
 from gtrans_core.tracking.promotion.ledger import Ledger, Move, Recorded
+from gtrans_core.tracking.registry.evidence import evidence_of
 from gtrans_core.trust.policy import TrustPolicy
 
 if TYPE_CHECKING:
@@ -248,7 +247,7 @@ def _move(
         previous=previous,
         after=ledger.number,
         token=uuid4().hex,
-        who=_who(),
+        who=who(),
         when=utc_now(),
         why=why,
         metrics={name: value for name, value in shown.items() if math.isfinite(value)},
@@ -269,12 +268,3 @@ def _moved_by_others(championship: Championship, before: Ledger, ledger: Ledger)
 
 def _told(ledger: Ledger) -> str:
     return told(ledger.head.move) if ledger.head else "the ledger is empty"
-
-
-def _who() -> str:
-    """The name that this process goes by: stated, not proven."""
-    name = os.environ.get("MLFLOW_TRACKING_USERNAME")
-    try:
-        return name or getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container's user may have no name
-        return f"user {os.getuid()}"

@@ -22,7 +22,7 @@ from gtrans_core.release.facts import Approval, ReleaseFacts, Split
 from gtrans_core.release.folder import write_release
 from gtrans_core.storage import sha256_file
 from gtrans_core.tracking.client import set_version_tag, translate_mlflow_errors
-from gtrans_core.tracking.promotion.championship import GATE_TAG
+from gtrans_core.tracking.promotion.championship import gate_said
 from gtrans_core.tracking.promotion.ledger import LEDGER_PREFIX, Recorded, read_ledger
 from gtrans_core.tracking.registry.model import DETECTOR_TAG
 from gtrans_core.tracking.registry.model_files import FILES_TAG
@@ -172,7 +172,7 @@ def _facts(
         splits=_splits(run),
         record=EvaluationRecord.read(logged),
         approval=Approval(
-            promotion.number, move.who, move.when, move.why, move.previous, _gate(version.tags)
+            promotion.number, move.who, move.when, move.why, move.previous, gate_said(version.tags)
         ),
         report=(logged / evaluation.REPORT).read_bytes(),
         signature=_signature(client, version, scratch),
@@ -198,17 +198,6 @@ def _splits(run: Run) -> tuple[Split, ...]:
             )
         )
     return tuple(sorted(splits, key=lambda split: split.context, reverse=True))
-
-
-def _gate(tags: dict[str, str]) -> dict[str, object]:
-    """What the gate said, from the version's tags."""
-    return {
-        "verdict": tags.get(GATE_TAG, "unknown"),
-        "checks": json.loads(tags.get(f"{GATE_TAG}.evidence", "[]")),
-        "thresholds": json.loads(tags.get(f"{GATE_TAG}.thresholds", "{}")),
-        "against": tags.get(f"{GATE_TAG}.champion", "unknown"),
-        "judged": tags.get(f"{GATE_TAG}.judged", "unknown"),
-    }
 
 
 def _signature(client: MlflowClient, version: ModelVersion, scratch: Path) -> bytes | None:

@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 
+_VALUE_LENGTH = 100_000
+"""What MLflow takes as a tag of a version; of a run it takes less."""
+
 
 def register(
     client: MlflowClient,
@@ -40,6 +44,7 @@ def register(
     category: str,
     detector_folder: Path,
     tags: Mapping[str, str],
+    description: str = "",
 ) -> tuple[ModelVersion, bool]:
     """Make a logged model a version of ``gtrans-CATEGORY`` and the category's challenger.
 
@@ -52,7 +57,8 @@ def register(
         model_uri: what ``log_model`` returned.
         category: the category.
         detector_folder: the folder that was logged: its digests go into the version's tags.
-        tags: further facts: data digest, AGN weights' sha256, git sha, metrics.
+        tags: further facts: data digest, the evidence that the gate looks at.
+        description: of a new version, as its page in MLflow shows it.
 
     Returns:
         The version, and whether this call made it: false where the same detector was registered
@@ -70,17 +76,23 @@ def register(
         raise ModelError(f"{detector_folder}: not a detector of {category}")
     digest = detector_digest(detector_folder)
     all_tags = {
-        **prefixed(tags),
+        **prefixed(tags, _VALUE_LENGTH),
         CATEGORY_TAG: category,
         DETECTOR_TAG: digest,
         FILES_TAG: json.dumps(files),
     }
     with translate_mlflow_errors(client.tracking_uri, f"register {name}"):
-        ensure_model(client, name)
+        ensure_model(
+            client,
+            name,
+            f"Detectors of {category}, made by GTrans. The alias champion is the version that the "
+            "line uses, challenger the newest one that wants to be.",
+        )
         version = _version_of(client, name, digest)
         created = version is None
         if version is None:
-            version, created = _create_version(client, name, run_id, model_uri, all_tags)
+            made = _NewVersion(run_id, model_uri, all_tags, description)
+            version, created = _create_version(client, name, made)
         else:
             _add_missing_tags(client, name, version, all_tags)
         set_alias(client, name, CHALLENGER, version)
@@ -141,31 +153,38 @@ def download_model(client: MlflowClient, version: MlflowVersion, scratch: Path) 
     return Path(downloaded)
 
 
-def ensure_model(client: MlflowClient, name: str) -> None:
-    """Make a registered model unless it is there."""
+def ensure_model(client: MlflowClient, name: str, description: str) -> None:
+    """Make a registered model, described so, unless it is there."""
     from mlflow.exceptions import MlflowException
 
     try:
-        client.create_registered_model(name)
+        client.create_registered_model(name, description=description)
     except MlflowException as error:
         if error_code(error) != "RESOURCE_ALREADY_EXISTS":
             raise
 
 
-def _create_version(
-    client: MlflowClient, name: str, run_id: str, model_uri: str, tags: dict[str, str]
-) -> tuple[int, bool]:
+@dataclass(frozen=True)
+class _NewVersion:
+    run_id: str
+    model_uri: str
+    tags: dict[str, str]
+    description: str
+
+
+def _create_version(client: MlflowClient, name: str, new: _NewVersion) -> tuple[int, bool]:
     """Create a version, and withdraw it where somebody registered the same detector before."""
-    model = client.get_logged_model(model_uri.removeprefix("models:/"))
+    model = client.get_logged_model(new.model_uri.removeprefix("models:/"))
     made = client.create_model_version(
         name=name,
         # Not the models:/ URI: the client would look that up at MLflow's global address.
         source=model.artifact_location,
-        run_id=run_id,
-        tags=tags,
+        run_id=new.run_id,
+        tags=new.tags,
         model_id=model.model_id,
+        description=new.description or None,
     )
-    first = _version_of(client, name, tags[DETECTOR_TAG])
+    first = _version_of(client, name, new.tags[DETECTOR_TAG])
     if first is not None and first < int(made.version):
         client.delete_model_version(name, made.version)
         return first, False

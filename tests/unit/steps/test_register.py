@@ -12,7 +12,8 @@ from gtrans_core.evaluation.evaluation import DefectResult
 from gtrans_core.evaluation.gate import Check, Verdict
 from gtrans_core.steps.context import RunContext
 from gtrans_core.steps.register import _version_tags, in_words, register
-from gtrans_core.tracking.promotion.championship import Judgement, evidence_of
+from gtrans_core.tracking.promotion.championship import Judgement
+from gtrans_core.tracking.registry.evidence import evidence_of
 from gtrans_core.tracking.runs import prefixed
 from tests.support.records import evaluation_record
 
@@ -29,6 +30,7 @@ RECORD = evaluation_record(
 def test_evidence_survives_the_registry():
     evidence = evidence_of(prefixed(_version_tags(RECORD)))
     assert evidence == RECORD.evidence()
+    assert len(_version_tags(RECORD)) == 2
     assert evidence.test_images == 50
     assert evidence.metrics["defect/dent/caught"] == 0.75
     assert evidence.defects == ["dent", "odd name"]

@@ -148,3 +148,13 @@ def wait_until(condition, seconds: float = 30) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
+
+
+def test_a_second_file_is_sent_too_and_one_that_is_not_there_holds_up_nothing(run, journal):
+    journal.write_text(line(0, loss=1.0))
+    system = journal.with_name("system.jsonl")
+    system.write_text(line(0, **{"system/cpu": 30.0}))
+    also = (system, journal.with_name("gone.jsonl"))
+    assert JournalFlusher(journal, lambda: run, also=also).close(10)
+    assert len(steps_of(run, "loss")) == 1
+    assert len(steps_of(run, "system/cpu")) == 1

@@ -55,12 +55,11 @@ class TestPromote:
         shelf.register("two", image_auroc=0.995)
         promote(shelf.client, shelf.category, GATE, why="better light")
         tags = shelf.tags(2)
-        assert (tags["gtrans.gate"], tags["gtrans.gate.champion"]) == ("passed", "1")
-        assert tags["gtrans.gate.reasons"] == ""
-        assert Gate.from_json(tags["gtrans.gate.thresholds"]) == GATE
-        assert "image_auroc 0.9950: expected at least 0.9900 (the champion's)" in (
-            json.loads(tags["gtrans.gate.evidence"])
-        )
+        said = json.loads(tags["gtrans.gate.verdict"])
+        assert (tags["gtrans.gate"], said["champion"]) == ("passed", "1")
+        assert said["reasons"] == []
+        assert Gate.from_json(json.dumps(said["thresholds"])) == GATE
+        assert "image_auroc 0.9950: expected at least 0.9900 (the champion's)" in (said["evidence"])
         story = json.loads(tags["gtrans.promotion"])
         assert (story["who"], story["why"], story["previous"]) == ("ada", "better light", 1)
         assert story["metrics"] == {"image_auroc": 0.995}
@@ -79,7 +78,7 @@ class TestPromote:
             promote(shelf.client, shelf.category, GATE)
         assert shelf.alias("champion") == 1
         assert shelf.tags(2)["gtrans.gate"] == "refused"
-        reasons = shelf.tags(2)["gtrans.gate.reasons"].split("; ")
+        reasons = json.loads(shelf.tags(2)["gtrans.gate.verdict"])["reasons"]
         assert len(reasons) == 4
         assert moves(shelf) == [("promote", None, 1)]
 
