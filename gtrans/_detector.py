@@ -173,8 +173,8 @@ def load(
     Raises:
         ModelError: when there is no such detector, or a file is missing, extra, changed or not
             signed.
-        ConfigError: for a profile that is wrong, and when models must be signed and there is no
-            public key to verify them with.
+        ConfigError: for a profile that is wrong, when models must be signed and there is no public
+            key to verify them with, and when torch is the detector's engine and not installed.
         TrackingError: when MLflow cannot be reached.
     """
     where = profile_of(profile, store)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from importlib.util import find_spec
 
 # A user, or a user and a password, which may hold slashes; a port is none.
 _USER_IN_ADDRESS = re.compile(r"(?<=://)(?:[^/\s'\":@]+:(?!\d+(?:[/?#\s]|$))[^\s'\"]+|[^/\s'\"]+)@")
@@ -135,3 +136,38 @@ def error_of(exit_code: int, text: str) -> GTransError:
     """The error that a process ended on, by its exit code; one of no kind where nobody knows it."""
     kinds = {kind.exit_code: kind for kind in GTransError.__subclasses__()}
     return kinds.get(exit_code, GTransError)(text)
+
+
+_EXTRA_OF = {
+    **dict.fromkeys(("fastapi", "prometheus_client", "starlette", "uvicorn"), "serve"),
+    **dict.fromkeys(("kfp", "kfp_server_api"), "cluster"),
+    **dict.fromkeys(
+        ("cyclonedx", "httpx2", "huggingface_hub", "jinja2", "onnx", "pandas"),
+        "train",
+    ),
+    **dict.fromkeys(("scipy", "timm", "torch", "torchvision"), "train"),
+}
+"""Packages that not every machine has, and the extra (pyproject.toml) that brings them."""
+
+
+def missing_package(name: str | None) -> ConfigError | None:
+    """What to say where a package cannot be imported; None for one that is never left out."""
+    package = (name or "").partition(".")[0]
+    extra = _EXTRA_OF.get(package)
+    if extra is None:
+        return None
+    return ConfigError(
+        f"this needs the package {package}, which is not installed here: "
+        f"pip install 'gtrans[{extra}]'"
+    )
+
+
+def require_packages(*names: str) -> None:
+    """Find out early, and without importing them, that packages are missing.
+
+    Raises:
+        ConfigError: naming the first one, and the extra that brings it.
+    """
+    for name in names:
+        if find_spec(name) is None and (missing := missing_package(name)):
+            raise missing

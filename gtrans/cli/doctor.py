@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 import re
 import shutil
@@ -26,7 +26,8 @@ PROBLEM = 11
 """Exit code when at least one check failed."""
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
-_REQUIRED = ("torch", "torchvision", "timm", "kfp", "mlflow")
+_TO_SCORE = ("onnxruntime",)
+_TO_TRAIN = ("torch", "torchvision", "timm", "kfp", "mlflow")
 _EXTRAS = {"elpv_dataset": "elpv: real solar cells for --data elpv"}
 # What importing a package raises when it, or a library under it, is missing or does not fit.
 _BROKEN_INSTALLATION = (ImportError, RuntimeError, OSError, AttributeError)
@@ -86,13 +87,14 @@ def findings(profile_name: str, store: str | None) -> Iterator[Finding]:
     Nothing is made anywhere: no folder, no experiment, no run.
     """
     profile, without = _profile(profile_name, store)
+    trains = importlib.util.find_spec("torch") is not None
     checks: list[tuple[str, Callable[[], Finding]]] = [
         ("python", _python),
-        *((name, partial(_import, name)) for name in _REQUIRED),
+        *((name, partial(_import, name)) for name in (_TO_TRAIN if trains else _TO_SCORE)),
         ("versions", _versions),
-        ("weights", _weights),
+        ("weights", _weights) if trains else ("extra", _scores_only),
         *(_places(profile) if profile else [("profile", lambda: without)]),
-        ("machine", _machine),
+        ("machine", partial(_machine, trains)),
         *((name, partial(_extra, name, text)) for name, text in _EXTRAS.items()),
     ]
     for subject, check in checks:
@@ -255,10 +257,18 @@ def _try_sqlite(folder: Path) -> None:
         probe.unlink(missing_ok=True)
 
 
-def _machine() -> Finding:
+def _scores_only() -> Finding:
+    return Finding(
+        "extra", "train: not installed; this machine scores and serves, and does not train"
+    )
+
+
+def _machine(trains: bool) -> Finding:
+    cores = len(os.sched_getaffinity(0))
+    if not trains:
+        return Finding("machine", f"{cores} cores")
     import torch
 
-    cores = len(os.sched_getaffinity(0))
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     return Finding("machine", f"{cores} cores, {gpu}")
 

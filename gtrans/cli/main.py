@@ -35,7 +35,7 @@ from gtrans.cli.stop import stop
 from gtrans.cli.submit import submit
 from gtrans.cli.ui import ui
 from gtrans_core import __version__
-from gtrans_core.errors import GTransError
+from gtrans_core.errors import GTransError, missing_package
 from gtrans_core.system.text import printable_lines
 
 app = typer.Typer(
@@ -86,6 +86,11 @@ def main() -> None:
         app()
     except GTransError as error:
         _end(error)
+    except ModuleNotFoundError as error:
+        missing = missing_package(error.name)
+        if missing is None:
+            raise
+        _end(missing)
     except OSError as error:
         from gtrans_core.storage import translate_file_errors
 

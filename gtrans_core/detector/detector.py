@@ -28,7 +28,7 @@ from gtrans_core.detector.files import (
     refuse_strangers,
     weight_names,
 )
-from gtrans_core.errors import ModelError
+from gtrans_core.errors import ModelError, require_packages
 from gtrans_core.storage import write_atomic
 
 if TYPE_CHECKING:
@@ -138,6 +138,7 @@ class Detector:
         """Read and verify a detector folder.
 
         Raises:
+            ConfigError: when torch is its engine, and not installed.
             ModelError: naming the file that is missing, damaged, changed or does not belong.
         """
         info = read_info(folder)
@@ -147,6 +148,7 @@ class Detector:
         files = {name: _read_weights(folder / name, info) for name in names}
 
         def networks() -> Scorer:
+            require_packages("torch", "timm")
             from gtrans_core.detector.networks import build_scorer
 
             return build_scorer(folder, info.config, files)

@@ -16,7 +16,7 @@ from gtrans.pipelines.graphs.compile import COMPILED_CATEGORIES, COMPILED_CATEGO
 from gtrans.pipelines.profiles import Profile
 from gtrans_core.config import GTransConfig
 from gtrans_core.data.sources.known import KNOWN_SOURCES
-from gtrans_core.errors import ConfigError, DataError, StorageError
+from gtrans_core.errors import ConfigError, DataError, StorageError, require_packages
 from gtrans_core.evaluation.gate import Gate
 from gtrans_core.storage import require_writable
 from gtrans_core.tracking.client import TrackingAddress
@@ -142,6 +142,7 @@ def _prepare(
 ) -> LocalRun:
     if profile.cluster is not None:
         raise ConfigError("this profile is of a cluster: gtrans submit runs there")
+    require_packages("torch", "kfp")
     profile.trust.require_key(SigningKey.from_environment())
     require_writable(Path(profile.store))
     _look_at_record(profile, categories, say)

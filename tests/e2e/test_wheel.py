@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 import gtrans_core
+from tests.support.detectors import save_with_graph
+from tests.support.images import png
 from tests.support.runs import FAST, write_part
-from tests.support.tiny import TINY
+from tests.support.tiny import TINY, tiny_config
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -118,3 +120,22 @@ def test_runs_beside_packages_of_the_same_names(environment, tmp_path):
     code = "import gtrans, gtrans_core; print(gtrans.__file__, gtrans_core.__file__, sep='\\n')"
     for file in run(environment / "bin/python", "-c", code, cwd=tmp_path).splitlines():
         assert Path(file).is_relative_to(environment)
+
+
+def test_a_line_pc_installs_what_scores_in_under_700_megabytes(wheel, tmp_path):
+    """Without torch and kfp, at the versions of the lock."""
+    uv = CHECKOUT / ".tools/bin/uv"
+    if os.environ.get("GTRANS_TEST_INSTALL") != "1" or not uv.exists():
+        pytest.skip("GTRANS_TEST_INSTALL=1 installs a second environment (with uv)")
+    line = tmp_path / "line"
+    run(uv, "venv", "--python", sys.executable, line)
+    locked = ["--constraints", CHECKOUT / "requirements.lock", f"{wheel}[serve]"]
+    run(uv, "pip", "install", "--python", line / "bin/python", "--compile-bytecode", *locked)
+    installed = run(uv, "pip", "freeze", "--python", line / "bin/python").splitlines()
+    assert not {"torch", "kfp", "scipy", "mlflow"} & {row.partition("==")[0] for row in installed}
+    sizes = {path.stat().st_ino: path.stat().st_size for path in line.rglob("*") if path.is_file()}
+    assert sum(sizes.values()) < 700e6
+    save_with_graph(tmp_path / "detector", tiny_config("scoring.scene_share=0"))
+    (tmp_path / "part.png").write_bytes(png(0, (90, 80)))
+    arguments = ["part.png", "--model", "detector", "--no-watch", "--store", "store"]
+    assert "part.png" in run(line / "bin/gtrans", "predict", *arguments, cwd=tmp_path)

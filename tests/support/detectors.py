@@ -9,6 +9,8 @@ import torch
 
 from gtrans_core.config import GTransConfig
 from gtrans_core.detector.detector import Detector
+from gtrans_core.detector.engine import OnnxEngine
+from gtrans_core.detector.onnx import export_onnx
 from gtrans_core.features.weights import load_guide
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.memory import fit_memory, memory_maps
@@ -39,3 +41,10 @@ def make_scorer(config: GTransConfig) -> Scorer:
 def make_detector(config: GTransConfig, **facts: Any) -> Detector:
     """A detector around ``make_scorer``; ``facts`` change its ``detector_info``."""
     return Detector(make_scorer(config), detector_info(config, **facts))
+
+
+def save_with_graph(folder: Path, config: GTransConfig) -> None:
+    """A packaged detector that ONNX Runtime scores, as training makes them by default."""
+    scorer = make_scorer(config)
+    graph = OnnxEngine(export_onnx(scorer, config.image.input_size))
+    Detector(scorer, detector_info(config), graph).save(folder)

@@ -4,6 +4,7 @@ import importlib
 import json
 import shutil
 import sqlite3
+import sys
 from collections import namedtuple
 from collections.abc import Callable
 from importlib import metadata
@@ -61,6 +62,19 @@ def test_this_installation_is_whole(tmp_path: Path):
     lines = [line.split() for line in result.output.splitlines()]
     assert [line[:2] for line in lines] == [["ok", subject] for subject in SUBJECTS]
     assert not list(tmp_path.iterdir())
+
+
+def test_where_only_scoring_is_installed_training_is_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("torch", "torchvision", "timm", "kfp"):
+        monkeypatch.setitem(sys.modules, name, None)
+    result = CliRunner().invoke(app, ["doctor", "--store", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    subjects = [line.split()[1] for line in result.output.splitlines()]
+    left_out = {"torch", "torchvision", "timm", "kfp", "mlflow", "weights"}
+    assert set(subjects) == {*SUBJECTS, "onnxruntime"} - left_out
+    assert "train: not installed; this machine scores and serves" in result.output
 
 
 def test_builds_of_torch_that_do_not_fit_are_said_plainly(
@@ -159,7 +173,7 @@ class TestServers:
 
     @pytest.fixture(autouse=True)
     def _alone(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-        monkeypatch.setattr(doctor, "_REQUIRED", ())
+        monkeypatch.setattr(doctor, "_TO_TRAIN", ())
         monkeypatch.setattr("gtrans_core.storage.QUICKLY", RetryPolicy(budget_s=0.05))
         monkeypatch.setattr("kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "SECRET-CANARY-ID")
