@@ -12,11 +12,9 @@ GUIDES = sorted([*DOCS.glob("how-to/*.md"), *DOCS.glob("tutorial/*.md")])
 MOST_WORDS = 600
 LONGER = {
     "how-to/compare-and-promote.md",
-    "how-to/cluster.md",
     "how-to/read-the-result.md",
     "how-to/score-images.md",
     "how-to/serve.md",
-    "how-to/stack.md",
     "how-to/trust.md",
 }
 """Pages that are still to be parted. No page joins them."""
