@@ -13,7 +13,6 @@ MOST_WORDS = 600
 LONGER = {
     "how-to/compare-and-promote.md",
     "how-to/read-the-result.md",
-    "how-to/score-images.md",
     "how-to/serve.md",
     "how-to/trust.md",
 }
