@@ -76,10 +76,14 @@ class Detector:
         return self.graph or self.scorer
 
     @property
+    def map_level(self) -> float:
+        """The heat map's value that few good images reach: above it a pixel is unusual."""
+        return self.info.threshold if self.info.map_middle is None else self.info.map_middle
+
+    @property
     def map_range(self) -> tuple[float, float]:
-        """The heat map's drawing range: what few good images reach sits in its middle."""
-        middle = self.info.threshold if self.info.map_middle is None else self.info.map_middle
-        return (0.0, 2.0 * middle)
+        """The heat map's drawing range: ``map_level`` sits in its middle."""
+        return (0.0, 2.0 * self.map_level)
 
     def predict_bytes(self, images: Sequence[bytes]) -> list[Prediction]:
         """Predictions of encoded images (PNG, JPEG, ...), in order.

@@ -1,7 +1,8 @@
 """Everything that one evaluation found, as plain files in a folder, which register logs to MLflow.
 
 ``record.json`` (numbers and lineage), ``train.json`` and ``test.json`` (manifests),
-``history.jsonl`` (the training journal), ``report.html`` and ``figures/*.png``.
+``history.jsonl`` (the training journal), ``images.parquet`` and ``images.csv`` (a row a test
+image), ``report.html`` and ``figures/*.png``.
 """
 
 from __future__ import annotations

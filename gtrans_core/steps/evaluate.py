@@ -32,6 +32,7 @@ from gtrans_core.evaluation.evaluation import (
     split_metrics,
 )
 from gtrans_core.evaluation.gate import Gate, check_gate
+from gtrans_core.evaluation.image_table import image_results, write_images
 from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.features.reference import FeatureCacheRef
 from gtrans_core.features.weights import load_guide
@@ -71,7 +72,7 @@ def evaluate(
         test_manifest: the test split; read here for the first time.
         detector: folder to write the packaged detector to.
         report: HTML file to write.
-        evaluation: folder to write the record and the figures to.
+        evaluation: folder to write the record, the table of images and the figures to.
 
     Returns:
         The metrics that are available.
@@ -120,6 +121,7 @@ def evaluate(
     )
     progress.said("computing exact metrics and drawing figures")
     record = _record(context, config, package.info, info, scored)
+    images = image_results(scored, calibration.threshold, package.map_level, config.image)
     pictures = draw_gallery(
         scored,
         record.metrics,
@@ -140,6 +142,7 @@ def evaluate(
     write_atomic(evaluation / files.HISTORY, "".join(lines).encode())
     write_atomic(evaluation / files.TRAIN_MANIFEST, train_manifest.read_bytes())
     write_atomic(evaluation / files.TEST_MANIFEST, test_manifest.read_bytes())
+    write_images(evaluation, images)
     record.write(evaluation)
     progress.finished(metrics=record.metrics, report=str(report), notes=_warnings(record))
     return {name: value for name, value in record.metrics.items() if value is not None}

@@ -19,6 +19,7 @@ from gtrans_core.detector.model_name import CHALLENGER, alias_uri
 from gtrans_core.errors import DataError, ModelError, TrackingError
 from gtrans_core.evaluation import record as files
 from gtrans_core.evaluation.gate import Gate
+from gtrans_core.evaluation.image_table import IMAGES, IMAGES_CSV
 from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.progress import Progress
 from gtrans_core.steps.context import RunContext
@@ -50,7 +51,7 @@ def register(
         gate_json: the thresholds for becoming champion; nothing is promoted here.
         unsigned_models: ``refuse`` or ``allow``: what happens where there is no key.
         detector: folder that ``evaluate`` packaged.
-        evaluation: folder with the record, manifests, journal, figures and report.
+        evaluation: folder with the record, manifests, journal, tables, figures and report.
 
     Returns:
         The registered version's number.
@@ -189,9 +190,11 @@ def _log_evaluation(
     )
     replay(evaluation / files.HISTORY, run.run_id, run.client)
     run.log_metrics(record.numbers())
+    tables = (evaluation / IMAGES, evaluation / IMAGES_CSV)
     paths = [
         evaluation / files.REPORT,
         evaluation / files.RECORD,
+        *(table for table in tables if table.exists()),  # an earlier version wrote none
         *sorted((evaluation / files.FIGURES).glob("*.png")),
     ]
     for done, path in enumerate(paths, start=1):

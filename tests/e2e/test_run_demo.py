@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gtrans_core.data.sources.demo import generate_demo
+from gtrans_core.evaluation.image_table import read_images
 from gtrans_core.steps.names import CATEGORY_STEPS
 from tests.support.processes import gtrans
 
@@ -73,6 +74,10 @@ def test_every_step_ran_and_the_run_left_its_traces(plant: Plant):
     assert not any(e["results"].get("reused") for e in events if e["kind"] == "finished")
     assert (folder / "report.html").read_text(encoding="utf-8").lstrip().startswith("<!")
     assert "finished with status" in (folder / "pipeline.log").read_text(encoding="utf-8")
+    [images] = folder.glob("artifacts/*/evaluate/evaluation/images.parquet")
+    [logged] = plant.store.glob("artifacts/**/images.parquet")
+    assert logged.read_bytes() == images.read_bytes()
+    assert len(read_images(images)) == len(list((plant.root / "data/weave/test").glob("*/*")))
 
 
 def test_it_ends_with_metrics_and_what_to_do_next(

@@ -2,35 +2,15 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from gtrans_core.data.manifest import Sample
 from gtrans_core.drawing.gallery import draw_gallery
 from gtrans_core.evaluation.evaluation import (
     PIXEL_METRICS,
-    Evaluation,
     defect_results,
     split_metrics,
 )
-
-
-def evaluation(kinds: list[str], scores: list[float], masks: np.ndarray | None) -> Evaluation:
-    samples = tuple(
-        Sample(path=f"{i}.png", sha256=f"{i:064x}", defect=kind, width=8, height=8)
-        for i, kind in enumerate(kinds)
-    )
-    count = len(kinds)
-    maps = np.zeros((count, 8, 8), np.float32)
-    maps[:, 0, 0] = scores
-    return Evaluation(samples, np.zeros((count, 3, 8, 8), np.uint8), maps, np.array(scores), masks)
-
-
-def masks_of(*marked: int, count: int) -> np.ndarray:
-    masks = np.zeros((count, 8, 8), bool)
-    masks[list(marked), 0, 0] = True
-    return masks
-
+from tests.support.evaluations import evaluation, masks_of
 
 KINDS = ["good", "good", "dent", "dent", "crack"]
 SCORES = [0.1, 0.4, 0.3, 0.9, 0.8]

@@ -1,0 +1,199 @@
+"""What the detector made of every test image: a row each, in ``images.parquet`` and as CSV.
+
+The report, ``gtrans compare`` and people read it; the columns are described in
+docs/how-to/read-the-result.md.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from gtrans_core.errors import ModelError
+from gtrans_core.storage import write_atomic
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from gtrans_core.config import ImageConfig
+    from gtrans_core.data.manifest import Sample
+    from gtrans_core.evaluation.evaluation import Evaluation
+
+IMAGES, IMAGES_CSV = "images.parquet", "images.csv"
+
+Label = Literal["good", "defective"]
+Said = Literal["ok", "flagged"]
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """One test image.
+
+    Attributes:
+        path: relative to the category's folder, with forward slashes, such as
+            ``test/scratch/000.png``.
+        sha256: of the image file, hex: the same image under another name has the same.
+        kind: ``good``, or the kind of defect.
+        label: the truth.
+        score: raw; an image whose score is above ``threshold`` is flagged.
+        threshold: the detector's.
+        verdict: the detector's.
+        area_above: share of the heat map above the level from which on a pixel is unusual, 0 to 1.
+        peak_x: column of the heat map's highest value, in pixels of the image file from its left.
+        peak_y: row of it, in pixels from the top.
+        regions: connected regions (8 neighbours) of the heat map above that level.
+        defect_area: share of the image that its mask marks, 0 to 1; None without a mask.
+    """
+
+    path: str
+    sha256: str
+    kind: str
+    label: Label
+    score: float
+    threshold: float
+    verdict: Said
+    area_above: float
+    peak_x: int
+    peak_y: int
+    regions: int
+    defect_area: float | None
+
+    @property
+    def flagged(self) -> bool:
+        """Whether the detector takes it for defective."""
+        return self.verdict == "flagged"
+
+    @property
+    def is_missed(self) -> bool:
+        """A defective image that passes as good."""
+        return self.label == "defective" and not self.flagged
+
+    @property
+    def is_false_alarm(self) -> bool:
+        """A good image that is flagged."""
+        return self.label == "good" and self.flagged
+
+
+def image_results(
+    evaluation: Evaluation, threshold: float, map_level: float, config: ImageConfig
+) -> list[ImageResult]:
+    """A row for each image of the split, in its order.
+
+    Args:
+        evaluation: the scored split.
+        threshold: of image scores.
+        map_level: heat-map value from which on a pixel is unusual.
+        config: how images become the network's input; says where in the file a peak is.
+    """
+    return [
+        _image_result(evaluation, position, threshold, map_level, config)
+        for position in range(len(evaluation.samples))
+    ]
+
+
+def _image_result(
+    evaluation: Evaluation, position: int, threshold: float, map_level: float, config: ImageConfig
+) -> ImageResult:
+    from scipy import ndimage
+
+    sample, heat_map = evaluation.samples[position], evaluation.maps[position]
+    score = float(evaluation.scores[position])
+    above = heat_map > map_level
+    x, y = _place_in_file(heat_map, sample, config)
+    masks = evaluation.masks
+    return ImageResult(
+        path=sample.path,
+        sha256=sample.sha256,
+        kind=sample.defect,
+        label="good" if sample.is_good else "defective",
+        score=score,
+        threshold=threshold,
+        verdict="flagged" if score > threshold else "ok",
+        area_above=float(above.mean()),
+        peak_x=x,
+        peak_y=y,
+        regions=int(ndimage.label(above, np.ones((3, 3)))[1]),
+        defect_area=None if masks is None or sample.is_good else float(masks[position].mean()),
+    )
+
+
+def _place_in_file(
+    heat_map: npt.NDArray[np.float32], sample: Sample, config: ImageConfig
+) -> tuple[int, int]:
+    """Column and row of the highest value, from the resized and cropped view back to the file."""
+    row, column = divmod(int(heat_map.argmax()), heat_map.shape[1])
+    cropped = (config.size - config.input_size) // 2
+    x, y = ((place + cropped + 0.5) / config.size for place in (column, row))
+    return int(x * sample.width), int(y * sample.height)
+
+
+def write_images(folder: Path, results: Iterable[ImageResult]) -> None:
+    """Write ``images.parquet`` and ``images.csv``, a row an image, ordered by path.
+
+    Raises:
+        StorageError: when the folder is not writable or has no room.
+    """
+    import pyarrow as pa
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    rows = sorted(results, key=lambda result: (result.path, result.sha256))
+    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=_schema())
+    parquet, text = io.BytesIO(), io.BytesIO()
+    pyarrow.parquet.write_table(table, parquet)
+    pyarrow.csv.write_csv(table, text)
+    write_atomic(folder / IMAGES, parquet.getvalue())
+    write_atomic(folder / IMAGES_CSV, text.getvalue())
+
+
+def read_images(file: Path) -> list[ImageResult]:
+    """Read ``images.parquet``; columns that a later version may add are passed over.
+
+    Raises:
+        ModelError: when it is missing, damaged or of other columns.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    columns = [field.name for field in fields(ImageResult)]
+    try:
+        rows = pyarrow.parquet.read_table(file).select(columns).to_pylist()
+    except (OSError, KeyError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(
+            f"{file}: expected the table that evaluate writes ({reason}); run the pipeline again"
+        ) from None
+    return [ImageResult(**row) for row in rows]
+
+
+def misses(results: Sequence[ImageResult]) -> list[ImageResult]:
+    """Defective images that pass as good, the lowest score (the clearest miss) first."""
+    return sorted((r for r in results if r.is_missed), key=lambda r: (r.score, r.path))
+
+
+def false_alarms(results: Sequence[ImageResult]) -> list[ImageResult]:
+    """Good images that are flagged, the highest score first."""
+    return sorted((r for r in results if r.is_false_alarm), key=lambda r: (-r.score, r.path))
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    numbers = {"score", "threshold", "area_above", "defect_area"}
+    counts = {"peak_x", "peak_y", "regions"}
+
+    def kind(name: str) -> pa.DataType:
+        return pa.float64() if name in numbers else pa.int32() if name in counts else pa.string()
+
+    return pa.schema(
+        [
+            pa.field(field.name, kind(field.name), nullable=field.name == "defect_area")
+            for field in fields(ImageResult)
+        ]
+    )
