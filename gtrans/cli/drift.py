@@ -10,6 +10,7 @@ import typer
 
 from gtrans.cli.shared.options import Category, ProfileName, Store
 from gtrans_core.errors import DriftError
+from gtrans_core.system.text import score_text
 
 if TYPE_CHECKING:
     from gtrans_core.tracking.registry.versions import ModelVersion
@@ -99,7 +100,7 @@ def _show(model: ModelVersion, found: Drift, again: str) -> None:
         lines.append(f"p-value      {found.p_value_rescaled:.4f} once scores are divided by that")
     if found.verdict == "recalibrate" and found.factor:
         new = found.threshold * found.factor
-        lines.append(f"threshold    {found.threshold:.4g}; would be {new:.4g}")
+        lines.append(f"threshold    {score_text(found.threshold)}; would be {score_text(new)}")
         lines.append(f"what to do   {again}  (FOLDER: good parts, photographed as they are now)")
     for line in lines:
         console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)

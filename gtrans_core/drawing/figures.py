@@ -15,19 +15,21 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gtrans_core.data.manifest import GOOD
+from gtrans_core.drawing.bins import bin_edges, spans_decades
 from gtrans_core.drawing.canvas import (
     BLUE,
     GREY,
     INK,
     VERMILION,
-    Values,
     finite,
     new_figure,
     new_plot,
+    plain_log,
     style,
     to_png,
 )
 from gtrans_core.drawing.heat_maps import Example, heat_map_figure, heat_map_grid, overlay
+from gtrans_core.system.text import score_text
 
 __all__ = [
     "Example",
@@ -42,7 +44,6 @@ __all__ = [
 ]
 
 _PRO_LIMIT = 0.3
-_BINS = 40
 
 
 def roc_figure(fpr: npt.ArrayLike, tpr: npt.ArrayLike, auroc: float, title: str) -> Figure:
@@ -58,8 +59,8 @@ def roc_figure(fpr: npt.ArrayLike, tpr: npt.ArrayLike, auroc: float, title: str)
     _draw_curve(axes, fpr, tpr)
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="guessing")
     axes.set(xlim=(-0.01, 1), ylim=(0, 1.02))
-    axes.set_xlabel("false-positive rate (fraction of what is good)")
-    axes.set_ylabel("true-positive rate (fraction of what is defective)")
+    axes.set_xlabel("false-positive rate (share of what is good)")
+    axes.set_ylabel("true-positive rate (share of defects)")
     axes.legend(loc="lower right", frameon=False)
     return figure
 
@@ -72,12 +73,12 @@ def pro_figure(fpr: npt.ArrayLike, pro: npt.ArrayLike, au_pro_30: float) -> Figu
         pro: per-region overlaps [K], mean fractions of a region.
         au_pro_30: the area up to the limit, divided by 0.3, as computed exactly elsewhere.
     """
-    figure, axes = new_plot(f"Coverage of defect regions: AU-PRO@0.3 {au_pro_30:.3f}")
+    figure, axes = new_plot(f"Defect regions: AU-PRO@0.3 {au_pro_30:.3f}")
     _draw_curve(axes, fpr, pro)
     axes.axvline(_PRO_LIMIT, color=VERMILION, linestyle="--", label="limit (0.3)")
     axes.set(xlim=(-0.003, 1.1 * _PRO_LIMIT), ylim=(0, 1.02))
-    axes.set_xlabel("false-positive rate (fraction of good pixels)")
-    axes.set_ylabel("per-region overlap (mean fraction of a region)")
+    axes.set_xlabel("false-positive rate (share of good pixels)")
+    axes.set_ylabel("per-region overlap (mean share)")
     axes.legend(loc="lower center", frameon=False)
     return figure
 
@@ -99,8 +100,8 @@ def score_histogram(
     if not kinds:
         raise ValueError("a score histogram needs at least one score")
     every = np.append(np.concatenate(list(kinds.values())), finite("threshold", threshold))
-    logarithmic = _spans_decades(every)
-    edges = _bin_edges(every, threshold, logarithmic)
+    logarithmic = spans_decades(every)
+    edges = bin_edges(every, threshold, logarithmic)
     figure = new_figure(7.4, 1.2 + 0.85 * len(kinds), constrained=True)
     figure.suptitle("Scores of images against the threshold", size=12, weight="bold", color=INK)
     column = figure.subplots(len(kinds), sharex=True, sharey=True, squeeze=False)[:, 0]
@@ -117,8 +118,9 @@ def score_histogram(
     column[0].set_title("ok \u2190 threshold \u2192 flagged", loc="right", size=10, pad=3)
     if logarithmic:
         column[-1].set_xscale("log")
+        plain_log(column[-1].xaxis)
     scale = ", logarithmic scale" if logarithmic else ""
-    column[-1].set_xlabel(f"image score (raw, no unit{scale}); threshold {threshold:.3g}")
+    column[-1].set_xlabel(f"image score (raw, no unit{scale}); threshold {score_text(threshold)}")
     return figure
 
 
@@ -144,8 +146,9 @@ def loss_curve(history: Sequence[Mapping[str, float]]) -> Figure:
             losses.extend(points[:, 1])
     if not losses:
         raise ValueError("a loss curve needs at least one row with a loss")
-    if _spans_decades(np.array(losses)):
+    if spans_decades(np.array(losses)):
         axes.set_yscale("log")
+        plain_log(axes.yaxis)
     axes.set_xlabel("training step (batches)")
     axes.set_ylabel("loss (1 \u2212 cosine, no unit)")
     axes.legend(frameon=False)
@@ -156,24 +159,3 @@ def _draw_curve(axes: Axes, x: npt.ArrayLike, y: npt.ArrayLike) -> None:
     across, up = finite("x", x), finite("y", y)
     axes.plot(across, up, color=BLUE, linewidth=2, label="this detector")
     axes.fill_between(across, up, color=BLUE, alpha=0.12, linewidth=0)
-
-
-def _spans_decades(values: Values) -> bool:
-    return bool(values.min() > 0 and values.max() > 10 * values.min())
-
-
-def _bin_edges(values: Values, threshold: float, logarithmic: bool) -> Values:
-    """Edges of equal width on the axis, the threshold one of them, around all values."""
-    low, high = float(values.min()), float(values.max())
-    if logarithmic:
-        ratio = (high / low) ** (1 / _BINS)
-        below, above = np.log([threshold / low, high / threshold]) / np.log(ratio)
-        edges: Values = threshold * ratio ** _steps(below, above)
-        return edges
-    width = (high - low) / _BINS or abs(low) / _BINS or 1.0
-    return threshold + width * _steps((threshold - low) / width, (high - threshold) / width)
-
-
-def _steps(below: float, above: float) -> Values:
-    """Whole numbers from beyond -below to beyond above."""
-    return np.arange(-np.floor(below) - 1, np.floor(above) + 2)

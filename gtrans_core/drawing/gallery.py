@@ -2,95 +2,151 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import PurePosixPath
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from gtrans_core.data.manifest import GOOD
-from gtrans_core.drawing.canvas import to_png
+from gtrans_core.drawing.canvas import to_png, to_svg
+from gtrans_core.drawing.exhibits import Exhibit, make_exhibits
 from gtrans_core.drawing.figures import loss_curve, pro_figure, roc_figure, score_histogram
 from gtrans_core.drawing.heat_maps import Example, heat_map_grid
-from gtrans_core.drawing.report import HEAT_MAPS, SCORE_HISTOGRAM, Picture
+from gtrans_core.drawing.report import Curve
+from gtrans_core.drawing.threshold_chart import ThresholdChart, threshold_chart
 from gtrans_core.evaluation.evaluation import Evaluation
+from gtrans_core.evaluation.image_table import ImageResult, false_alarms, misses
 from gtrans_core.evaluation.metrics import pro_curve, roc_curve
+
+MOST_MISTAKES = 60
+"""Misses and false alarms that a report shows, together."""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """All that is drawn of an evaluation.
+
+    Attributes:
+        files: PNG pictures by name, for MLflow.
+        curves: for the report; only those whose metrics are known.
+        mistakes: misses, then false alarms, the worst first, ``MOST_MISTAKES`` at most.
+        examples: the hardest and the easiest images of each kind, good ones last.
+        chart: scores by kind; None where no image was tested.
+    """
+
+    files: Mapping[str, bytes]
+    curves: tuple[Curve, ...]
+    mistakes: tuple[Exhibit, ...]
+    examples: Mapping[str, tuple[Exhibit, ...]]
+    chart: ThresholdChart | None
 
 
 def draw_gallery(
     evaluation: Evaluation,
+    results: Sequence[ImageResult],
     metrics: dict[str, float | None],
     threshold: float,
-    map_range: tuple[float, float],
+    map_level: float,
     held_out_scores: Sequence[float],
     history: Sequence[dict[str, float]],
     examples_per_defect: int,
-) -> dict[str, Picture]:
-    """All pictures of the report by name, as PNG; curves only where their metrics are known."""
-    pictures = {
-        f"{HEAT_MAPS}_{kind}": _grid(evaluation, kind, threshold, map_range, examples_per_defect)
+) -> Gallery:
+    """Draw everything.
+
+    Args:
+        evaluation: the scored test split.
+        results: a row for each of its images, in its order.
+        metrics: of the split; None where it cannot tell.
+        threshold: images whose score is above it are flagged.
+        map_level: heat-map value from which on a pixel is unusual.
+        held_out_scores: of the good images that the threshold comes from.
+        history: rows of the training journal.
+        examples_per_defect: so many of the hardest, and of the easiest, of each kind.
+    """
+    chosen = {
+        kind: _hardest_and_easiest(evaluation, kind, examples_per_defect)
         for kind in [*evaluation.defects, GOOD]
         if len(evaluation.positions(kind))
     }
+    curves = _curves(evaluation, metrics, history)
     kinds = [GOOD, *evaluation.defects]
     scores = {kind: evaluation.scores[evaluation.positions(kind)].tolist() for kind in kinds}
-    pictures[SCORE_HISTOGRAM] = Picture(
-        "Scores of all test images, and of the good ones that the threshold comes from; right of "
-        "the line is flagged.",
-        to_png(score_histogram(scores, held_out_scores, threshold)),
+    files = {
+        f"heat_maps_{kind}": _sheet(evaluation, at, threshold, map_level)
+        for kind, at in chosen.items()
+    }
+    files["score_histogram"] = to_png(score_histogram(scores, held_out_scores, threshold))
+    files |= {name: to_png(figure) for name, (_, figure) in curves.items()}
+
+    def exhibits(positions: Sequence[int]) -> tuple[Exhibit, ...]:
+        return make_exhibits(evaluation, results, positions, map_level)
+
+    return Gallery(
+        files=files,
+        curves=tuple(Curve(caption, to_svg(figure)) for caption, figure in curves.values()),
+        mistakes=exhibits(_mistakes(results)),
+        examples={kind: exhibits(positions) for kind, positions in chosen.items()},
+        chart=threshold_chart(scores, held_out_scores, threshold) if len(results) else None,
     )
+
+
+def _curves(
+    evaluation: Evaluation,
+    metrics: dict[str, float | None],
+    history: Sequence[dict[str, float]],
+) -> dict[str, tuple[str, Figure]]:
+    """Captions and figures by name."""
+    drawn = {}
     if metrics["image_auroc"] is not None:
         fpr, tpr = roc_curve(evaluation.labels, evaluation.scores)
-        pictures["roc"] = Picture(
+        drawn["roc"] = (
             "Share of defective images caught against the share of good images flagged, over all "
             "thresholds.",
-            to_png(roc_figure(fpr, tpr, metrics["image_auroc"], "Images")),
+            roc_figure(fpr, tpr, metrics["image_auroc"], "Images"),
         )
     if evaluation.masks is not None and metrics["au_pro_30"] is not None:
         fpr, pro = pro_curve(evaluation.masks, evaluation.maps, 0.3)
-        pictures["pro"] = Picture(
+        drawn["pro"] = (
             "How much of each defect region the heat map covers, against the share of good "
             "pixels it covers wrongly.",
-            to_png(pro_figure(fpr, pro, metrics["au_pro_30"])),
+            pro_figure(fpr, pro, metrics["au_pro_30"]),
         )
     if history:
-        pictures["loss"] = Picture(
-            "Loss on training images and on held-out good images.", to_png(loss_curve(history))
-        )
-    return pictures
+        drawn["loss"] = "Loss on training images and on held-out good images.", loss_curve(history)
+    return drawn
 
 
-def _grid(
-    evaluation: Evaluation,
-    kind: str,
-    threshold: float,
-    map_range: tuple[float, float],
-    count: int,
-) -> Picture:
-    """The images of a kind that the detector does worst on, and those it does best on."""
-    worst_first = _worst_first(evaluation, kind)
-    chosen = list(dict.fromkeys([*worst_first[:count], *worst_first[-count:]]))
-    examples = [_example(evaluation, position, threshold) for position in chosen]
-    figure = heat_map_grid(examples, threshold, map_range)
-    hardest = "highest" if kind == GOOD else "lowest"
-    return Picture(
-        f"{kind}: the {hardest}-scoring images first (the hardest for the detector), then the "
-        "easiest.",
-        to_png(figure),
-    )
+def _mistakes(results: Sequence[ImageResult]) -> list[int]:
+    """Positions of misses, then of false alarms: half each, or what the other leaves."""
+    missed, alarms = misses(results), false_alarms(results)
+    half = MOST_MISTAKES // 2
+    of_misses = max(half, MOST_MISTAKES - len(alarms))
+    shown = [*missed[:of_misses], *alarms[: MOST_MISTAKES - min(len(missed), of_misses)]]
+    position = {id(result): at for at, result in enumerate(results)}
+    return [position[id(result)] for result in shown]
 
 
-def _worst_first(evaluation: Evaluation, kind: str) -> list[int]:
+def _hardest_and_easiest(evaluation: Evaluation, kind: str, count: int) -> list[int]:
+    """Positions of the images that the detector does worst on, then of those it does best on."""
     positions = evaluation.positions(kind)
     order = np.argsort(evaluation.scores[positions], kind="stable")
-    ranked = positions[order[::-1] if kind == GOOD else order]
-    return [int(position) for position in ranked]
+    ranked = positions[order[::-1] if kind == GOOD else order].tolist()
+    return list(dict.fromkeys([*ranked[:count], *ranked[-count:]]))
+
+
+def _sheet(
+    evaluation: Evaluation, positions: Sequence[int], threshold: float, map_level: float
+) -> bytes:
+    examples = [_example(evaluation, position, threshold) for position in positions]
+    return to_png(heat_map_grid(examples, threshold, (0.0, 2 * map_level)))
 
 
 def _example(evaluation: Evaluation, position: int, threshold: float) -> Example:
     sample = evaluation.samples[position]
     score = float(evaluation.scores[position])
     return Example(
-        name=PurePosixPath(sample.path).name,
+        name=sample.path,
         defect=sample.defect,
         image=evaluation.views[position].transpose(1, 2, 0),
         heat_map=evaluation.maps[position],

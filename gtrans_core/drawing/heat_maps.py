@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from gtrans_core.data.manifest import GOOD
 from gtrans_core.drawing.canvas import BLUE, GREY, INK, SKY, VERMILION, finite, new_figure
+from gtrans_core.system.text import score_text
 
 Image = npt.NDArray[np.uint8]
 HeatMap = npt.NDArray[np.float32]
@@ -78,7 +79,7 @@ class Example:
 def heat_map_grid(examples: Sequence[Example], threshold: float, map_range: MapRange) -> Figure:
     """One row an example: image, outline of the true defect, heat map; score and verdict above.
 
-    All heat maps share one colour scale. The outlines are left out where no example has a mask.
+    All heat maps share one colour scale. The outlines are left out where no mask shows a defect.
 
     Args:
         examples: at least one, in the order they are drawn.
@@ -115,7 +116,7 @@ def overlay(image: Image, heat_map: HeatMap, map_range: MapRange) -> Image:
         ValueError: when shapes do not fit, the range is empty, or a value is not finite.
     """
     _check_pair(image, heat_map)
-    heat = np.asarray(_scale(map_range)(finite("heat map", heat_map)))
+    heat = heat_of(heat_map, map_range)
     # Grey and dimmed, so that colour is heat and nothing else, on dark and on bright parts.
     grey = 0.75 / 255 * (image @ np.array([0.299, 0.587, 0.114]))[..., None]
     opacity = 0.9 * np.sqrt(heat)[..., None]
@@ -125,11 +126,16 @@ def overlay(image: Image, heat_map: HeatMap, map_range: MapRange) -> Image:
     return blend
 
 
+def heat_of(heat_map: HeatMap, map_range: MapRange) -> npt.NDArray[np.float64]:
+    """A heat map [H, W] from 0, coldest, to 1, hottest; errors are those of ``overlay``."""
+    return np.asarray(_scale(map_range)(finite("heat map", heat_map)))
+
+
 def _sheet(
     examples: Sequence[Example], threshold: float, map_range: MapRange, width: float
 ) -> Figure:
     """A row of cells for each example, ``width`` inches in all, below one colour bar."""
-    has_masks = any(example.mask is not None for example in examples)
+    has_masks = any(example.mask is not None and example.mask.any() for example in examples)
     columns = 3 if has_masks else 2
     edge, gap, words, head = 0.1, 0.06, 0.52, 0.95  # inches
     side = (width - 2 * edge - (columns - 1) * gap) / columns
@@ -178,12 +184,12 @@ def _draw_words(axes: Axes, example: Example, threshold: float) -> None:
     """Name, and below it score and verdict, above the first cell of a row."""
     if (example.score - threshold) * (1 if example.is_anomalous else -1) < 0:
         raise ValueError(
-            f"{example.name}: '{example.verdict}' contradicts score {example.score:.3g} "
-            f"and threshold {threshold:.3g}"
+            f"{example.name}: '{example.verdict}' contradicts score {score_text(example.score)} "
+            f"and threshold {score_text(threshold)}"
         )
     colour = {None: INK, True: BLUE, False: VERMILION}[example.is_right]
     ratio = f" = {example.score / threshold:.3g} \u00d7 threshold" if threshold > 0 else ""
-    score = f"score {example.score:.3g}{ratio}: {example.verdict}"
+    score = f"score {score_text(example.score)}{ratio}: {example.verdict}"
     name = (
         example.name if len(example.name) <= _NAME_LENGTH else f"...{example.name[-_NAME_LENGTH:]}"
     )

@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from typing import Annotated, Any, NamedTuple, get_args
 
 import jinja2
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from gtrans_core.detector.promise import Promise
+from gtrans_core.drawing.exhibits import Exhibit
+from gtrans_core.drawing.threshold_chart import ThresholdChart
+from gtrans_core.evaluation.conclusion import Conclusion
 from gtrans_core.evaluation.metric_names import MetricName
+from gtrans_core.evaluation.other_thresholds import ThresholdRow
+from gtrans_core.system.text import score_text
 
 Count = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(ge=0, le=1)]
 NOTHING_KNOWN = "no defective image was tested, so nothing is known about misses"
-HEAT_MAPS, SCORE_HISTOGRAM = "heat_maps", "score_histogram"
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_SCRIPT = "threshold.js"
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Picture(NamedTuple):
-    """A figure with the sentence that says what to see in it."""
+class Curve(NamedTuple):
+    """A figure as an SVG element, with the sentence that says what to see in it."""
 
     caption: str
-    png: bytes
+    svg: str
+
+
+class Step(NamedTuple):
+    """One thing to do next: what was measured, what to do, the whole command if there is one."""
+
+    why: str
+    what: str
+    command: str
 
 
 class DefectRow(_Part):
@@ -81,8 +94,13 @@ class ReportData(_Part):
         held_out: good images that the threshold was computed from.
         promise: how, where that is not by held-out images at the wanted rate.
         training: how long, and on what.
-        figures: pictures by name. Names that begin with ``heat_maps`` (one grid, or one a defect)
-            and ``score_histogram`` have places of their own, the others follow as curves.
+        conclusion: the verdict.
+        steps: what to do next.
+        mistakes: misses, then false alarms, the worst first; not all where there are very many.
+        examples: the hardest and the easiest images by kind.
+        chart: the histogram that the threshold moves over; None where nothing was tested.
+        thresholds: what others than the one in use would do.
+        curves: figures, as trusted SVG.
         lineage: where all this comes from, digests and versions by name.
         config: the flat configuration.
         commands: shell commands by what they do.
@@ -100,7 +118,13 @@ class ReportData(_Part):
     held_out: Annotated[int, Field(ge=1)]
     promise: Promise | None = None
     training: Training
-    figures: dict[str, Picture] = {}
+    conclusion: Conclusion
+    steps: tuple[Step, ...] = ()
+    mistakes: tuple[Exhibit, ...] = ()
+    examples: dict[str, tuple[Exhibit, ...]] = {}
+    chart: ThresholdChart | None = None
+    thresholds: tuple[ThresholdRow, ...] = ()
+    curves: tuple[Curve, ...] = ()
     lineage: dict[str, str] = {}
     config: dict[str, Any] = {}
     commands: dict[str, str] = {}
@@ -116,19 +140,17 @@ class ReportData(_Part):
             raise ValueError(f"missing: {', '.join(sorted(missing))} (None says not available)")
         return metrics
 
-    @field_validator("figures")
-    @classmethod
-    def _are_png(cls, figures: dict[str, Picture]) -> dict[str, Picture]:
-        for name, picture in figures.items():
-            if not picture.png.startswith(_PNG_SIGNATURE):
-                raise ValueError(f"{name} is not a PNG file")
-        return figures
-
     @model_validator(mode="after")
     def _flagged_fits(self) -> ReportData:
         if self.good_flagged > self.good_images:
             raise ValueError(f"{self.good_flagged} of {self.good_images} good images flagged")
         return self
+
+    @property
+    def promise_verb(self) -> str:
+        """What the threshold does with its false-alarm rate: ``promised`` or ``expected``."""
+        cross_fitted = self.promise is not None and self.promise.how == "cross_fitted"
+        return "expected" if cross_fitted else "promised"
 
     @property
     def defective_images(self) -> int:
@@ -147,7 +169,10 @@ class ReportData(_Part):
 
 
 def render_report(data: ReportData) -> str:
-    """The report as HTML: styles and images inline, no script, nothing fetched from elsewhere."""
+    """The report as HTML: all inline, nothing fetched from elsewhere.
+
+    One script, known to the page's policy by its digest, moves the threshold; nothing else runs.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("gtrans_core.drawing"),
         autoescape=True,
@@ -155,18 +180,35 @@ def render_report(data: ReportData) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": _percent, "duration": _duration, "data_uri": _data_uri}
+    environment.filters |= {
+        "percent": _percent,
+        "duration": _duration,
+        "data_uri": _data_uri,
+        "score": score_text,
+    }
+    script = _script(environment) if data.chart else ""
     return environment.get_template("report.html").render(
         data=data,
         headline=headline(data),
-        heat_maps=[v for k, v in data.figures.items() if k.startswith(HEAT_MAPS)],
-        histogram=data.figures.get(SCORE_HISTOGRAM),
-        curves=[
-            v
-            for k, v in data.figures.items()
-            if k != SCORE_HISTOGRAM and not k.startswith(HEAT_MAPS)
-        ],
+        mistakes_said=_mistakes_said(data),
+        script=script,
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
     )
+
+
+def _script(environment: jinja2.Environment) -> str:
+    assert environment.loader is not None  # noqa: S101 - given above
+    return environment.loader.get_source(environment, _SCRIPT)[0]
+
+
+def _mistakes_said(data: ReportData) -> str:
+    shown, wrong = len(data.mistakes), data.missed + data.good_flagged
+    if wrong == 1:
+        return "There is one. Open it to see it large."
+    how_many = f"The worst {shown} of {wrong}" if shown < wrong else f"All {wrong}"
+    rest = " The rest is in images.csv beside this report." if shown < wrong else ""
+    order = "misses first, then false alarms, the worst first"
+    return f"{how_many}: {order}. Open one to see it large.{rest}"
 
 
 def headline(data: ReportData) -> str:
@@ -179,9 +221,7 @@ def headline(data: ReportData) -> str:
         after = bool(data.defective_images)
         noun, flagged = ("good one", "") if after else ("good test image", " flagged")
         images = _counted(data.good_images, noun)
-        cross_fitted = data.promise is not None and data.promise.how == "cross_fitted"
-        verb = "expected" if cross_fitted else "promised"
-        promise = f"false alarms {verb}: at most {_percent(data.false_alarm_rate)}"
+        promise = f"false alarms {data.promise_verb}: at most {_percent(data.false_alarm_rate)}"
         parts.append(f"of {images} {_are(data.good_flagged)}{flagged} ({promise})")
     sentence = "; ".join(parts)
     return f"{sentence[0].upper()}{sentence[1:]}."
@@ -209,5 +249,5 @@ def _duration(seconds: float) -> str:
     return f"{minutes}\u00a0min {rest}\u00a0s" if minutes else f"{rest}\u00a0s"
 
 
-def _data_uri(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+def _data_uri(webp: bytes) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(webp).decode('ascii')}"

@@ -10,14 +10,14 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, ValidationError
 
 from gtrans_core.config import Section, canonical_json
 from gtrans_core.errors import ConfigError
-from gtrans_core.evaluation.metric_names import MetricName
+from gtrans_core.evaluation.metric_names import METRIC_LABELS, MetricName
 from gtrans_core.storage.documents import describe_validation
 
 DefectMetric = Literal["caught", "image_auroc", "au_pro_30"]
@@ -122,10 +122,14 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at; ``text`` says what there is and what was expected."""
+    """One thing that was looked at; ``text`` says what there is and what was expected.
+
+    ``plain`` says the same to somebody who does not know the metrics' names; empty: no shorter.
+    """
 
     passed: bool
     text: str
+    plain: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,11 @@ class Verdict:
         """The text of every check that it fails."""
         return tuple(check.text for check in self.checks if not check.passed)
 
+    @property
+    def plain_reasons(self) -> tuple[str, ...]:
+        """The same in plain words, such as ``image AUROC 0.869, the floor is 0.90``."""
+        return tuple(check.plain or check.text for check in self.checks if not check.passed)
+
 
 def check_gate(gate: Gate, candidate: Evidence, champion: Evidence | None) -> Verdict:
     """Hold a version to the thresholds, and against the champion's evidence where there is one."""
@@ -161,6 +170,7 @@ def _own_checks(gate: Gate, candidate: Evidence) -> Iterator[Check]:
     yield Check(
         count is not None and count >= least,
         f"test images {_known(count)}: expected at least {least}",
+        f"{_known(count)} test images, at least {least} are needed",
     )
     for name, floor in gate.floors.items():
         yield _at_least(candidate, name, floor, "the floor")
@@ -214,7 +224,22 @@ def _against(candidate: Evidence, champion: Evidence, name: str, gain: float) ->
 def _at_least(candidate: Evidence, name: str, bound: float, why: str) -> Check:
     value = candidate.metrics.get(name)
     passed = value is not None and math.isfinite(value) and value >= bound - _ROUNDING
-    return Check(passed, f"{name} {_number(value)}: expected at least {bound:.4f} ({why})")
+    text = f"{name} {_number(value)}: expected at least {bound:.4f} ({why})"
+    return Check(passed, text, f"{_label(name)} {_short(value, bound)}, {why} is {bound:.2f}")
+
+
+def _label(name: str) -> str:
+    """A metric as people call it, such as ``image AUROC``."""
+    labels = {str(metric): label for metric, label in METRIC_LABELS.items()}
+    return labels.get(name, name.removeprefix("defect/").replace("/", ": "))
+
+
+def _short(value: float | None, bound: float) -> str:
+    """Three digits, or as many as it takes to see that the value is below the bound."""
+    if value is None:
+        return "is not known"
+    digits = next((d for d in (3, 4, 6) if round(value, d) < bound), 6)
+    return f"{value:.{digits}f}"
 
 
 def _number(value: float | None) -> str:

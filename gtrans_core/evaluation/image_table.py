@@ -79,6 +79,11 @@ class ImageResult:
         """A good image that is flagged."""
         return self.label == "good" and self.flagged
 
+    @property
+    def is_wrong(self) -> bool:
+        """Whether the verdict is."""
+        return self.is_missed or self.is_false_alarm
+
 
 def image_results(
     evaluation: Evaluation, threshold: float, map_level: float, config: ImageConfig

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import jinja2
 
 from gtrans_core.release.facts import ReleaseFacts
+from gtrans_core.system.text import score_text
 
 
 def render_card(facts: ReleaseFacts) -> str:
@@ -20,6 +21,7 @@ def render_card(facts: ReleaseFacts) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"percent": _percent, "number": _number, "kinds": _kinds, "cell": _cell}
+    environment.filters["score"] = score_text
     record = facts.record
     return environment.get_template("MODEL_CARD.md").render(
         facts=facts,

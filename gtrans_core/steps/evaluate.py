@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from gtrans_core.config import GTransConfig, digest_of, flatten
 from gtrans_core.data.manifest import Manifest
@@ -18,13 +20,15 @@ from gtrans_core.drawing.gallery import draw_gallery
 from gtrans_core.drawing.report import (
     NOTHING_KNOWN,
     DefectRow,
-    Picture,
     ReportData,
+    Step,
     Training,
     render_report,
 )
 from gtrans_core.errors import WeightsError
 from gtrans_core.evaluation import record as files
+from gtrans_core.evaluation.advice import Findings, next_steps
+from gtrans_core.evaluation.conclusion import conclude
 from gtrans_core.evaluation.evaluation import (
     Evaluation,
     defect_results,
@@ -33,6 +37,7 @@ from gtrans_core.evaluation.evaluation import (
 )
 from gtrans_core.evaluation.gate import Gate, check_gate
 from gtrans_core.evaluation.image_table import image_results, write_images
+from gtrans_core.evaluation.other_thresholds import threshold_rows
 from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.features.reference import FeatureCacheRef
 from gtrans_core.features.weights import load_guide
@@ -42,6 +47,7 @@ from gtrans_core.progress import Progress
 from gtrans_core.steps.context import RunContext
 from gtrans_core.steps.good_images import GoodImages
 from gtrans_core.storage import write_atomic
+from gtrans_core.system.commands import next_command, program
 from gtrans_core.training.author_compat import apply_author_compat
 from gtrans_core.training.trained_model import TrainingInfo, load_trained
 
@@ -122,22 +128,41 @@ def evaluate(
     progress.said("computing exact metrics and drawing figures")
     record = _record(context, config, package.info, info, scored)
     images = image_results(scored, calibration.threshold, package.map_level, config.image)
-    pictures = draw_gallery(
+    gallery = draw_gallery(
         scored,
+        images,
         record.metrics,
         calibration.threshold,
-        package.map_range,
+        package.map_level,
         held_out_scores,
         [{"step": r["step"], **r["values"]} for r in info.history],
         config.evaluation.examples_per_defect,
     )
+    conclusion = conclude(record, check_gate(gate, record.evidence(), None))
+    sizes = {sample.path: (sample.width, sample.height) for sample in scored.samples}
+    steps = next_steps(
+        Findings(record, conclusion, config, train.source, images, sizes, held_out_scores)
+    )
     html = render_report(
-        _report_data(context, record, info, gate, pictures, calibration.note)
+        ReportData(
+            **_numbers(record, info),
+            conclusion=conclusion,
+            steps=tuple(Step(s.why, s.what, _command(context, s.command)) for s in steps),
+            mistakes=gallery.mistakes,
+            examples=gallery.examples,
+            chart=gallery.chart,
+            thresholds=threshold_rows(
+                images, held_out_scores, record.threshold, record.false_alarm_rate
+            ),
+            curves=gallery.curves,
+            commands=_commands(context, record.category),
+            notes=(*_notes(record, info), *([calibration.note] if calibration.note else [])),
+        )
     ).encode()
     write_atomic(report, html)
     write_atomic(evaluation / files.REPORT, html)
-    for name, picture in pictures.items():
-        write_atomic(evaluation / files.FIGURES / f"{name}.png", picture.png)
+    for name, picture in gallery.files.items():
+        write_atomic(evaluation / files.FIGURES / f"{name}.png", picture)
     lines = (json.dumps(row) + "\n" for row in info.history)
     write_atomic(evaluation / files.HISTORY, "".join(lines).encode())
     write_atomic(evaluation / files.TRAIN_MANIFEST, train_manifest.read_bytes())
@@ -199,19 +224,13 @@ def _record(
     )
 
 
-def _report_data(
-    context: RunContext,
-    record: EvaluationRecord,
-    training: TrainingInfo,
-    gate: Gate,
-    pictures: dict[str, Picture],
-    calibration_note: str,
-) -> ReportData:
-    return ReportData(
-        category=record.category,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        metrics=record.metrics,
-        per_defect=tuple(
+def _numbers(record: EvaluationRecord, training: TrainingInfo) -> dict[str, Any]:
+    """What the report takes from the record as it is."""
+    return {
+        "category": record.category,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "metrics": record.metrics,
+        "per_defect": tuple(
             DefectRow(
                 defect=r.defect,
                 images=r.images,
@@ -221,35 +240,42 @@ def _report_data(
             )
             for r in record.per_defect
         ),
-        good_images=record.good_images,
-        good_flagged=record.good_flagged,
-        threshold=record.threshold,
-        false_alarm_rate=record.false_alarm_rate,
-        held_out=record.held_out,
-        promise=record.promise,
-        training=Training(
+        "good_images": record.good_images,
+        "good_flagged": record.good_flagged,
+        "threshold": record.threshold,
+        "false_alarm_rate": record.false_alarm_rate,
+        "held_out": record.held_out,
+        "promise": record.promise,
+        "training": Training(
             steps=training.steps,
             images=training.trained_on,
             seconds=record.training_seconds,
         ),
-        figures=pictures,
-        lineage=record.lineage,
-        config=record.config,
-        commands={
-            "Score an image with the registered model": (
-                f"gtrans predict IMAGE --model {alias_uri(record.category, CHALLENGER)} "
-                f"--store {shlex.quote(context.store)}"
-            ),
-            "Open the MLflow UI": shlex.join(
-                ["mlflow", "ui", "--backend-store-uri", context.public_tracking_uri]
-            ),
-        },
-        notes=(
-            *_notes(record, training),
-            *([calibration_note] if calibration_note else []),
-            _gate_note(record, gate),
+        "lineage": record.lineage,
+        "config": record.config,
+    }
+
+
+def _command(context: RunContext, arguments: Sequence[str]) -> str:
+    """The whole line, which works from any folder; empty where there is nothing to call."""
+    if not arguments:
+        return ""
+    verb, *rest = arguments
+    own = context.tracking_uri == f"sqlite:///{context.store}/mlflow.db"
+    # Another record than the store's own is in the profile, whose name the step does not know.
+    profile = [] if own else ["--profile", "PROFILE"]
+    return next_command(verb, *rest, *profile, "--store", context.store)
+
+
+def _commands(context: RunContext, category: str) -> dict[str, str]:
+    model = alias_uri(category, CHALLENGER)
+    mlflow = [program("mlflow"), "ui", "--backend-store-uri", context.public_tracking_uri]
+    return {
+        "Score an image with the registered model": _command(
+            context, ("predict", "IMAGE", "--model", model)
         ),
-    )
+        "Open the MLflow UI": shlex.join(mlflow),
+    }
 
 
 def _warnings(record: EvaluationRecord) -> list[str]:
@@ -281,10 +307,3 @@ def _notes(record: EvaluationRecord, training: TrainingInfo) -> tuple[str, ...]:
         f"{kept} No test image was used to train, to select or to calibrate.",
         *([compat] if training.config.research.author_compat else []),
     )
-
-
-def _gate_note(record: EvaluationRecord, gate: Gate) -> str:
-    # The champion is known only to the registry, which this step does without.
-    verdict = check_gate(gate, record.evidence(), None)
-    said = "passed" if verdict.passed else f"refused: {'; '.join(verdict.reasons)}"
-    return f"Gate for promotion, floors only (the champion is looked at when registering): {said}."

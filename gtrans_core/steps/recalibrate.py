@@ -38,6 +38,7 @@ from gtrans_core.progress import Progress
 from gtrans_core.steps.context import RunContext
 from gtrans_core.steps.register import Registered, input_example, register_detector
 from gtrans_core.storage import write_atomic
+from gtrans_core.system.text import score_text
 from gtrans_core.tracking.client import connect_existing
 from gtrans_core.tracking.registry.origin import Origin, origin_of
 from gtrans_core.tracking.registry.registry import fetch_model
@@ -114,7 +115,8 @@ def recalibrate(
         fresh = _unknown(good, splits)
         info = _recalibrated(detector, fresh, rate)
         source = _source(info, len(fresh))
-        progress.said(f"threshold {detector.info.threshold:.4g} -> {info.threshold:.4g}. {source}")
+        was, now = score_text(detector.info.threshold), score_text(info.threshold)
+        progress.said(f"threshold {was} -> {now}. {source}")
         write_atomic(folder / INFO_NAME, info.to_json().encode())
         made_from = {"recalibrated_from": str(base.version), "recalibrated_from_detector": old}
         own = replace(context, run_key=f"recalibrated-{detector_digest(folder)[:12]}")

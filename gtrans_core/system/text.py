@@ -1,4 +1,4 @@
-"""Text from outside, such as a file's name, made fit for a terminal and a log."""
+"""Text from outside, such as a file's name, made fit for a terminal and a log; numbers as text."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """As ``printable``, for text of several lines."""
     return "\n".join(map(printable, text.split("\n")))
+
+
+def score_text(value: float) -> str:
+    """A score or a threshold as everything shows it: four significant digits, such as ``1.062``."""
+    return f"{value:.4g}"
 
 
 def _shown(character: str) -> str:

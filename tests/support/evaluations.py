@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from gtrans_core.data.manifest import Sample
 from gtrans_core.evaluation.evaluation import Evaluation
+from gtrans_core.evaluation.image_table import ImageResult
 
 SIDE = 8
 
@@ -30,3 +33,24 @@ def masks_of(*marked: int, count: int) -> np.ndarray:
     masks = np.zeros((count, SIDE, SIDE), bool)
     masks[list(marked), 0, 0] = True
     return masks
+
+
+def image_result(**facts: Any) -> ImageResult:
+    """The row of an image; verdict, label and path follow from score and kind, unless named."""
+    kind, score = facts.get("kind", "dent"), facts.get("score", 0.5)
+    threshold = facts.get("threshold", 1.0)
+    sound = {
+        "path": f"test/{kind}/0.png",
+        "sha256": "0" * 64,
+        "kind": kind,
+        "label": "good" if kind == "good" else "defective",
+        "score": score,
+        "threshold": threshold,
+        "verdict": "flagged" if score > threshold else "ok",
+        "area_above": 0.25,
+        "peak_x": 10,
+        "peak_y": 20,
+        "regions": 2,
+        "defect_area": None if kind == "good" else 0.05,
+    }
+    return ImageResult(**{**sound, **facts})

@@ -1,24 +1,10 @@
-"""Commands that a user may call next, as a line that a shell takes."""
+"""Commands that a user may call next, with the options of the call that suggests them."""
 
 from __future__ import annotations
 
-import shlex
-import shutil
-import sys
-from pathlib import Path
+from gtrans_core.system.commands import next_command, program
 
-
-def next_command(verb: str, *arguments: str) -> str:
-    """``gtrans VERB ...``, quoted for a shell."""
-    return shlex.join([program("gtrans"), verb, *arguments])
-
-
-def program(name: str) -> str:
-    """How to call a program of this environment: by name if the shell finds it, else by path."""
-    beside = Path(sys.executable).parent / name
-    if shutil.which(name) == str(beside):
-        return name
-    return str(beside)
+__all__ = ["next_command", "profile_options", "program"]
 
 
 def profile_options(profile_name: str, store: str | None) -> list[str]:

@@ -21,7 +21,7 @@ from gtrans_core.batch.scoring import score_image
 from gtrans_core.data.pictures import by_suffix
 from gtrans_core.detector.detector import Detector
 from gtrans_core.errors import DataError, StorageError
-from gtrans_core.system.text import printable
+from gtrans_core.system.text import printable, score_text
 from gtrans_core.watch.record import ScoreRecorder, Watched, record_all
 
 _STEP = "predict"
@@ -151,7 +151,7 @@ def _print_row(
 ) -> None:
     word = "flagged" if row.is_anomalous else "ok"
     named = f"{row.path} -> {drawing}" if drawing else row.path
-    line = _columns(word, f"{score:.4g}", f"{threshold:.4g}", named)
+    line = _columns(word, score_text(score), score_text(threshold), named)
     _print_line(console, line, "red" if row.is_anomalous else "green")
 
 

@@ -27,6 +27,7 @@ class Page:
     """One tab."""
 
     def __init__(self, address: str) -> None:
+        self._address = address
         self._socket = websocket.create_connection(address, PATIENCE, suppress_origin=True)
         self._numbers = count(1)
         self.complaints: list[str] = []
@@ -69,6 +70,18 @@ class Page:
             assert time.monotonic() < deadline, f"never true: {script}\n{text}\n{self.complaints}"
             time.sleep(0.1)
         return value
+
+    def frame(self) -> Page:
+        """The sandboxed frame in this tab, which Chromium keeps in a process of its own."""
+        tools, _, own = self._address.replace("ws://", "http://").partition("/devtools/page/")
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            with urllib.request.urlopen(f"{tools}/json/list", timeout=PATIENCE) as response:
+                for target in json.load(response):
+                    if target["type"] == "iframe" and target.get("parentId") == own:
+                        return Page(target["webSocketDebuggerUrl"])
+            assert time.monotonic() < deadline, "no frame"
+            time.sleep(0.1)
 
     def text(self, selector: str) -> str:
         """What an element shows."""

@@ -1,24 +1,31 @@
 """The report, read as a browser reads it: parsed, not searched for fragments of markup."""
 
 import base64
+import hashlib
+import json
 import re
 from html.parser import HTMLParser
 
 import pytest
 from pydantic import ValidationError
 
+from gtrans_core.drawing.exhibits import Exhibit
 from gtrans_core.drawing.report import (
+    Curve,
     DefectRow,
-    Picture,
     ReportData,
+    Step,
     Training,
     headline,
     render_report,
 )
+from gtrans_core.drawing.threshold_chart import threshold_chart
+from gtrans_core.evaluation.conclusion import Conclusion
+from gtrans_core.evaluation.other_thresholds import ThresholdRow
+from tests.support.evaluations import image_result
 
-PNG = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
+WEBP, HEAT = b"RIFF of the image", b"RIFF of the heat map"
+SVG = '<svg viewBox="0 0 1 1"><path d="M0 0"/></svg>'
 METRICS = {
     "image_auroc": 0.9911,
     "image_ap": 0.9822,
@@ -31,7 +38,13 @@ METRICS = {
 }
 NO_MASKS = METRICS | dict.fromkeys([k for k in METRICS if not k.startswith("image")])
 HOSTILE = '<script>alert(\'1\')</script>" onload="x" {{ 7 * 7 }} &amp;'
-VOID = {"meta", "img", "br"}
+VOID = {"meta", "img", "br", "input"}
+
+
+def exhibit(**facts):
+    """Of an image that lies at 0.5 of the threshold, unless a test says otherwise."""
+    result = image_result(**{"kind": "broken", "score": 0.5, "threshold": 1.0} | facts)
+    return Exhibit(result, 8, 1.5, WEBP, HEAT, "M1 1L2 2Z", "M3 3L4 4Z")
 
 
 def report_data(**changes):
@@ -49,12 +62,13 @@ def report_data(**changes):
         "false_alarm_rate": 0.05,
         "held_out": 42,
         "training": Training(steps=24, images=167, seconds=200.4),
-        "figures": {
-            "loss": ("The loss.", PNG),
-            "heat_maps_broken": ("Heat maps of broken.", PNG),
-            "score_histogram": ("The scores.", PNG),
-            "heat_maps_dirt": ("Heat maps of dirt.", PNG),
-        },
+        "conclusion": Conclusion("ready", "Ready: it passes every floor of the gate"),
+        "steps": [Step("It passes.", "Make it the champion.", "gtrans promote bottle --store /s")],
+        "mistakes": [exhibit(kind="dirt"), exhibit(kind="dirt"), exhibit(kind="good", score=2.0)],
+        "examples": {"broken": [exhibit(score=3.0)], "good": [exhibit(kind="good")]},
+        "chart": threshold_chart({"good": [0.5, 2.0], "dirt": [0.9, 3.0]}, [0.4, 1.0], 1.0),
+        "thresholds": [ThresholdRow(1.0, ("in use: promises 5 % false alarms",), True, 1, 1)],
+        "curves": [Curve("The loss.", SVG)],
         "lineage": {"git sha": "0123abcd"},
         "config": {"training.epochs": 24, "image.crop": None},
         "commands": {"Score an image": "gtrans predict IMAGE"},
@@ -110,7 +124,7 @@ def page(**changes):
 
 
 class TestSelfContained:
-    def test_fetches_nothing_and_runs_nothing(self):
+    def test_fetches_nothing_and_runs_only_its_own_script(self):
         html = render_report(report_data())
         shown = Page(html)
         references = [
@@ -120,18 +134,38 @@ class TestSelfContained:
             if name in {"src", "href", "srcset", "data", "action"}
         ]
         assert references
-        assert all(reference.startswith("data:image/png;base64,") for reference in references)
-        assert not shown.all("script")
+        assert all(r.startswith(("data:image/webp;base64,", "#")) for r in references)
         assert not shown.all("link")
-        assert not re.search(r"https?:|url\(|@import", html)
+        assert not re.search(r"https?:|@import", html)
+        data, script = shown.all("script")
+        assert data["attributes"]["type"] == "application/json"
+        assert not script["attributes"]
+        digest = base64.b64encode(hashlib.sha256(script["words"].encode()).digest()).decode()
+        policy = [e["attributes"].get("content") for e in shown.all("meta")]
+        assert (
+            "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+            f"script-src 'sha256-{digest}'" in policy
+        )
+
+    def test_without_a_chart_nothing_runs_at_all(self):
+        shown = page(chart=None)
+        assert not shown.all("script")
         policy = [e["attributes"].get("content") for e in shown.all("meta")]
         assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in policy
 
-    def test_carries_the_images_unchanged(self):
-        images = page().all("img")
-        assert len(images) == 4
-        for image in images:
-            assert base64.b64decode(image["attributes"]["src"].partition(",")[2]) == PNG
+    def test_carries_each_picture_once_and_unchanged(self):
+        images = page().all("image")
+        assert len(images) == 2 * 5
+        carried = [e["attributes"]["href"].partition(",")[2] for e in images]
+        assert {base64.b64decode(data) for data in carried} == {WEBP, HEAT}
+
+    def test_every_reference_within_the_page_leads_somewhere_and_no_id_is_there_twice(self):
+        shown = page()
+        ids = [e["attributes"]["id"] for e in shown.elements if "id" in e["attributes"]]
+        assert len(ids) == len(set(ids))
+        wanted = [e["attributes"]["href"].removeprefix("#") for e in shown.all("use")]
+        assert wanted
+        assert set(wanted) <= set(ids)
 
     def test_suits_phones_dark_screens_and_paper(self):
         html = render_report(report_data())
@@ -141,22 +175,91 @@ class TestSelfContained:
 
 
 def test_hostile_text_is_shown_and_never_obeyed():
+    hostile = exhibit(kind=HOSTILE, path=HOSTILE)
     shown = page(
         category=HOSTILE,
         created=HOSTILE,
         per_defect=[DefectRow(defect=HOSTILE, images=1, caught=1)],
-        figures=dict.fromkeys(("heat_maps", "score_histogram", HOSTILE), (HOSTILE, PNG)),
+        conclusion=Conclusion("not_ready", HOSTILE),
+        steps=[Step(HOSTILE, HOSTILE, HOSTILE)],
+        mistakes=[hostile],
+        examples={HOSTILE: [hostile]},
+        chart=threshold_chart({HOSTILE: [1.0]}, [0.5], 0.7),
+        thresholds=[ThresholdRow(1.0, (HOSTILE,), True, 0, 0)],
+        curves=[],
         lineage={HOSTILE: HOSTILE},
         config={HOSTILE: HOSTILE},
         commands={HOSTILE: HOSTILE},
         notes=[HOSTILE],
     )
-    assert not shown.all("script")
+    assert len(shown.all("script")) == 2
     assert not any("onload" in element["attributes"] for element in shown.elements)
     as_shown = " ".join(HOSTILE.split())
-    for tag, times in {"h1": 1, "figcaption": 3, "code": 1, "li": 1, "td": 2}.items():
-        assert sum(as_shown in words for words in shown.words(tag)) == times, tag
-    assert [image["attributes"]["alt"] for image in shown.all("img")] == [HOSTILE] * 3
+    times = {"h1": 1, "h3": 1, "code": 2, "li": 2, "td": 3, "summary": 2, "p": 3}
+    for tag, count in times.items():
+        assert sum(as_shown in words for words in shown.words(tag)) == count, tag
+
+
+class TestMistakes:
+    def test_each_says_what_it_is_and_where(self):
+        summaries = page().words("summary")
+        assert summaries[0] == "dirt: missed test/dirt/0.png score 0.5 = 0.5 \u00d7 threshold"
+        assert summaries[2].startswith("good: false alarm test/good/0.png score 2 = 2")
+
+    def test_all_are_announced(self):
+        assert any(words.startswith("All 3: misses first") for words in page().words("p"))
+
+    def test_what_is_left_out_is_said(self):
+        words = " ".join(page(mistakes=[exhibit()]).words("p"))
+        assert "The worst 1 of 3: misses first" in words
+        assert "The rest is in images.csv beside this report." in words
+
+    def test_an_open_one_has_the_image_its_heat_map_and_both(self):
+        first = page(mistakes=[exhibit()], examples={})
+        captions = [e["words"] for e in first.all("figcaption")][:3]
+        assert captions[0] == "Image; dashed: the true defect"
+        assert captions[1].startswith("Heat map")
+        assert (
+            "the line is around what few good images reach: 25\u00a0% of the image, in 2 regions"
+            in captions[2]
+        )
+
+    def test_the_part_keeps_its_shape(self):
+        [view, *_] = page(mistakes=[exhibit()], examples={}).all("svg")
+        assert view["attributes"]["viewbox"] == "0 0 12.0 8"
+
+
+class TestThreshold:
+    def test_without_the_script_a_table_says_what_others_would_do(self):
+        [row] = [row for row in page().rows() if row[0] == "1" and len(row) == 4]
+        assert row == ["1", "in use: promises 5 % false alarms", "1 of 63", "1 of 20"]
+
+    def test_the_script_is_given_the_very_scores(self):
+        facts = json.loads(page().all("script")[0]["words"])
+        assert facts["threshold"] == 1.0
+        assert [row["scores"] for row in facts["rows"]] == [[0.4, 1.0], [0.5, 2.0], [0.9, 3.0]]
+
+    def test_counts_and_slider_are_there_from_the_start(self):
+        shown = page()
+        [slider] = shown.all("input")
+        assert slider["attributes"]["type"] == "range"
+        assert any(e["attributes"].get("for") == "threshold" for e in shown.all("label"))
+        words = {e["attributes"].get("id"): e["words"] for e in shown.all("td")}
+        assert words["caught"] == "61 caught"
+        assert words["false-alarms"] == "1 false alarm"
+
+
+class TestVerdict:
+    def test_leads(self):
+        words = page().words("p")
+        assert words[1] == "Ready: it passes every floor of the gate."
+
+    def test_each_step_has_its_reason_and_its_command(self):
+        shown = page()
+        assert shown.words("code")[0] == "gtrans promote bottle --store /s"
+        assert "Make it the champion. It passes. gtrans promote bottle --store /s" in shown.words(
+            "li"
+        )
 
 
 class TestNumbers:
@@ -187,12 +290,16 @@ class TestNumbers:
         )
 
     def test_kinds_are_counted_row_by_row(self):
-        assert page().rows() == [
+        assert page(chart=None).rows() == [
             ["broken", "40", "40", "none", "1.000", "0.951"],
             ["dirt", "23", "21", "2 missed", "0.976", "0.902"],
             ["good (no defect)", "20", "1", "1 falsely flagged", "", ""],
         ]
         assert "2 of 63 defective images pass as good at the threshold in use." in page().words("p")
+
+    def test_the_au_pro_of_all_and_of_each_kind_are_told_apart(self):
+        assert any("AU-PRO@0.3 of all (0.938) is not the mean" in p for p in page().words("p"))
+        assert not any("is not the mean" in p for p in page(metrics=NO_MASKS).words("p"))
 
     def test_the_threshold_is_explained_with_its_numbers(self):
         words = " ".join(page().words("p"))
@@ -204,11 +311,11 @@ class TestNumbers:
         assert "above the promise" in " ".join(page(good_flagged=2).words("p"))
 
     def test_training_and_notes_are_told(self):
-        assert page().words("li") == [
+        assert page(steps=[]).words("li") == [
             "Trained for 24 steps on 167 good images in 3 min 20 s.",
             "No test image was used to select anything.",
         ]
-        unknown = page(training=Training(steps=24, images=167), notes=[])
+        unknown = page(training=Training(steps=24, images=167), notes=[], steps=[])
         assert unknown.words("li") == ["Trained for 24 steps on 167 good images."]
 
     @pytest.mark.parametrize(
@@ -216,7 +323,7 @@ class TestNumbers:
     )
     def test_durations_read_well(self, seconds, words):
         training = Training(steps=1, images=2, seconds=seconds)
-        assert page(training=training).words("li")[0].endswith(f"images in {words}.")
+        assert page(training=training, steps=[]).words("li")[0].endswith(f"images in {words}.")
 
 
 class TestHeadline:
@@ -270,22 +377,20 @@ class TestHeadline:
 class TestOrder:
     def test_is_from_outcome_to_detail(self):
         assert page().words("h2") == [
-            "What the detector sees",
-            "What is missed",
-            "The threshold",
-            "Curves",
             "What to do next",
+            "Misses and false alarms",
+            "Kind by kind",
+            "The threshold",
+            "Metrics",
+            "Hardest and easiest of each kind",
+            "Curves",
+            "Use it",
             "How this came about",
         ]
-        assert page().words("figcaption") == [
-            "Heat maps of broken.",
-            "Heat maps of dirt.",
-            "The scores.",
-            "The loss.",
-        ]
+        assert page().words("figcaption")[-1] == "The loss."
 
     def test_folds_lineage_and_configuration(self):
-        shown = page()
+        shown = page(mistakes=[], examples={})
         assert shown.words("summary") == ["Lineage", "Configuration"]
         folded = [
             e["words"] for e in shown.all("td") if any(a["tag"] == "details" for a in e["in"])
@@ -293,8 +398,15 @@ class TestOrder:
         assert folded == ["0123abcd", "24", "none"]
 
     def test_leaves_out_what_there_is_not(self):
-        bare = page(figures={}, lineage={}, config={}, commands={}, per_defect=[])
-        assert bare.words("h2") == ["What is missed", "The threshold", "How this came about"]
+        nothing = {key: {} for key in ("lineage", "config", "commands", "examples")}
+        nothing |= dict.fromkeys(("per_defect", "steps", "mistakes", "curves"), ())
+        bare = page(**nothing, chart=None)
+        assert bare.words("h2") == [
+            "Kind by kind",
+            "The threshold",
+            "Metrics",
+            "How this came about",
+        ]
         assert not bare.all("details")
         assert not bare.all("figure")
         assert any("Nothing is known about misses" in words for words in bare.words("p"))
@@ -317,7 +429,6 @@ class TestReportData:
             ({"metrics": METRICS | {"accuracy": 1.0}}, "accuracy"),
             ({"threshold": float("inf")}, "finite"),
             ({"good_flagged": 21}, "21 of 20 good images flagged"),
-            ({"figures": {"loss": ("caption", b"GIF89a")}}, "loss is not a PNG"),
             ({"colour": "red"}, "Extra inputs"),
         ],
     )
@@ -332,4 +443,3 @@ class TestReportData:
     def test_counts_over_all_kinds(self):
         data = report_data()
         assert (data.defective_images, data.caught, data.missed) == (63, 61, 2)
-        assert data.figures["loss"] == Picture("The loss.", PNG)

@@ -4,16 +4,24 @@ from dataclasses import replace
 
 import pytest
 
-from gtrans_core.drawing.gallery import draw_gallery
+from gtrans_core.config import ImageConfig
+from gtrans_core.drawing.gallery import Gallery, draw_gallery
 from gtrans_core.evaluation.evaluation import (
     PIXEL_METRICS,
+    Evaluation,
     defect_results,
     split_metrics,
 )
+from gtrans_core.evaluation.image_table import image_results
 from tests.support.evaluations import evaluation, masks_of
 
 KINDS = ["good", "good", "dent", "dent", "crack"]
 SCORES = [0.1, 0.4, 0.3, 0.9, 0.8]
+
+
+def gallery(scored: Evaluation, threshold: float) -> Gallery:
+    rows = image_results(scored, threshold, 0.5, ImageConfig(size=32))
+    return draw_gallery(scored, rows, split_metrics(scored), threshold, 0.5, [0.1, 0.2], [], 1)
 
 
 def test_each_defect_is_judged_against_all_good_images_and_the_hardest_comes_first():
@@ -48,11 +56,10 @@ def test_a_defect_that_no_mask_shows_has_no_au_pro_and_breaks_nothing():
 
 def test_the_gallery_of_hidden_defects_has_no_pixel_curve():
     scored = evaluation(KINDS, SCORES, masks_of(count=5))
-    pictures = draw_gallery(scored, split_metrics(scored), 0.4, (0, 1), [0.1, 0.2], [], 1)
+    pictures = gallery(scored, 0.4).files
     assert "roc" in pictures
     assert "pro" not in pictures
-    shown = evaluation(KINDS, SCORES, masks_of(2, 3, 4, count=5))
-    assert "pro" in draw_gallery(shown, split_metrics(shown), 0.4, (0, 1), [0.1, 0.2], [], 1)
+    assert "pro" in gallery(evaluation(KINDS, SCORES, masks_of(2, 3, 4, count=5)), 0.4).files
 
 
 @pytest.mark.parametrize(
@@ -67,7 +74,7 @@ def test_what_the_split_cannot_tell_is_not_available(kinds: list[str], known: se
         scored = replace(scored, masks=None)
     metrics = split_metrics(scored)
     assert {name for name, value in metrics.items() if value is not None} == known
-    pictures = draw_gallery(scored, metrics, 0.2, (0, 1), [0.1, 0.2], [], 1)
+    pictures = gallery(scored, 0.2).files
     assert {n for n in pictures if n.startswith("heat_maps")} == {f"heat_maps_{k}" for k in kinds}
     assert "roc" not in pictures
     for result in defect_results(scored, threshold=0.2):
