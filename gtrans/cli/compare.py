@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gtrans.cli.shared.completion import categories
-from gtrans.cli.shared.options import ProfileName, Store
-from gtrans_core.evaluation.metric_names import labels_of
+from gtrans.cli.shared.options import AsJson, ProfileName, Store
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
-    from gtrans_core.evaluation.spread import Spread
-    from gtrans_core.tracking.comparison import Comparison, Group
+    from gtrans_core.tracking.comparison import Comparison
 
-_COLUMNS = labels_of(
-    "image_auroc", "image_f1_max", "pixel_auroc", "pixel_ap", "au_pro_30", "au_pro_05"
-)
-_ID_LENGTH = 8
+
+_WIDTH = 100
 
 
 def compare(
@@ -44,15 +40,18 @@ def compare(
     experiment: Annotated[
         str | None, typer.Option("--experiment", help="MLflow experiment; default: the profile's.")
     ] = None,
+    as_json: AsJson = False,
     profile_name: ProfileName = "local",
     store: Store = None,
 ) -> None:
     """Rank the runs of a category, with what differs between them.
 
     Runs that differ in nothing but the seed are one row: mean ± standard deviation over the seeds.
+    Then the challenger beside the champion: what each kind loses or gains, and which images.
     """
     from rich.console import Console
 
+    from gtrans.cli.shared import comparison_view as view
     from gtrans.cli.shared.summary import record_lines
     from gtrans.pipelines.profiles import load_profile
     from gtrans_core.tracking.client import connect_existing
@@ -61,65 +60,43 @@ def compare(
     profile = load_profile(profile_name, store=store, experiment=experiment)
     client = connect_existing(profile.tracking_uri)
     found = compared(client, profile.experiment, category, by, last, runs or ())
-    console = Console()
-    same_config = "All have the same config, but for the seed"
+    if as_json:
+        typer.echo(json.dumps(view.plain(found, category, by), indent=1))
+        return
+    # A narrower terminal breaks lines, which loses nothing; a table would drop what does not fit.
+    console = Console(width=max(_WIDTH, Console().width))
     _print_title(console, f"{category}: test split, ranked by {by}")
-    console.print(_metrics_table(found))
+    console.print(view.versions_table(found))
+    console.print()
+    console.print(view.metrics_table(found))
+    same_config = "All have the same config, but for the seed"
     _print_title(console, "\nWhat differs" if found.differing else f"\n{same_config}")
-    console.print(_differences_table(found))
+    for table in view.differences_tables(found):
+        console.print(table)
+    _print_duel(console, found)
     lines = ["", _data_line(found), "", "Compare in MLflow:"]
     lines += record_lines(profile.tracking_uri, found.page)
     # Not wrapped: an address is copied whole.
     console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
 
 
+def _print_duel(console: Console, found: Comparison) -> None:
+    from gtrans.cli.shared import comparison_view as view
+
+    duel = found.duel
+    if duel is None:
+        return
+    title = f"\nChallenger (version {duel.challenger}) against champion (version {duel.champion})"
+    _print_title(console, title)
+    if duel.contest is not None:
+        console.print(view.duel_table(duel, duel.contest))
+    for line in view.duel_lines(duel):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
 def _print_title(console: Console, text: str) -> None:
     # Not the table's own title, which wraps where the table is narrow.
     console.print(text, style="italic", soft_wrap=True, markup=False, highlight=False)
-
-
-def _metrics_table(found: Comparison) -> Table:
-    from rich.table import Table
-
-    from gtrans_core.tracking.comparison import SECONDS
-
-    table = Table(box=None)
-    for heading in ("#", "seeds", *_COLUMNS.values(), "training s"):
-        table.add_column(heading, justify="right")
-    for rank, group in enumerate(found.groups, start=1):
-        table.add_row(
-            str(rank),
-            str(len(group.trials)),
-            *(_shown(group.spread(name), 4) for name in _COLUMNS),
-            _shown(group.spread(SECONDS), 0),
-        )
-    return table
-
-
-def _differences_table(found: Comparison) -> Table:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None)
-    table.add_column("#", justify="right")
-    for heading in (*found.differing, "data", "runs (seed)"):
-        table.add_column(escape(heading))
-    for rank, group in enumerate(found.groups, start=1):
-        table.add_row(
-            str(rank),
-            *(escape(group.config.get(key, "-")) for key in found.differing),
-            group.data_digest[:_ID_LENGTH] or "not known",
-            escape(_runs(group)),
-        )
-    return table
-
-
-def _runs(group: Group) -> str:
-    return ", ".join(f"{trial.run_id[:_ID_LENGTH]} ({trial.seed})" for trial in group.trials)
-
-
-def _shown(spread: Spread | None, digits: int) -> str:
-    return "-" if spread is None else spread.shown(digits)
 
 
 def _data_line(found: Comparison) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
-from gtrans.cli.shared.options import Category, ProfileName, Store
+import typer
+
+from gtrans.cli.shared.options import AsJson, Category, ProfileName, Store
 from gtrans_core.detector.model_name import model_name
 from gtrans_core.evaluation.metric_names import labels_of
 
@@ -16,7 +19,12 @@ if TYPE_CHECKING:
 _METRICS = labels_of("image_auroc", "pixel_auroc", "au_pro_30")
 
 
-def history(category: Category, profile_name: ProfileName = "local", store: Store = None) -> None:
+def history(
+    category: Category,
+    as_json: AsJson = False,
+    profile_name: ProfileName = "local",
+    store: Store = None,
+) -> None:
     """List every move of the champion: who, when, from, to, why, and the metrics."""
     from rich.console import Console
 
@@ -26,6 +34,10 @@ def history(category: Category, profile_name: ProfileName = "local", store: Stor
 
     client = connect_existing(load_profile(profile_name, store=store).tracking_uri)
     found = read_history(client, category)
+    if as_json:
+        moves = [recorded.move.model_dump(exclude={"token", "after"}) for recorded in found.moves]
+        typer.echo(json.dumps({"champion_alias": found.alias, "moves": moves}, indent=1))
+        return
     console = Console()
     if found.moves:
         console.print(f"{model_name(category)}: champions", style="italic", highlight=False)

@@ -83,9 +83,14 @@ def _show_verdict(category: str, judgement: Judgement) -> None:
     console = Console()
     rival = f"champion version {judgement.champion}" if judgement.champion else "no champion yet"
     console.print(f"{model_name(category)} version {judgement.version}, {rival}", highlight=False)
-    for check in judgement.verdict.checks:
-        console.print("  [green]ok[/]     " if check.passed else "  [red]refused[/]", end=" ")
-        console.print(check.text, markup=False, highlight=False, soft_wrap=True)
+    for reason in judgement.verdict.reasons:
+        console.print("  [red]refused[/]", end=" ")
+        console.print(reason, markup=False, highlight=False, soft_wrap=True)
+    passed = sum(check.passed for check in judgement.verdict.checks)
+    if passed:
+        others = "other " if judgement.verdict.reasons else ""
+        checks = "check" if passed == 1 else "checks"
+        console.print(f"  [green]ok[/]      {passed} {others}{checks}", highlight=False)
 
 
 def _show_release(category: str, found: Release | None, same_profile: list[str]) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gtrans.cli.shared.options import Host, Namespace, ProfileName
+from gtrans.cli.shared.options import AsJson, Host, Namespace, ProfileName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,6 +21,7 @@ def runs(
     schedules: Annotated[
         bool, typer.Option("--schedules", help="What is scheduled, instead of runs.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the newest runs on Kubeflow, or the schedules."""
     from gtrans.cli.shared.cluster import connected
@@ -27,17 +29,19 @@ def runs(
 
     _, server = connected(profile_name, host, namespace)
     if schedules:
+        headings = ("schedule", "name", "cron", "state")
         rows = [
             (one.schedule_id, one.name, one.cron, "on" if one.enabled else "off")
             for one in list_schedules(server, last)
         ]
-        _show(("schedule", "name", "cron", "state"), rows)
     else:
-        found = list_runs(server, last)
-        _show(
-            ("run", "name", "state", "started (UTC)"),
-            [(run.run_id, run.name, run.state, run.created) for run in found],
-        )
+        headings = ("run", "name", "state", "started (UTC)")
+        rows = [(run.run_id, run.name, run.state, run.created) for run in list_runs(server, last)]
+    if as_json:
+        names = [heading.removesuffix(" (UTC)") for heading in headings]
+        typer.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=1))
+    else:
+        _show(headings, rows)
 
 
 def _show(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -78,7 +78,7 @@ class Detector:
     @property
     def map_level(self) -> float:
         """The heat map's value that few good images reach: above it a pixel is unusual."""
-        return self.info.threshold if self.info.map_middle is None else self.info.map_middle
+        return self.info.map_level
 
     @property
     def map_range(self) -> tuple[float, float]:

@@ -50,6 +50,11 @@ class DetectorInfo(BaseModel):
     files: dict[str, str] = {}
     """sha256 (hex) of each file of weights; filled in by ``Detector.save``."""
 
+    @property
+    def map_level(self) -> float:
+        """The heat map's value that few good images reach: above it a pixel is unusual."""
+        return self.threshold if self.map_middle is None else self.map_middle
+
     def to_json(self) -> str:
         """As it is stored; the usual promise is not mentioned, so that old digests still hold."""
         return self.model_dump_json(indent=1, exclude=None if self.promise else {"promise"})

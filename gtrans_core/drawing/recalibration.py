@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import jinja2
-
+from gtrans_core.drawing.pages import page_environment
 from gtrans_core.evaluation.record import EvaluationRecord
 
 
@@ -34,13 +33,7 @@ class RecalibrationData:
 
 def render_recalibration(data: RecalibrationData) -> str:
     """The page as HTML: styles inline, no script, nothing fetched from elsewhere."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("gtrans_core.drawing"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     kinds = [
         (kind.defect, kind.images, kind.caught, now.caught)
         for kind, now in zip(data.before.per_defect, data.after.per_defect, strict=True)

@@ -6,11 +6,12 @@ import base64
 import hashlib
 from typing import Annotated, Any, NamedTuple, get_args
 
-import jinja2
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from gtrans_core.detector.promise import Promise
 from gtrans_core.drawing.exhibits import Exhibit
+from gtrans_core.drawing.pages import page_environment
+from gtrans_core.drawing.registration import MARKER
 from gtrans_core.drawing.threshold_chart import ThresholdChart
 from gtrans_core.evaluation.conclusion import Conclusion
 from gtrans_core.evaluation.metric_names import MetricName
@@ -173,32 +174,22 @@ def render_report(data: ReportData) -> str:
 
     One script, known to the page's policy by its digest, moves the threshold; nothing else runs.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("gtrans_core.drawing"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     environment.filters |= {
         "percent": _percent,
         "duration": _duration,
         "data_uri": _data_uri,
         "score": score_text,
     }
-    script = _script(environment) if data.chart else ""
+    script = environment.get_template(_SCRIPT).render() if data.chart else ""
     return environment.get_template("report.html").render(
         data=data,
         headline=headline(data),
         mistakes_said=_mistakes_said(data),
+        marker=MARKER,
         script=script,
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
     )
-
-
-def _script(environment: jinja2.Environment) -> str:
-    assert environment.loader is not None  # noqa: S101 - given above
-    return environment.loader.get_source(environment, _SCRIPT)[0]
 
 
 def _mistakes_said(data: ReportData) -> str:

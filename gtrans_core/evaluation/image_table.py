@@ -139,11 +139,17 @@ def _place_in_file(
 
 
 def write_images(folder: Path, results: Iterable[ImageResult]) -> None:
-    """Write ``images.parquet`` and ``images.csv``, a row an image, ordered by path.
+    """Write what ``image_files`` makes.
 
     Raises:
         StorageError: when the folder is not writable or has no room.
     """
+    for name, content in image_files(results).items():
+        write_atomic(folder / name, content)
+
+
+def image_files(results: Iterable[ImageResult]) -> dict[str, bytes]:
+    """``images.parquet`` and ``images.csv`` by name: a row an image, ordered by path."""
     import pyarrow as pa
     import pyarrow.csv
     import pyarrow.parquet
@@ -153,8 +159,7 @@ def write_images(folder: Path, results: Iterable[ImageResult]) -> None:
     parquet, text = io.BytesIO(), io.BytesIO()
     pyarrow.parquet.write_table(table, parquet)
     pyarrow.csv.write_csv(table, text)
-    write_atomic(folder / IMAGES, parquet.getvalue())
-    write_atomic(folder / IMAGES_CSV, text.getvalue())
+    return {IMAGES: parquet.getvalue(), IMAGES_CSV: text.getvalue()}
 
 
 def read_images(file: Path) -> list[ImageResult]:

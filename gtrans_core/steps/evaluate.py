@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import json
-import shlex
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from gtrans_core.config import GTransConfig, digest_of, flatten
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.detector.detector import Detector
 from gtrans_core.detector.files import DetectorInfo
-from gtrans_core.detector.model_name import CHALLENGER, alias_uri
 from gtrans_core.detector.packaging import calibrate
 from gtrans_core.detector.promise import promise_of
 from gtrans_core.drawing.gallery import draw_gallery
-from gtrans_core.drawing.report import (
-    NOTHING_KNOWN,
-    DefectRow,
-    ReportData,
-    Step,
-    Training,
-    render_report,
-)
+from gtrans_core.drawing.report import NOTHING_KNOWN
 from gtrans_core.errors import WeightsError
 from gtrans_core.evaluation import record as files
-from gtrans_core.evaluation.advice import Findings, next_steps
+from gtrans_core.evaluation.advice import Findings
 from gtrans_core.evaluation.conclusion import conclude
 from gtrans_core.evaluation.evaluation import (
     Evaluation,
@@ -37,7 +25,6 @@ from gtrans_core.evaluation.evaluation import (
 )
 from gtrans_core.evaluation.gate import Gate, check_gate
 from gtrans_core.evaluation.image_table import image_results, write_images
-from gtrans_core.evaluation.other_thresholds import threshold_rows
 from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.features.reference import FeatureCacheRef
 from gtrans_core.features.weights import load_guide
@@ -45,9 +32,9 @@ from gtrans_core.lineage import collect_lineage
 from gtrans_core.network.scorer import Scorer
 from gtrans_core.progress import Progress
 from gtrans_core.steps.context import RunContext
+from gtrans_core.steps.evaluation_report import evaluation_report
 from gtrans_core.steps.good_images import GoodImages
 from gtrans_core.storage import write_atomic
-from gtrans_core.system.commands import next_command, program
 from gtrans_core.training.author_compat import apply_author_compat
 from gtrans_core.training.trained_model import TrainingInfo, load_trained
 
@@ -140,25 +127,8 @@ def evaluate(
     )
     conclusion = conclude(record, check_gate(gate, record.evidence(), None))
     sizes = {sample.path: (sample.width, sample.height) for sample in scored.samples}
-    steps = next_steps(
-        Findings(record, conclusion, config, train.source, images, sizes, held_out_scores)
-    )
-    html = render_report(
-        ReportData(
-            **_numbers(record, info),
-            conclusion=conclusion,
-            steps=tuple(Step(s.why, s.what, _command(context, s.command)) for s in steps),
-            mistakes=gallery.mistakes,
-            examples=gallery.examples,
-            chart=gallery.chart,
-            thresholds=threshold_rows(
-                images, held_out_scores, record.threshold, record.false_alarm_rate
-            ),
-            curves=gallery.curves,
-            commands=_commands(context, record.category),
-            notes=(*_notes(record, info), *([calibration.note] if calibration.note else [])),
-        )
-    ).encode()
+    findings = Findings(record, conclusion, config, train.source, images, sizes, held_out_scores)
+    html = evaluation_report(context, findings, gallery, info, calibration.note).encode()
     write_atomic(report, html)
     write_atomic(evaluation / files.REPORT, html)
     for name, picture in gallery.files.items():
@@ -224,86 +194,9 @@ def _record(
     )
 
 
-def _numbers(record: EvaluationRecord, training: TrainingInfo) -> dict[str, Any]:
-    """What the report takes from the record as it is."""
-    return {
-        "category": record.category,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "metrics": record.metrics,
-        "per_defect": tuple(
-            DefectRow(
-                defect=r.defect,
-                images=r.images,
-                caught=r.caught,
-                image_auroc=r.image_auroc,
-                au_pro=r.au_pro_30,
-            )
-            for r in record.per_defect
-        ),
-        "good_images": record.good_images,
-        "good_flagged": record.good_flagged,
-        "threshold": record.threshold,
-        "false_alarm_rate": record.false_alarm_rate,
-        "held_out": record.held_out,
-        "promise": record.promise,
-        "training": Training(
-            steps=training.steps,
-            images=training.trained_on,
-            seconds=record.training_seconds,
-        ),
-        "lineage": record.lineage,
-        "config": record.config,
-    }
-
-
-def _command(context: RunContext, arguments: Sequence[str]) -> str:
-    """The whole line, which works from any folder; empty where there is nothing to call."""
-    if not arguments:
-        return ""
-    verb, *rest = arguments
-    own = context.tracking_uri == f"sqlite:///{context.store}/mlflow.db"
-    # Another record than the store's own is in the profile, whose name the step does not know.
-    profile = [] if own else ["--profile", "PROFILE"]
-    return next_command(verb, *rest, *profile, "--store", context.store)
-
-
-def _commands(context: RunContext, category: str) -> dict[str, str]:
-    model = alias_uri(category, CHALLENGER)
-    mlflow = [program("mlflow"), "ui", "--backend-store-uri", context.public_tracking_uri]
-    return {
-        "Score an image with the registered model": _command(
-            context, ("predict", "IMAGE", "--model", model)
-        ),
-        "Open the MLflow UI": shlex.join(mlflow),
-    }
-
-
 def _warnings(record: EvaluationRecord) -> list[str]:
     """What a reader of the numbers must not overlook; the run's summary ends with it."""
     found = [] if record.defective_images else [NOTHING_KNOWN]
     if record.promise is not None and record.promise.falls_short:
         found.append(record.promise.shortfall)
     return found
-
-
-def _notes(record: EvaluationRecord, training: TrainingInfo) -> tuple[str, ...]:
-    kept = (
-        "The last epoch was kept."
-        if training.config.training.selection == "last"
-        else "The epoch with the lowest loss on held-out good images was kept; the threshold does "
-        "not come from those."
-    )
-    compat = (
-        "Trained with author_compat, which repeats flaws of the authors' code: only for "
-        "comparing with the paper."
-    )
-    source = (
-        f"from {record.held_out} good images that were held out of training"
-        if record.promise is None or record.promise.how == "held_out"
-        else f"from all {record.held_out} good images, in {record.promise.folds} folds"
-    )
-    return (
-        f"The threshold comes {source}.",
-        f"{kept} No test image was used to train, to select or to calibrate.",
-        *([compat] if training.config.research.author_compat else []),
-    )

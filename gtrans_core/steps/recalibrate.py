@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,8 +21,7 @@ import numpy.typing as npt
 from gtrans_core.batch.images import ImageRef
 from gtrans_core.config import GTransConfig, digest_of, flatten
 from gtrans_core.data.layout import scan_category
-from gtrans_core.data.manifest import GOOD, Manifest, Sample, data_digest
-from gtrans_core.data.reading import read_image
+from gtrans_core.data.manifest import GOOD, Manifest, data_digest
 from gtrans_core.detector.detector import Detector
 from gtrans_core.detector.files import INFO_NAME, DetectorInfo, detector_digest
 from gtrans_core.detector.model_name import version_uri
@@ -32,7 +31,9 @@ from gtrans_core.detector.thresholds import promised_threshold
 from gtrans_core.drawing.recalibration import RecalibrationData, render_recalibration
 from gtrans_core.errors import ConfigError, DataError
 from gtrans_core.evaluation import record as files
+from gtrans_core.evaluation.evaluation import score_split
 from gtrans_core.evaluation.gate import Gate
+from gtrans_core.evaluation.image_table import ImageResult, image_files, image_results
 from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.progress import Progress
 from gtrans_core.steps.context import RunContext
@@ -120,7 +121,14 @@ def recalibrate(
         write_atomic(folder / INFO_NAME, info.to_json().encode())
         made_from = {"recalibrated_from": str(base.version), "recalibrated_from_detector": old}
         own = replace(context, run_key=f"recalibrated-{detector_digest(folder)[:12]}")
-        after = _judged(own, origin.record, info, _scores(detector, splits[1]), made_from)
+        scored = score_split(
+            detector.engine,
+            splits[1],
+            info.config.image,
+            lambda done, total: progress.advanced("images scored", done, total),
+        )
+        images = image_results(scored, info.threshold, info.map_level, info.config.image)
+        after = _judged(own, origin.record, info, images, made_from)
         page = RecalibrationData(
             category=context.category,
             base=base.version,
@@ -131,7 +139,8 @@ def recalibrate(
             base_report=BASE_REPORT.format(base.version),
         )
         example = input_example(reversed(splits), info.config.image)
-        registered = _register(own, origin, page, folder, example, gate, key)
+        tables = image_files(images)
+        registered = _register(own, origin, page, folder, tables, example, gate, key)
     for line in registered.lines:
         progress.said(line)
     return Recalibration(base, origin.record, after, registered, source)
@@ -221,25 +230,15 @@ def _source(info: DetectorInfo, fresh: int) -> str:
     return f"It comes from {images}, for a false-alarm rate of {rate:.3g} %."
 
 
-def _scores(detector: Detector, test: Manifest) -> list[tuple[str, float]]:
-    """Kind and score of every test image."""
-
-    def score(sample: Sample) -> float:
-        data = read_image(test, sample)
-        return detector.engine.score_view(detector.view(data, sample.path))[1]
-
-    return [(sample.defect, score(sample)) for sample in test.in_content_order()]
-
-
 def _judged(
     context: RunContext,
     before: EvaluationRecord,
     info: DetectorInfo,
-    scores: Sequence[tuple[str, float]],
+    images: Sequence[ImageResult],
     made_from: dict[str, str],
 ) -> EvaluationRecord:
     """The evaluation with what depends on the threshold counted anew."""
-    flagged = Counter(kind for kind, score in scores if score > info.threshold)
+    flagged = Counter(image.kind for image in images if image.flagged)
     wanted = info.config.evaluation.false_alarm_rate
     return before.model_copy(
         update={
@@ -268,6 +267,7 @@ def _register(
     origin: Origin,
     page: RecalibrationData,
     detector: Path,
+    tables: Mapping[str, bytes],
     example: bytes,
     gate: Gate,
     key: SigningKey | None,
@@ -280,6 +280,8 @@ def _register(
     run.log_artifact_bytes(files.REPORT, render_recalibration(page).encode())
     run.log_artifact_bytes(page.base_report, origin.report)
     run.log_artifact_bytes(files.RECORD, record.model_dump_json(indent=1).encode())
+    for name, table in tables.items():
+        run.log_artifact_bytes(name, table)
     registered = register_detector(run, record, detector, example, gate, key)
     run.finish()
     return registered

@@ -6,9 +6,10 @@ Only this step needs MLflow: training and evaluation end well without it, and th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gtrans_core.config import ImageConfig
 from gtrans_core.data.images import decode_image, encode_png
@@ -18,11 +19,13 @@ from gtrans_core.detector.files import read_info, require_intact
 from gtrans_core.detector.model_name import CHALLENGER, alias_uri
 from gtrans_core.errors import DataError, ModelError, TrackingError
 from gtrans_core.evaluation import record as files
+from gtrans_core.evaluation.contest import contest
 from gtrans_core.evaluation.gate import Gate
-from gtrans_core.evaluation.image_table import IMAGES, IMAGES_CSV
+from gtrans_core.evaluation.image_table import IMAGES, IMAGES_CSV, read_images
 from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.progress import Progress
 from gtrans_core.steps.context import RunContext
+from gtrans_core.tracking.duel import images_of_version
 from gtrans_core.tracking.journal import replay
 from gtrans_core.tracking.promotion.championship import Judgement
 from gtrans_core.tracking.promotion.promotion import judge_new_version
@@ -34,6 +37,9 @@ from gtrans_core.tracking.runs import RunLogger
 from gtrans_core.tracking.step_run import end_left_open
 from gtrans_core.trust.keys import SigningKey
 from gtrans_core.trust.policy import read_unsigned, require_signing
+
+if TYPE_CHECKING:
+    from gtrans_core.drawing.registration import Registration
 
 _UNSIGNED = "the model is not signed: no key, and the profile allows it"
 
@@ -75,6 +81,8 @@ def register(
         manifests = [Manifest.read(evaluation / name) for name in names]
         example = input_example(manifests, read_info(detector).config.image)
         made = register_detector(run, record, detector, example, gate, key)
+        registration = _registration(run, made, evaluation)
+        run.log_artifact_bytes(files.REPORT, _report(evaluation, registration))
         end_left_open(run)
         run.finish()
         run_page = run.page()
@@ -87,6 +95,7 @@ def register(
         run_id=run.run_id,
         run_page=run_page,
         gate=in_words(made.judgement),
+        registration=registration.model_dump(mode="json"),
     )
     return str(made.version.version)
 
@@ -159,6 +168,33 @@ def register_detector(
     run.log_lineage({"registered_version": str(version.version)})
     run.describe(f"{record.in_short}; gate {in_words(judgement)}")
     return Registered(version, created, judgement, key is not None)
+
+
+def _registration(run: RunLogger, made: Registered, evaluation: Path) -> Registration:
+    """What the report says of the version, with the champion beside it where both kept images."""
+    from gtrans_core.drawing.registration import MOST_CHANGES, Registration
+
+    champion, against = made.judgement.champion, None
+    if champion is not None and champion != made.version.version:
+        with suppress(ModelError):  # that of the champion may be damaged: not this run's fault
+            theirs = images_of_version(run.client, made.version.name, champion)
+            against = contest(theirs, read_images(evaluation / IMAGES)) if theirs else None
+    changed = against.changed if against else ()
+    return Registration(
+        version=made.version.version,
+        alias=CHALLENGER,
+        gate=in_words(made.judgement),
+        champion=champion,
+        contest=against and replace(against, changed=changed[:MOST_CHANGES]),
+        changed=len(changed),
+    )
+
+
+def _report(evaluation: Path, registration: Registration) -> bytes:
+    from gtrans_core.drawing.registration import with_registration
+
+    report = (evaluation / files.REPORT).read_text(encoding="utf-8")
+    return with_registration(report, registration).encode()
 
 
 def _require_match(detector: Path, record: EvaluationRecord) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gtrans_core.config import current_key
 from gtrans_core.errors import TrackingError
 from gtrans_core.evaluation.spread import Spread
 from gtrans_core.tracking.client import translate_mlflow_errors
-from gtrans_core.tracking.runs import CATEGORY_TAG, DATA_DIGEST_TAG, quoted
+from gtrans_core.tracking.duel import Duel, Standing, duel_of, standings_of
+from gtrans_core.tracking.runs import CATEGORY_TAG, DATA_DIGEST_TAG, VERSION_TAG, quoted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,6 +35,7 @@ class Trial:
         config: every other knob, by its name of today, as MLflow shows it.
         data_digest: identity of both splits; empty when the run did not get that far.
         metrics: final values by name.
+        version: the registered version that it made, or that was there already; None: none.
     """
 
     run_id: str
@@ -42,6 +44,7 @@ class Trial:
     config: dict[str, str]
     data_digest: str
     metrics: dict[str, float]
+    version: int | None = None
 
 
 @dataclass(frozen=True)
@@ -75,11 +78,15 @@ class Comparison:
         groups: the best first.
         experiment_id: where the runs are.
         differing: the config keys that are not the same in all groups.
+        standings: of every registered version, by its number.
+        duel: the challenger beside the champion, where there are both.
     """
 
     groups: tuple[Group, ...]
     experiment_id: str
     differing: tuple[str, ...]
+    standings: Mapping[int, Standing] = field(default_factory=dict)
+    duel: Duel | None = None
 
     @property
     def same_data(self) -> bool:
@@ -115,6 +122,7 @@ def compare(
 
     Raises:
         TrackingError: when there is no such experiment or run, or MLflow cannot be reached.
+        ModelError: when the table of images of champion or challenger is damaged.
     """
     with translate_mlflow_errors(client.tracking_uri, f"read the runs of {category}"):
         found = client.get_experiment_by_name(experiment)
@@ -132,7 +140,14 @@ def compare(
             f"experiment '{experiment}' has no finished run of category '{category}'"
         )
     groups = group_trials([_trial(run) for run in chosen])
-    return Comparison(ranked(groups, by), found.experiment_id, differing_keys(groups))
+    standings = standings_of(client, category)
+    return Comparison(
+        groups=ranked(groups, by),
+        experiment_id=found.experiment_id,
+        differing=differing_keys(groups),
+        standings=standings,
+        duel=duel_of(client, standings),
+    )
 
 
 def group_trials(trials: Iterable[Trial]) -> list[Group]:
@@ -188,4 +203,7 @@ def _trial(run: Run) -> Trial:
         config=config,
         data_digest=run.data.tags.get(DATA_DIGEST_TAG, ""),
         metrics=dict(run.data.metrics),
+        version=int(version)
+        if (version := run.data.tags.get(VERSION_TAG, "")).isdecimal()
+        else None,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -168,8 +167,14 @@ def _kept(job: LocalRun) -> Iterator[None]:
 
 
 def _keep(outcome: RunOutcome, target: Path) -> None:
-    """The report that a run made, under another name."""
+    """The report that a run made, under another name, with what register found out since."""
+    from gtrans_core.drawing.registration import Registration, with_registration
+
+    registered = outcome.results["register"].get("registration")
     try:
-        shutil.copyfile(outcome.results["evaluate"]["report"], target)
+        report = Path(outcome.results["evaluate"]["report"]).read_text(encoding="utf-8")
+        if registered:
+            report = with_registration(report, Registration.model_validate(registered))
+        target.write_text(report, encoding="utf-8")
     except OSError as error:
         raise StorageError(f"{target}: cannot be written ({error.strerror})") from None

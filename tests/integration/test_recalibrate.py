@@ -14,6 +14,7 @@ from gtrans_core.detector.detector import Detector
 from gtrans_core.detector.files import read_info
 from gtrans_core.detector.thresholds import promised_threshold
 from gtrans_core.errors import ConfigError, DataError
+from gtrans_core.evaluation.image_table import read_images
 from gtrans_core.tracking.client import connect
 from gtrans_core.tracking.promotion.releases import fetch_release
 from gtrans_core.tracking.registry.registry import fetch_model
@@ -83,12 +84,16 @@ def test_fresh_images_make_a_version_that_is_gated_promoted_and_released(
     assert run.data.metrics["threshold"] == pytest.approx(new.threshold)
     assert len(run.inputs.dataset_inputs) == 2
     files = {file.path for file in client.list_artifacts(version.run_id)}
-    assert files == {"record.json", "report.html", "report-of-version-1.html"}
+    tables = {"images.parquet", "images.csv"}
+    assert files == {"record.json", "report.html", "report-of-version-1.html", *tables}
+    images = read_images(Path(client.download_artifacts(version.run_id, "images.parquet")))
+    assert {image.threshold for image in images} == {new.threshold}
     record = json.loads(Path(client.download_artifacts(version.run_id, "record.json")).read_text())
     split = Detector.load(after).predict_bytes(
         [path.read_bytes() for path in (trained.root / "data/part/test/dent").iterdir()]
     )
     [dent] = record["per_defect"]
+    assert dent["caught"] == sum(image.flagged for image in images if image.kind == "dent")
     assert dent["caught"] == sum(one.is_anomalous for one in split)
     assert "dent: caught" in done.output
     assert f"-> {dent['caught']} of 4" in done.output

@@ -93,6 +93,7 @@ GateFile = Annotated[
     Path | None,
     typer.Option("--gate", metavar="FILE", help="TOML file of thresholds over the category's own."),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the same as JSON.")]
 Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="Reason to keep in the history.")]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what would happen, end the same way, change nothing.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,8 +66,11 @@ class TestPromote:
         told = promoted.call_args.kwargs
         assert (told["why"], told["again"], told["dry_run"]) == ("more light", True, True)
 
-    def test_every_check_is_shown_and_then_the_champion(self, client: MagicMock):
-        verdict = Verdict((Check(True, "image_auroc [0.9]"), Check(False, "data e")))
+    def test_failed_checks_are_shown_the_rest_is_counted_and_then_the_champion(
+        self, client: MagicMock
+    ):
+        checks = (Check(True, "image_auroc [0.9]"), Check(False, "data [e]"), Check(True, "x"))
+        verdict = Verdict(checks)
 
         def promoted(*arguments: Any, on_verdict: Any, **options: Any) -> PromotionResult:
             on_verdict(Judgement(3, 2, verdict))
@@ -76,8 +80,8 @@ class TestPromote:
             lines = gtrans("promote", "bottle", "--store", "a store").output.splitlines()
         assert lines[:5] == [
             "gtrans-bottle version 3, champion version 2",
-            "  ok      image_auroc [0.9]",
-            "  refused data e",
+            "  refused data [e]",
+            "  ok      2 other checks",
             "a note",
             "gtrans-bottle version 3 is the champion (was: version 2)",
         ]
@@ -193,6 +197,15 @@ class TestHistory:
     def test_an_alias_that_says_something_else_is_told(self, client: MagicMock):
         lines = self.show(ChampionHistory((move("promote", None, 2),), alias=1))
         assert lines[-1].startswith("the alias champion points to version 1, not to version 2")
+
+    def test_json_has_every_move(self, client: MagicMock):
+        history = ChampionHistory((move("promote", None, 2),), alias=2)
+        with patch(f"{PROMOTION}.read_history", return_value=history):
+            found = json.loads(gtrans("history", "bottle", "--json").output)
+        assert found["champion_alias"] == 2
+        [only] = found["moves"]
+        assert (only["kind"], only["champion"], only["who"]) == ("promote", 2, "ada")
+        assert "token" not in only
 
     def test_no_promotion_yet(self, client: MagicMock):
         assert self.show(ChampionHistory((), alias=None))[-1] == (

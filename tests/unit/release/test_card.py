@@ -15,7 +15,7 @@ def test_it_says_what_was_measured(facts):
         "Reason given: new lamp",
         "| training | 209 | 209 good | mvtec | `aaa` |",
         "| testing | 50 | 30 good, 12 dent | mvtec | `bbb` |",
-        "An image is flagged when its score is above **0.512346** (raw score, no unit).",
+        "An image is flagged when its score is above **0.5123** (raw score, no unit).",
         "| image_auroc | 0.9700 |",
         "| pixel_auroc | not available |",
         "| dent | 12 | 9 (75 %) | 0.9000 | 0.8000 |",

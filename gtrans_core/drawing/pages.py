@@ -1,0 +1,16 @@
+"""How the package's HTML pages are made from their templates."""
+
+from __future__ import annotations
+
+import jinja2
+
+
+def page_environment() -> jinja2.Environment:
+    """Templates of this package; everything that is put into them is escaped."""
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("gtrans_core.drawing"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
