@@ -3,7 +3,7 @@
 =============  =====================================================================
 ``settings``   the service's knobs
 ``models``     which detector answers for a category, and how it is exchanged
-``worker``     the one thread that scores, and the bounded queue before it
+``worker``     the threads that score, and the bounded queue before them
 ``uploads``    from a request's body to encoded images, within limits
 ``metrics``    what Prometheus reads
 ``app``        the routes (FastAPI)

@@ -64,7 +64,7 @@ class Service:
             settings.queue_size,
             settings.round_size or len(os.sched_getaffinity(0)),
             self._scored,
-            self.metrics.round_began,
+            self.metrics.began,
         )
         self.watcher = Watcher(models, settings.poll_seconds)
         self.metrics.show_models(models.all())

@@ -17,7 +17,7 @@ from gtrans.serving.models import ServedModel
 from gtrans.serving.worker import Scored
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-_ROUND_SIZES = (1, 2, 4, 8, 16, 32, 64)
+_TOGETHER = (1, 2, 4, 8, 16, 32, 64)
 UNKNOWN = ""
 """The label of requests for a category that is not served: a caller's text is never a label."""
 
@@ -53,15 +53,15 @@ class ServiceMetrics:
         )
         self._scoring_seconds = Histogram(
             "gtrans_scoring_seconds",
-            "Decoding, scoring and drawing one image beside those of its round, in seconds",
+            "Decoding, scoring and drawing one image beside others, in seconds",
             ["category"],
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self._round_images = Histogram(
-            "gtrans_round_images",
-            "Images of a round, which are scored side by side",
-            buckets=_ROUND_SIZES,
+        self._side_by_side = Histogram(
+            "gtrans_images_side_by_side",
+            "Images that were scored at a moment, looked at when another began",
+            buckets=_TOGETHER,
             registry=self.registry,
         )
         self._reloads = Counter(
@@ -107,9 +107,9 @@ class ServiceMetrics:
         self._images.labels(model.category, verdict).inc()
         self._scoring_seconds.labels(model.category).observe(scored.seconds)
 
-    def round_began(self, images: int) -> None:
-        """Count a round and its images."""
-        self._round_images.observe(images)
+    def began(self, images: int) -> None:
+        """Count an image that begins, and those that are scored with it."""
+        self._side_by_side.observe(images)
 
     def reloaded(self, category: str, *, succeeded: bool) -> None:
         """Count an attempt to load a new champion."""

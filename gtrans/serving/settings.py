@@ -29,7 +29,7 @@ class ServeSettings(Section):
     queue_size: Annotated[int, Field(ge=1, le=10_000)] = 64
     """Images that wait or are scored, over all requests; beyond it a request is told to return."""
     round_size: Annotated[int, Field(ge=0, le=256)] = 0
-    """Images scored side by side in one round; 0: as many as this process has cores."""
+    """Images scored side by side; 0: as many as this process has cores."""
     body_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
     """Seconds that a body may take to arrive."""
     min_body_rate: Annotated[int, Field(ge=0, le=2**30)] = 16 * 1024

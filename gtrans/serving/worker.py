@@ -1,9 +1,8 @@
-"""What scores: a bounded queue, and rounds of what waits in it (micro-batches).
+"""What scores: a bounded queue, and threads that take what waits in it.
 
-A round takes one image of each waiting request in turn, as many as there is room for, and scores
-them side by side: a thread each, each image through the network by itself. They are not stacked
-into one tensor, since then a score's last bits would depend on the other images. Nothing waits for
-a round to fill: what waits when one round ends makes the next one, even a single image.
+Each thread takes one image of the request whose turn it is, decodes and scores it, and takes the
+next one: no image waits for another that happens to be slow. Requests take turns image by image.
+Images are not stacked into one tensor, since then a score's last bits would depend on the others.
 """
 
 from __future__ import annotations
@@ -13,12 +12,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from gtrans.serving.models import ServedModel
 from gtrans_core.data.images import encode_png
@@ -95,32 +93,38 @@ class _Task:
 
 
 class Worker:
-    """Scores images in fair order, in rounds.
+    """Scores images in fair order, several side by side.
 
     Args:
         queue_size: images that may wait or be scored at a time.
-        round_size: images that are scored side by side at most.
-        on_scored: told of each scored image, on one of the round's threads; must not raise.
-        on_round: told of each round's number of images before it begins; must not raise.
+        threads: images that are scored side by side at most.
+        on_scored: told of each scored image, on the thread that scored it; must not raise.
+        on_began: told of how many images are scored at a moment, when another begins; must not
+            raise.
     """
 
     def __init__(
         self,
         queue_size: int,
-        round_size: int,
+        threads: int,
         on_scored: Callable[[ServedModel, Scored], None],
-        on_round: Callable[[int], None],
+        on_began: Callable[[int], None],
     ) -> None:
-        self._queue_size, self._round_size = queue_size, round_size
-        self._on_scored, self._on_round = on_scored, on_round
+        self._queue_size, self._on_scored, self._on_began = queue_size, on_scored, on_began
         self._orders: deque[_Order] = deque()
+        """Those with images that have not begun; the first one's turn is next."""
         self._unsettled: set[_Order] = set()
-        self._waiting = 0
+        self._waiting = self._under_way = 0
         self._stopping = False
         self.failure = ""
         """Why nothing is scored any more; empty as long as it is."""
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, name=f"scorer-{number}", daemon=True)
+            for number in range(threads)
+        ]
+        # A decoded image is large, and each thread that had one keeps some: one at a time.
+        self._decoding = threading.Lock()
         # Torch uses all cores for one image already; with fewer, its sums would differ.
         self._torch = threading.Lock()
         self._drawing = threading.Lock()  # matplotlib's colour maps are made when first used
@@ -138,18 +142,21 @@ class Worker:
     @property
     def alive(self) -> bool:
         """Whether anything submitted now will be scored."""
-        return self._thread.is_alive() and not self._stopping and not self.failure
+        running = all(thread.is_alive() for thread in self._threads)
+        return running and not self._stopping and not self.failure
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Score what waits, then end."""
         with self._changed:
             self._stopping = True
-            self._changed.notify()
-        self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     def submit(
         self, model: ServedModel, images: Sequence[EncodedImage], *, draw: bool = False
@@ -171,75 +178,50 @@ class Worker:
             self._waiting += len(images)
             self._unsettled.add(order)
             self._orders.append(order)
-            self._changed.notify()
+            self._changed.notify(len(images))
         order.result.add_done_callback(lambda _: self._forget(order))
         return order.result
 
     def _run(self) -> None:
         try:
-            self._score_all()
+            while task := self._take():
+                self._score(task)
         except BaseException as error:  # noqa: BLE001 - whatever it was, nobody may wait for ever
-            self._fail(f"the scoring thread has ended: {error!r}")
+            self._fail(f"a scoring thread has ended: {error!r}")
+
+    def _take(self) -> _Task | None:
+        """The next image, of the request whose turn it is; None when there is no more."""
+        with self._changed:
+            while True:
+                self._changed.wait_for(lambda: self._orders or self._stopping or self.failure)
+                if self.failure or not self._orders:
+                    return None
+                order = self._orders.popleft()
+                if not order.pending:
+                    continue  # dropped meanwhile
+                place, image = order.pending.popleft()
+                if order.pending:  # another thread may take its next one, if nobody else waits
+                    self._orders.append(order)
+                self._under_way += 1
+                self._on_began(self._under_way)
+                return _Task(order, place, image)
 
     def _fail(self, reason: str) -> None:
         """Take nothing more, and tell all who wait."""
         _LOG.error(reason)
         with self._changed:
             self.failure = reason
-            unsettled = list(self._unsettled)
-        for order in unsettled:
-            with self._changed:
-                order.errors[order.unfinished] = ModelError("the service can score no more")
+            orders, self._unsettled = self._unsettled, set()
+            for order in orders:
+                order.errors[-1] = ModelError("the service can score no more")
                 self._drop(order)
+            self._changed.notify_all()
+        for order in orders:
             order.settle()
 
-    def _score_all(self) -> None:
-        with ThreadPoolExecutor(self._round_size, thread_name_prefix="scorer") as pool:
-            while True:
-                with self._changed:
-                    self._changed.wait_for(lambda: self._orders or self._stopping)
-                    if not self._orders:
-                        return
-                    gathered, had_their_turn = self._gather()
-                if gathered:
-                    self._on_round(len(gathered))
-                    self._score_round(gathered, pool)
-                with self._changed:
-                    # Behind those that came meanwhile.
-                    self._orders.extend(order for order in had_their_turn if order.pending)
-
-    def _gather(self) -> tuple[list[_Task], deque[_Order]]:
-        """The next round, an image of each order in turn, and its orders; the lock is held."""
-        gathered: list[_Task] = []
-        had_their_turn: deque[_Order] = deque()
-        while len(gathered) < self._round_size and (self._orders or had_their_turn):
-            if not self._orders:  # each had one, and there is room for more
-                self._orders, had_their_turn = had_their_turn, self._orders
-            order = self._orders.popleft()
-            if order.pending:
-                gathered.append(_Task(order, *order.pending.popleft()))
-                had_their_turn.append(order)
-        return gathered, had_their_turn
-
-    def _score_round(self, gathered: list[_Task], pool: ThreadPoolExecutor) -> None:
-        """Decode each image here, one at a time, while those before it are scored already.
-
-        This bounds memory: a decoded image is large, and each thread that had one keeps some.
-        """
-        scoring = []
-        for task in gathered:
-            began = time.perf_counter()
-            try:
-                view = task.order.model.detector.view(task.image.data, task.image.name)
-            except Exception as error:  # noqa: BLE001 - whoever waits for the future gets it
-                self._finish(task, error)
-            else:
-                scoring.append(pool.submit(self._score, task, view, began))
-        wait(scoring)
-
-    def _score(self, task: _Task, view: npt.NDArray[np.uint8], began: float) -> None:
+    def _score(self, task: _Task) -> None:
         try:
-            scored = self._predict(task, view, began)
+            scored = self._predict(task)
             self._on_scored(task.order.model, scored)
         except Exception as error:  # noqa: BLE001 - whoever waits for the future gets it
             self._finish(task, error)
@@ -248,8 +230,10 @@ class Worker:
         else:
             self._finish(task, scored)
 
-    def _predict(self, task: _Task, view: npt.NDArray[np.uint8], began: float) -> Scored:
-        detector = task.order.model.detector
+    def _predict(self, task: _Task) -> Scored:
+        began, detector = time.perf_counter(), task.order.model.detector
+        with self._decoding:
+            view = detector.view(task.image.data, task.image.name)
         with nullcontext() if detector.graph else self._torch:
             prediction = detector.predict_view(view)
         drawing = None
@@ -266,20 +250,24 @@ class Worker:
         order = task.order
         with self._changed:
             self._waiting -= 1
+            self._under_way -= 1
             order.unfinished -= 1
             if isinstance(outcome, Exception):
                 order.errors[task.place] = outcome
                 self._drop(order)
             else:
                 order.scored[task.place] = outcome
-            was_last = not order.unfinished
+            if order.pending:  # behind those that came meanwhile
+                self._orders.remove(order)
+                self._orders.append(order)
+            was_last = not order.unfinished and order in self._unsettled
             if was_last:
                 self._unsettled.discard(order)
         if was_last:
             order.settle()
 
     def _forget(self, order: _Order) -> None:
-        """Free the place of an order whose future is done: a cancelled one waits for no round."""
+        """Free the place of an order whose future is done: a cancelled one waits no longer."""
         with self._changed:
             self._unsettled.discard(order)
             self._drop(order)

@@ -94,8 +94,8 @@ def test_a_service_whose_scoring_thread_has_died_says_so_and_ends(
 ):
     fault = (
         "import sys, gtrans.serving.worker as w; from gtrans.cli.main import main\n"
-        "def dies(self, gathered, pool): raise SystemExit('out of threads')\n"
-        "w.Worker._score_round = dies\n"
+        "def dies(self, task): raise SystemExit('out of threads')\n"
+        "w.Worker._score = dies\n"
         "sys.exit(main())"
     )
     service = Service(tmp_path, *arguments(tmp_path, packaged_detector), launch=("-c", fault))
@@ -104,5 +104,5 @@ def test_a_service_whose_scoring_thread_has_died_says_so_and_ends(
     assert b"the service can score no more" in answer
     assert service.process.wait(60) == 16
     log = service.log.read_text()
-    assert "the scoring thread has ended" in log
+    assert "a scoring thread has ended" in log
     assert "Traceback" not in log

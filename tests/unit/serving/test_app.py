@@ -215,8 +215,8 @@ class TestReload:
             assert {one["threshold"] for one in found} == {detectors[version % 2].info.threshold}
         assert len({found[0]["model_version"] % 2 for found in answers}) == 2
         text = client.get("/metrics").text
-        assert sample(text, "gtrans_round_images_sum") == 30 * 4
-        assert sample(text, "gtrans_round_images_count") <= 60  # two or more at a time
+        assert sample(text, "gtrans_images_side_by_side_count") == 30 * 4
+        assert sample(text, "gtrans_images_side_by_side_bucket", le="1.0") <= 60
 
 
 class TestOtherRoutes:
@@ -240,7 +240,7 @@ class TestOtherRoutes:
         assert sample(text, "gtrans_images_total", category="bottle", verdict="flagged") == 1
         assert sample(text, "gtrans_scoring_seconds_count", category="bottle") == 1
         assert sample(text, "gtrans_request_seconds_count", category="bottle") == 2
-        assert sample(text, "gtrans_round_images_bucket", le="1.0") == 2
+        assert sample(text, "gtrans_images_side_by_side_bucket", le="1.0") == 2
         assert sample(text, "gtrans_waiting_images") == 0
 
     def test_page_loads_nothing_from_elsewhere(self, serving):

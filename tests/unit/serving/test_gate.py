@@ -159,10 +159,10 @@ def test_what_counts_is_the_address_that_was_bound(address, monkeypatch):
 
 def test_a_dead_scoring_thread_is_unhealthy_and_not_ready(serving, monkeypatch):
     client = serving()
-    monkeypatch.setattr(client.app.state.service.worker, "failure", "the scoring thread has ended")
+    monkeypatch.setattr(client.app.state.service.worker, "failure", "a scoring thread has ended")
     for path in ("/healthz", "/readyz"):
         answer = client.get(path)
         assert (answer.status_code, answer.json()) == (
             503,
-            {"error": "the scoring thread has ended"},
+            {"error": "a scoring thread has ended"},
         )

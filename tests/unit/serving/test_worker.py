@@ -1,4 +1,4 @@
-"""Order, rounds, room and end of the scoring."""
+"""Order, company, room and end of the scoring."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ class Together:
 
 
 class Started:
-    """Workers of a test, and the sizes of their rounds."""
+    """Workers of a test, and how many images were scored together when each began."""
 
     def __init__(self) -> None:
-        self.rounds: list[int] = []
+        self.together: list[int] = []
         self.workers: list[Worker] = []
 
-    def __call__(self, round_size: int, queue_size: int = 64) -> Worker:
-        worker = Worker(queue_size, round_size, lambda model, scored: None, self.rounds.append)
+    def __call__(self, threads: int, queue_size: int = 64) -> Worker:
+        worker = Worker(queue_size, threads, lambda model, scored: None, self.together.append)
         worker.start()
         self.workers.append(worker)
         return worker
@@ -136,7 +136,7 @@ def test_a_cancelled_request_gives_its_room_back(worker, held):
     assert held.entered.wait(10)
     gone = worker.submit(model, images("b", 5))
     assert gone.cancel()
-    # At once: the worker is still at its first image, and the next round is not in sight.
+    # At once: the worker is still at its first image.
     came_after = worker.submit(model, images("c", 5))
     held.let_go.set()
     assert len(first.result(10)) == 1
@@ -172,7 +172,7 @@ def test_what_waits_is_scored_side_by_side_whoever_sent_it(started):
     # With less than three at the same moment nothing would come back.
     names = [[one.name for one in future.result(10)] for future in waiting]
     assert names == [["a0", "a1", "a2", "a3"], ["b0"], ["c0"]]
-    assert started.rounds == [1, 3, 3]
+    assert max(started.together) == 3
 
 
 def test_one_image_waits_for_no_other(started, held):
@@ -182,10 +182,23 @@ def test_one_image_waits_for_no_other(started, held):
     for _ in range(100):
         assert len(worker.submit(model, images("a", 1)).result(10)) == 1
     assert time.perf_counter() - began < 2  # 20 ms each would show a wait for company
-    assert started.rounds == [1] * 100
+    assert started.together == [1] * 100
 
 
-def test_a_bad_image_fails_alone_among_those_of_its_round(started):
+def test_a_slow_image_keeps_no_other_waiting(started):
+    slow, quick = HeldDetector(), Together(1)
+    slow.view = lambda data, name: data
+    slow.predict_view = lambda view: slow.let_go.wait(10)
+    worker = started(2)
+    held = worker.submit(ServedModel("nut", 1, "d", slow), images("slow", 1))
+    others = worker.submit(ServedModel("bolt", 1, "d", quick), images("a", 20))
+    assert len(others.result(10)) == 20
+    assert not held.done()
+    slow.let_go.set()
+    assert len(held.result(10)) == 1
+
+
+def test_a_bad_image_fails_alone_among_those_beside_it(started):
     held = HeldDetector()
     worker = started(3)
     model = ServedModel("bottle", 1, "d", held)
@@ -200,7 +213,6 @@ def test_a_bad_image_fails_alone_among_those_of_its_round(started):
     with pytest.raises(DataError, match="b0: bad"):
         bad.result(10)
     assert [len(future.result(10)) for future in (good, other)] == [1, 2]
-    assert started.rounds == [1, 3, 1]
     assert worker.waiting == 0
 
 
@@ -219,21 +231,21 @@ def test_scores_under_load_are_bit_equal_to_those_alone(started, detector, make_
         for scored, expected in zip(future.result(60), (*alone[i:], *alone[:i]), strict=True):
             assert scored.prediction.score == expected.score
             assert np.array_equal(scored.prediction.heat_map, expected.heat_map)
-    assert max(started.rounds) == 4
+    assert max(started.together) == 4
     assert len({prediction.score for prediction in alone}) == 12
 
 
 def test_a_thread_that_dies_leaves_nobody_waiting(started, held):
     """Not even those whose images were under way or waiting."""
-    worker = started(round_size=2)
+    worker = started(2)
     model = ServedModel("nut", 1, "d", held)
     orders = [worker.submit(model, images("a", 3)) for _ in range(3)]
     assert held.entered.wait(10)
-    worker._gather = None  # the next round ends the thread
+    worker._take = None  # what ends a thread when it has scored its image
     held.let_go.set()
     for order in orders:
         assert isinstance(order.exception(10), ModelError)
-    assert "the scoring thread has ended: TypeError" in worker.failure
+    assert "a scoring thread has ended: TypeError" in worker.failure
     assert not worker.alive
     with pytest.raises(QueueFullError):
         worker.submit(model, images("a", 1))
