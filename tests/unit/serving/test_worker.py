@@ -156,6 +156,8 @@ def test_stop_scores_what_waits_and_takes_nothing_more(worker, held):
 
 
 def test_what_waits_is_scored_side_by_side_whoever_sent_it(started):
+    import gtrans_core.drawing.heat_maps  # noqa: F401 - or the first drawing waits for matplotlib
+
     together = Together(3)
     models = [ServedModel(category, 1, "d", together) for category in ("bottle", "flange")]
     held = HeldDetector()
