@@ -9,6 +9,7 @@ from collections import namedtuple
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -40,12 +41,14 @@ SUBJECTS = [
 
 @pytest.fixture
 def broken_import(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Exception], None]:
-    """Make the import of one package raise, and no other really happen."""
+    """Make the import of one package raise."""
+    as_before = importlib.import_module
 
     def break_it(name: str, error: Exception) -> None:
-        def import_module(wanted: str) -> None:
+        def import_module(wanted: str) -> ModuleType:
             if wanted == name:
                 raise error
+            return as_before(wanted)
 
         monkeypatch.setattr(importlib, "import_module", import_module)
 
