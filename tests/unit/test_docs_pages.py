@@ -11,7 +11,6 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 GUIDES = sorted([*DOCS.glob("how-to/*.md"), *DOCS.glob("tutorial/*.md")])
 MOST_WORDS = 600
 LONGER = {
-    "how-to/read-the-result.md",
     "how-to/serve.md",
     "how-to/trust.md",
 }
