@@ -2,10 +2,12 @@
 
 from kfp import dsl
 
+from gtrans.components.described import described
 from gtrans.components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
+@described("Key of the feature cache.")
 def cache_features(
     run_key: str,
     category: str,

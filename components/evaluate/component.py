@@ -2,10 +2,12 @@
 
 from kfp import dsl
 
+from gtrans.components.described import described
 from gtrans.components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
+@described("The metrics that could be computed, by name.")
 def evaluate(
     run_key: str,
     category: str,
@@ -23,10 +25,13 @@ def evaluate(
     report: dsl.Output[dsl.HTML],
     evaluation: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
+    classification: dsl.Output[dsl.ClassificationMetrics],
+    headline: dsl.Output[dsl.Markdown],
 ) -> dict[str, float]:
     """Score, report and package the detector; returns the metrics that could be computed."""
     from pathlib import Path
 
+    from gtrans.components.shown import show_evaluation
     from gtrans_core.steps.context import RunContext
     from gtrans_core.steps.evaluate import evaluate as step
     from gtrans_core.steps.reporting import run_step
@@ -35,6 +40,7 @@ def evaluate(
     artifacts = (model, features, train_data, test_data, detector, report, evaluation)
     with run_step("evaluate", context):
         values = step(context, config, gate, data_digest, *(Path(a.path) for a in artifacts))
+        show_evaluation(Path(evaluation.path), classification, Path(headline.path))
     for name, value in values.items():
         metrics.log_metric(name, value)
     return values

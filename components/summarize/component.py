@@ -2,10 +2,12 @@
 
 from kfp import dsl
 
+from gtrans.components.described import described
 from gtrans.components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
+@described("One line: how many categories are registered, and which failed.")
 def summarize(
     run_key: str,
     categories: list[dict[str, str]],

@@ -7,6 +7,7 @@ Where a run keeps its files and its records is not here but in a profile (``pipe
 from gtrans_core.config.canonical import canonical_json, digest_of, flatten
 from gtrans_core.config.earlier import SAME_AS_AGN, current_key, earlier_layout
 from gtrans_core.config.reading import load_config
+from gtrans_core.config.run_parameters import FROM_CONFIG, with_run_parameters
 from gtrans_core.config.sections import (
     LEAST_SCENE_IMAGES,
     MOST_MEGAPIXELS,
@@ -25,6 +26,7 @@ from gtrans_core.config.sections import (
 )
 
 __all__ = [
+    "FROM_CONFIG",
     "LEAST_SCENE_IMAGES",
     "MOST_MEGAPIXELS",
     "SAME_AS_AGN",
@@ -46,4 +48,5 @@ __all__ = [
     "earlier_layout",
     "flatten",
     "load_config",
+    "with_run_parameters",
 ]

@@ -13,8 +13,9 @@ from kfp import dsl
 from gtrans.components.summarize.component import summarize
 from gtrans.pipelines.cluster_profile import Cluster
 from gtrans.pipelines.graphs.category import category_pipeline
+from gtrans.pipelines.graphs.display_names import DISPLAY_NAMES
 from gtrans.pipelines.graphs.resources import Placement, equip, with_placement
-from gtrans_core.config import GTransConfig
+from gtrans_core.config import FROM_CONFIG, GTransConfig
 
 
 def categories_pipeline(at_once: int, cluster: Cluster | None = None) -> Callable[..., Any]:
@@ -33,6 +34,9 @@ def categories_pipeline(at_once: int, cluster: Cluster | None = None) -> Callabl
         store: str,
         tracking_uri: str,
         config: str = GTransConfig().to_json(),
+        seed: int = FROM_CONFIG,
+        epochs: int = FROM_CONFIG,
+        image_size: int = FROM_CONFIG,
         experiment: str = "gtrans",
         cache_store: str = "",
         unsigned_models: str = "refuse",
@@ -47,6 +51,9 @@ def categories_pipeline(at_once: int, cluster: Cluster | None = None) -> Callabl
             store: as in gtrans-category.
             tracking_uri: as in gtrans-category.
             config: every knob, as JSON; absent keys take the product's defaults.
+            seed: random seed; -1: what config says.
+            epochs: passes over the training images; -1: what config says.
+            image_size: side in pixels that images are resized to; -1: what config says.
             experiment: the MLflow experiment of the runs.
             cache_store: as in gtrans-category.
             unsigned_models: refuse or allow, as in gtrans-category.
@@ -58,22 +65,27 @@ def categories_pipeline(at_once: int, cluster: Cluster | None = None) -> Callabl
             tracking_uri=tracking_uri,
             experiment=experiment,
         )
+        summary.set_display_name(DISPLAY_NAMES["summarize"])
         equip(summary, "summarize", cluster, placement)
         with (
             dsl.ExitHandler(summary, name="categories"),
             dsl.ParallelFor(categories, name="category", parallelism=at_once) as item,
         ):
-            one(
+            trained = one(
                 category=item.category,
                 source=source,
                 store=store,
                 tracking_uri=tracking_uri,
                 config=config,
+                seed=seed,
+                epochs=epochs,
+                image_size=image_size,
                 experiment=experiment,
                 gate=item.gate,
                 cache_store=cache_store,
                 unsigned_models=unsigned_models,
                 **placement.parameters(),
             )
+            trained.set_display_name("One category")
 
     return cast(Callable[..., Any], pipeline)

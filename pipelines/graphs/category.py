@@ -16,8 +16,10 @@ from gtrans.components.register.component import register
 from gtrans.components.train.component import train
 from gtrans.pipelines.cluster_profile import Cluster
 from gtrans.pipelines.gates import load_gate
+from gtrans.pipelines.graphs.display_names import DISPLAY_NAMES
 from gtrans.pipelines.graphs.resources import Placement, equip, with_placement
-from gtrans_core.config import GTransConfig
+from gtrans_core.config import FROM_CONFIG, GTransConfig
+from gtrans_core.steps.names import CATEGORY_STEPS
 
 
 def category_pipeline(cluster: Cluster | None = None) -> Callable[..., Any]:
@@ -35,6 +37,9 @@ def category_pipeline(cluster: Cluster | None = None) -> Callable[..., Any]:
         store: str,
         tracking_uri: str,
         config: str = GTransConfig().to_json(),
+        seed: int = FROM_CONFIG,
+        epochs: int = FROM_CONFIG,
+        image_size: int = FROM_CONFIG,
         experiment: str = "gtrans",
         gate: str = load_gate().to_json(),
         cache_store: str = "",
@@ -51,6 +56,9 @@ def category_pipeline(cluster: Cluster | None = None) -> Callable[..., Any]:
                 same path in every pod.
             tracking_uri: the MLflow server or database that holds the record.
             config: every knob, as JSON; absent keys take the product's defaults.
+            seed: random seed; -1: what config says.
+            epochs: passes over the training images; -1: what config says.
+            image_size: side in pixels that images are resized to; -1: what config says.
             experiment: the MLflow experiment of the run.
             gate: thresholds for becoming champion, as JSON (pipelines/categories).
             cache_store: where feature caches are shared between machines (s3://bucket/prefix or a
@@ -65,17 +73,24 @@ def category_pipeline(cluster: Cluster | None = None) -> Callable[..., Any]:
             "tracking_uri": tracking_uri,
             "experiment": experiment,
         }
-        data = ingest(**run, source=source, config=config)
-        train_data = data.outputs["train_data"]
-        features = cache_features(
-            **run, config=config, cache_store=cache_store, train_data=train_data
+        data = ingest(
+            **run,
+            source=source,
+            config=config,
+            seed=seed,
+            epochs=epochs,
+            image_size=image_size,
         )
-        model = train(**run, config=config, features=features.outputs["features"])
+        train_data, settled = data.outputs["train_data"], data.outputs["config"]
+        features = cache_features(
+            **run, config=settled, cache_store=cache_store, train_data=train_data
+        )
+        model = train(**run, config=settled, features=features.outputs["features"])
         verdict = evaluate(
             **run,
-            config=config,
+            config=settled,
             gate=gate,
-            data_digest=data.outputs["Output"],
+            data_digest=data.outputs["data_digest"],
             model=model.outputs["model"],
             features=features.outputs["features"],
             train_data=train_data,
@@ -88,10 +103,8 @@ def category_pipeline(cluster: Cluster | None = None) -> Callable[..., Any]:
             detector=verdict.outputs["detector"],
             evaluation=verdict.outputs["evaluation"],
         )
-        equip(data, "ingest", cluster, placement)
-        equip(features, "cache_features", cluster, placement)
-        equip(model, "train", cluster, placement)
-        equip(verdict, "evaluate", cluster, placement)
-        equip(version, "register", cluster, placement)
+        tasks = (data, features, model, verdict, version)
+        for step, task in zip(CATEGORY_STEPS, tasks, strict=True):
+            equip(task.set_display_name(DISPLAY_NAMES[step]), step, cluster, placement)
 
     return cast(Callable[..., Any], pipeline)

@@ -7,6 +7,7 @@ from kfp import dsl
 
 from gtrans.components.check_drift.component import check_drift
 from gtrans.pipelines.cluster_profile import Cluster
+from gtrans.pipelines.graphs.display_names import DISPLAY_NAMES
 from gtrans.pipelines.graphs.resources import Placement, equip, with_placement
 from gtrans_core.watch.drift import DEFAULT_ALPHA, DEFAULT_DEFECT_SHARE
 
@@ -55,6 +56,7 @@ def drift_pipeline(cluster: Cluster | None = None) -> Callable[..., Any]:
             defect_share=defect_share,
             fail_on_drift=fail_on_drift,
         )
+        task.set_display_name(DISPLAY_NAMES["check_drift"])
         equip(task, "check_drift", cluster, placement)
 
     return cast(Callable[..., Any], pipeline)

@@ -10,6 +10,7 @@ import yaml
 from gtrans.components.image import IMAGE
 from gtrans.pipelines.gates import load_gate
 from gtrans.pipelines.graphs.compile import COMPILED, PIPELINES, compile_all, compiled
+from gtrans.pipelines.graphs.display_names import DISPLAY_NAMES
 from gtrans.pipelines.profiles import known_profiles, load_profile
 from gtrans_core.config import GTransConfig
 from gtrans_core.steps.names import CATEGORY_STEPS
@@ -21,8 +22,9 @@ PLACEMENT = {
     "accelerator_node_selector": {},
     "accelerator_tolerations": [],
 }
+KNOBS = {"seed": -1, "epochs": -1, "image_size": -1}
 PARAMETERS = {
-    "ingest": RUN | {"source", "config"},
+    "ingest": RUN | {"source", "config", *KNOBS},
     "cache-features": RUN | {"config", "cache_store"},
     "train": RUN | {"config"},
     "evaluate": RUN | {"config", "gate", "data_digest"},
@@ -49,6 +51,8 @@ OUTPUTS = {
     "train": {"model": "system.Model"},
     "evaluate": {
         "metrics": "system.Metrics",
+        "classification": "system.ClassificationMetrics",
+        "headline": "system.Markdown",
         "report": "system.HTML",
         "detector": "system.Model",
         "evaluation": "system.Artifact",
@@ -105,9 +109,11 @@ def test_parameters_and_defaults(spec: dict[str, Any]):
         "experiment",
         "gate",
         "unsigned_models",
+        *KNOBS,
         *PLACEMENT,
     }
     types = {"node_selector": "STRUCT", "tolerations": "LIST"}
+    types |= dict.fromkeys(KNOBS, "NUMBER_INTEGER")
     for name, value in parameters.items():
         assert value["parameterType"] == types.get(name.removeprefix("accelerator_"), "STRING")
     assert all(value["description"] for value in parameters.values())
@@ -118,6 +124,7 @@ def test_parameters_and_defaults(spec: dict[str, Any]):
         "experiment": "gtrans",
         "gate": load_gate().to_json(),
         "unsigned_models": "refuse",
+        **KNOBS,
         **PLACEMENT,
     }
     assert GTransConfig.from_json(defaults["config"]) == GTransConfig()
@@ -142,11 +149,30 @@ def test_wiring_of_parameters(tasks: dict[str, Any], task: str):
     inputs = tasks[task]["inputs"]["parameters"]
     assert set(inputs) == PARAMETERS[task]
     assert inputs["run_key"] == {"runtimeValue": {"constant": "{{$.pipeline_job_uuid}}"}}
-    for name in inputs.keys() - {"run_key", "data_digest"}:
+    of_ingest = {"data_digest", *(["config"] if task != "ingest" else [])} & inputs.keys()
+    for name in inputs.keys() - {"run_key", *of_ingest}:
         assert inputs[name] == {"componentInputParameter": name}
-    if "data_digest" in inputs:
-        output = {"producerTask": "ingest", "outputParameterKey": "Output"}
-        assert inputs["data_digest"] == {"taskOutputParameter": output}
+    for name in of_ingest:
+        output = {"producerTask": "ingest", "outputParameterKey": name}
+        assert inputs[name] == {"taskOutputParameter": output}
+
+
+@pytest.mark.parametrize("path", sorted(COMPILED.glob("*/*.yaml")), ids=str)
+def test_every_input_output_and_step_says_what_it_is(path: Path):
+    spec = next(yaml.safe_load_all(path.read_text()))
+    components = [c for c in spec["components"].values() if "executorLabel" in c]
+    assert components
+    for component in components:
+        for part in ("inputDefinitions", "outputDefinitions"):
+            for definitions in component.get(part, {}).values():
+                for name, definition in definitions.items():
+                    assert definition.get("description"), f"{component['executorLabel']} {name}"
+    graphs = [spec["root"], *(c for c in spec["components"].values() if "dag" in c)]
+    named = {
+        task["taskInfo"]["name"] for graph in graphs for task in graph["dag"]["tasks"].values()
+    }
+    steps = {label.removeprefix("exec-") for label in spec["deploymentSpec"]["executors"]}
+    assert {DISPLAY_NAMES[step.replace("-", "_")] for step in steps} <= named
 
 
 @pytest.mark.parametrize("task", PARAMETERS)
