@@ -15,6 +15,7 @@ from gtrans.cli.config import show_config
 from gtrans.cli.doctor import doctor
 from gtrans.cli.drift import drift
 from gtrans.cli.export import export
+from gtrans.cli.feedback import feedback
 from gtrans.cli.history import history
 from gtrans.cli.keys import keys
 from gtrans.cli.predict import predict
@@ -59,7 +60,13 @@ VERBS: dict[str, dict[str, Callable[..., None]]] = {
         "sign": sign,
         "resolve": resolve,
     },
-    "Use": {"predict": predict, "serve": serve, "drift": drift, "export": export},
+    "Use": {
+        "predict": predict,
+        "serve": serve,
+        "drift": drift,
+        "feedback": feedback,
+        "export": export,
+    },
     "Cluster": {
         "submit": submit,
         "runs": runs,

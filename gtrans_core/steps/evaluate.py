@@ -23,6 +23,7 @@ from gtrans_core.evaluation.evaluation import (
     score_split,
     split_metrics,
 )
+from gtrans_core.evaluation.feedback_note import feedback_note
 from gtrans_core.evaluation.gate import Gate, check_gate
 from gtrans_core.evaluation.image_table import image_results, write_images
 from gtrans_core.evaluation.record import EvaluationRecord
@@ -128,7 +129,9 @@ def evaluate(
     conclusion = conclude(record, check_gate(gate, record.evidence(), None))
     sizes = {sample.path: (sample.width, sample.height) for sample in scored.samples}
     findings = Findings(record, conclusion, config, train.source, images, sizes, held_out_scores)
-    html = evaluation_report(context, findings, gallery, info, calibration.note).encode()
+    known_before = feedback_note(scored, calibration.threshold)
+    notes = " ".join(filter(None, (calibration.note, known_before)))
+    html = evaluation_report(context, findings, gallery, info, notes).encode()
     write_atomic(report, html)
     write_atomic(evaluation / files.REPORT, html)
     for name, picture in gallery.files.items():

@@ -1,0 +1,191 @@
+"""What people say of images that a model judged, kept with the image: ``feedback/CATEGORY/``.
+
+An image is kept only when somebody says what it shows. Nothing is overwritten: a change of
+mind is one more statement, and the last one on an image counts. The place is a folder or on S3.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from gtrans_core.errors import DataError, StorageError
+from gtrans_core.storage import checked_name, open_store, write_atomic
+from gtrans_core.storage.documents import describe_validation
+
+FEEDBACK_FOLDER = "feedback"
+"""Below the store."""
+FILE_PREFIX = "feedback-"
+"""Begins the name of each exported image, by which a later evaluation knows it."""
+GOOD = "good"
+_KIND = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
+
+
+def checked_truth(text: str) -> str:
+    """``good``, or the name of a kind of defect, which becomes a folder's name.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if not _KIND.fullmatch(text) or text.endswith((" ", ".")):
+        raise ValueError(f"'{text}': expected good, or the name of a kind of defect")
+    return text
+
+
+class Statement(BaseModel):
+    """One file below ``said/``: what somebody says of an image, and what a model said."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    category: str
+    version: int | None
+    """Of the model; None: a detector's folder."""
+    digest: str
+    """sha256 (hex) of the model's ``detector.json``."""
+    score: float
+    threshold: float
+    truth: Annotated[str, AfterValidator(checked_truth)]
+    """``good``, or the kind of defect that the image shows."""
+    name: str
+    """What the image was called."""
+    image_sha256: str
+    who: str = ""
+    said_at: AwareDatetime
+
+    @property
+    def flagged(self) -> bool:
+        """What the model said."""
+        return self.score > self.threshold
+
+    @property
+    def corrects(self) -> bool:
+        """Whether the model was wrong."""
+        return self.flagged == (self.truth == GOOD)
+
+    @property
+    def file_name(self) -> str:
+        """The image's name in an export."""
+        return f"{FILE_PREFIX}{self.image_sha256[:12]}{_suffix(self.name)}"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """How many images an export wrote, and how many were there already."""
+
+    written: int
+    there: int
+
+
+class FeedbackBook:
+    """All statements below one place.
+
+    Args:
+        place: a folder or ``s3://bucket/prefix``.
+    """
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self._store = open_store(place)
+
+    def add(self, statement: Statement, image: bytes) -> bool:
+        """Keep a statement and its image.
+
+        Returns:
+            False where the last statement on this image says the same of the same model.
+
+        Raises:
+            StorageError: when the place cannot be written.
+            DataError: when the image is not the one that the statement is about.
+        """
+        if hashlib.sha256(image).hexdigest() != statement.image_sha256:
+            raise DataError(f"{statement.name}: changed since it was scored; score it again")
+        before = self.latest(statement.category).get(statement.image_sha256)
+        if before and (before.truth, before.digest) == (statement.truth, statement.digest):
+            return False
+        folder = checked_name(statement.category)
+        self._store.write(f"{folder}/{_image_name(statement)}", image, overwrite=False)
+        when = f"{statement.said_at.astimezone(UTC):%Y%m%dT%H%M%S%f}"
+        name = f"{folder}/said/{when}-{secrets.token_hex(4)}.json"
+        if not self._store.write(name, statement.model_dump_json().encode(), overwrite=False):
+            raise StorageError(f"{self._place}/{name}: is there already; say it again")
+        return True
+
+    def read(self, category: str) -> list[Statement]:
+        """Every statement on a category, the oldest first.
+
+        Raises:
+            StorageError: naming a file that is damaged or cannot be read.
+        """
+        entries = self._store.list(f"{checked_name(category)}/said/")
+        found = [self._statement(one.name) for one in entries if one.name.endswith(".json")]
+        return sorted(found, key=lambda one: one.said_at)
+
+    def latest(self, category: str) -> dict[str, Statement]:
+        """The statement that counts for each image, by the image's sha256."""
+        return {one.image_sha256: one for one in self.read(category)}
+
+    def image(self, statement: Statement) -> bytes:
+        """The image of a statement, as it was scored.
+
+        Raises:
+            StorageError: when it is gone or was changed.
+        """
+        name = f"{checked_name(statement.category)}/{_image_name(statement)}"
+        data = self._store.read(name)
+        if hashlib.sha256(data).hexdigest() != statement.image_sha256:
+            raise StorageError(f"{self._place}/{name}: was changed; remove it")
+        return data
+
+    def export(self, statements: Iterable[Statement], folder: Path) -> Exported:
+        """Write images as test images of a category: ``folder/test/TRUTH/feedback-...``.
+
+        Files that are there already stay as they are.
+
+        Args:
+            statements: those that count (``latest``).
+            folder: the category's, or a new one.
+
+        Raises:
+            StorageError: when an image is gone, or the folder cannot be written.
+        """
+        written = there = 0
+        for statement in statements:
+            path = folder / "test" / statement.truth / statement.file_name
+            if path.exists():
+                there += 1
+                continue
+            write_atomic(path, self.image(statement))
+            written += 1
+        return Exported(written, there)
+
+    def _statement(self, name: str) -> Statement:
+        try:
+            return Statement.model_validate_json(self._store.read(name))
+        except ValidationError as error:
+            raise StorageError(
+                f"{self._place}/{name}: not a statement of feedback, so remove it "
+                f"({describe_validation(error)})"
+            ) from None
+
+
+def now() -> datetime:
+    """The time of a statement that is made now."""
+    return datetime.now(UTC)
+
+
+def _image_name(statement: Statement) -> str:
+    return f"images/{checked_name(statement.image_sha256)}{_suffix(statement.name)}"
+
+
+def _suffix(name: str) -> str:
+    suffix = PurePosixPath(name).suffix.lower()
+    return suffix if re.fullmatch(r"\.[a-z0-9]{1,5}", suffix) else ".png"
