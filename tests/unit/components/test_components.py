@@ -200,7 +200,7 @@ def test_the_headline_and_the_matrix_are_those_of_the_record(tmp_path: Path) -> 
     assert text.startswith("**5 of 6 defects caught, 1 of 5 false alarms, threshold 0.5.**\n")
     assert "| dent | 3 of 4 |\n| a b | 2 of 2 |" in text
     matrix = classification.metadata["confusionMatrix"]
-    assert [row["row"] for row in matrix["struct"]["rows"]] == [[4, 1], [1, 5]]
+    assert [row["row"] for row in matrix["rows"]] == [[4, 1], [1, 5]]
     assert "confidenceMetrics" not in classification.metadata
 
 
@@ -219,7 +219,7 @@ def test_the_roc_is_that_of_the_scores_and_has_no_infinity(tmp_path: Path) -> No
     assert np.trapezoid(caught, false_alarms) == pytest.approx(expected, abs=2e-3)
     classification = dsl.ClassificationMetrics()
     show_evaluation(tmp_path, classification, tmp_path / "headline.md")
-    points = classification.metadata["confidenceMetrics"]["list"]
+    points = classification.metadata["confidenceMetrics"]
     assert len(points) == len(thresholds)
     json.dumps(points, allow_nan=False)
 
