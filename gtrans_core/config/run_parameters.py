@@ -22,13 +22,15 @@ def with_run_parameters(
     Args:
         config_json: the config.
         seed: ``seed``.
-        epochs: ``training.epochs``.
+        epochs: ``training.epochs``, in place of ``training.steps``.
         image_size: ``image.size``, in pixels.
 
     Raises:
         ConfigError: naming the key, what it has and what was expected.
     """
     values: dict[str, Any] = GTransConfig.from_json(config_json).model_dump(mode="json")
+    if epochs != FROM_CONFIG:
+        values["training"]["steps"] = None  # a training is counted in one of them
     given = ((values, "seed", seed), (values["training"], "epochs", epochs))
     for section, key, value in (*given, (values["image"], "size", image_size)):
         if value != FROM_CONFIG:

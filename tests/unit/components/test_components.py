@@ -19,7 +19,7 @@ from sklearn.metrics import roc_auc_score
 
 from gtrans.components.described import INPUTS, OUTPUTS, described
 from gtrans.components.shown import markdown, roc_points, show_evaluation
-from gtrans_core.config import GTransConfig
+from gtrans_core.config import GTransConfig, load_config
 from gtrans_core.errors import (
     CategoriesError,
     ConfigError,
@@ -172,7 +172,9 @@ def test_evaluate_shows_kubeflow_its_evaluation(shown: MagicMock) -> None:
 
 def test_knobs_of_their_own_are_part_of_the_config_that_goes_on() -> None:
     [case] = (case for case in CASES if case.name == "ingest")
-    case = replace(case, given={**case.given, "seed": 3, "epochs": 2, "image_size": 128})
+    given = load_config(overrides=["training.steps=9"]).to_json()
+    knobs = {"config": given, "seed": 3, "epochs": 2, "image_size": 128}
+    case = replace(case, given={**case.given, **knobs})
     with patch(case.step, autospec=True, return_value="d1"):
         digest, config = case.call()
     settled = GTransConfig.from_json(config)
