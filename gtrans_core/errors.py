@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import traceback
 from importlib.util import find_spec
+from pathlib import Path
 
 # A user, or a user and a password, which may hold slashes; a port is none.
 _USER_IN_ADDRESS = re.compile(r"(?<=://)(?:[^/\s'\":@]+:(?!\d+(?:[/?#\s]|$))[^\s'\"]+|[^/\s'\"]+)@")
@@ -13,6 +15,8 @@ _NAMED_SECRET = re.compile(
     r"(?i)\b([\w.-]*(?:password|passwd|secret|token|api_?key|access_?key))(\s*=\s*)[^\s&;,'\"]+"
 )
 _SECRET_VARIABLE = re.compile(r"(?i)(password|passwd|secret|token|access_?key|api_?key)(_ID)?$")
+TRACEBACK = "GTRANS_TRACEBACK"
+_TEXT_LENGTH = 200
 _SHORTEST_SECRET = 6
 """Characters; replacing shorter values would tear words apart."""
 
@@ -126,6 +130,12 @@ class DriftError(GTransError):
     exit_code = 20
 
 
+class UnexpectedError(GTransError):
+    """Something that nobody foresaw went wrong: a mistake in gtrans, or an answer that is new."""
+
+    exit_code = 70
+
+
 class PreemptedError(GTransError):
     """The process was asked to stop (SIGTERM); its state is saved, the same command goes on."""
 
@@ -136,6 +146,23 @@ def error_of(exit_code: int, text: str) -> GTransError:
     """The error that a process ended on, by its exit code; one of no kind where nobody knows it."""
     kinds = {kind.exit_code: kind for kind in GTransError.__subclasses__()}
     return kinds.get(exit_code, GTransError)(text)
+
+
+def unexpected(error: Exception) -> UnexpectedError:
+    """What to end on when an exception came that no translator knows: where, and what it says.
+
+    With ``GTRANS_TRACEBACK`` set, its traceback is printed as well.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if "gtrans" in frame.filename] or frames
+    where = f" at {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
+    text = " ".join(str(error).split())[:_TEXT_LENGTH]
+    if os.environ.get(TRACEBACK):
+        traceback.print_exception(error)
+    return UnexpectedError(
+        f"unexpected fault{where} ({type(error).__name__}: {text or 'no reason given'}); please "
+        f"report it; {TRACEBACK}=1 shows the whole traceback"
+    )
 
 
 _EXTRA_OF = {

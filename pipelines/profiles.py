@@ -5,6 +5,7 @@ The config says what it computes.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,6 +28,9 @@ from gtrans_core.tracking.address import address_problem
 from gtrans_core.trust.policy import TrustPolicy, Unsigned, public_key_of_environment
 
 _FOLDER = Path(__file__).parent / "profiles"
+
+_PRIVATE = 0o077
+"""The umask: nothing for group and others."""
 
 
 class Profile(BaseModel):
@@ -53,6 +57,9 @@ class Profile(BaseModel):
     empty: the file that ``GTRANS_PUBLIC_KEY`` names, if any."""
     unsigned_models: Unsigned = "refuse"
     """Without a public key, whether models are registered and loaded unsigned."""
+    private_files: bool = True
+    """Whether what is written on this machine is its owner's alone (700 and 600); else the umask
+    decides. What is there already keeps its mode."""
 
     @property
     def trust(self) -> TrustPolicy:
@@ -120,6 +127,9 @@ def known_profiles() -> tuple[str, ...]:
 def load_profile(name: str, *, store: str | None = None, experiment: str | None = None) -> Profile:
     """Read a profile by name (``local``) or by path, with the caller's own store or experiment.
 
+    From then on this process, and those it starts, write files as the profile's ``private_files``
+    says.
+
     Raises:
         ConfigError: naming the file, the key and what was expected.
     """
@@ -136,6 +146,8 @@ def load_profile(name: str, *, store: str | None = None, experiment: str | None 
         profile = Profile.model_validate(values)
     except ValidationError as error:
         raise ConfigError(f"{path}: {describe_validation(error)}") from None
+    if profile.private_files:
+        os.umask(_PRIVATE)
     if not profile.tracking_uri:
         _refuse_unaddressable(profile.store, path)
         return profile.model_copy(update={"tracking_uri": f"sqlite:///{profile.store}/mlflow.db"})

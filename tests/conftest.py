@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import runpy
 import secrets
 from collections.abc import Callable, Iterator
@@ -31,6 +32,14 @@ def _unsigned_models_are_allowed() -> Iterator[None]:
         for name in ("GTRANS_PUBLIC_KEY", "GTRANS_SIGNING_KEY", "GTRANS_SIGNING_KEY_PASSWORD"):
             patch.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _umask_stays() -> Iterator[None]:
+    """A profile that is loaded makes files private, for the whole process."""
+    os.umask(before := os.umask(0o022))
+    yield
+    os.umask(before)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import typer
 from gtrans.cli.shared.completion import category_aliases
 from gtrans.cli.shared.options import ProfileName, Store
 from gtrans.cli.shared.version_names import named_alias
+from gtrans_core.storage.scratch import scratch_folder
 
 
 def export(
@@ -41,7 +41,7 @@ def export(
     profile = load_profile(profile_name, store=store)
     client = connect_existing(profile.tracking_uri)
     version = version_now(client, uri)
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         folder = fetch_model(client, version.uri, Path(scratch), profile.trust)
         detector = Detector.load(folder)
         written = export_detector(

@@ -35,8 +35,9 @@ from gtrans.cli.sign import sign
 from gtrans.cli.stop import stop
 from gtrans.cli.submit import submit
 from gtrans.cli.ui import ui
+from gtrans.cli.verify import verify
 from gtrans_core import __version__
-from gtrans_core.errors import GTransError, missing_package
+from gtrans_core.errors import GTransError, missing_package, unexpected
 from gtrans_core.system.text import printable_lines
 
 app = typer.Typer(
@@ -58,6 +59,7 @@ VERBS: dict[str, dict[str, Callable[..., None]]] = {
         "release": release,
         "register": register,
         "sign": sign,
+        "verify": verify,
         "resolve": resolve,
     },
     "Use": {
@@ -95,17 +97,13 @@ def main() -> None:
         _end(error)
     except ModuleNotFoundError as error:
         missing = missing_package(error.name)
-        if missing is None:
-            raise
-        _end(missing)
+        _end(missing or unexpected(error))
     except OSError as error:
-        from gtrans_core.storage import translate_file_errors
+        from gtrans_core.storage import file_error
 
-        try:
-            with translate_file_errors():
-                raise error
-        except GTransError as told:
-            _end(told)
+        _end(file_error(error))
+    except Exception as error:  # noqa: BLE001 - nobody reads a traceback on a factory floor
+        _end(unexpected(error))
 
 
 def _end(error: GTransError) -> NoReturn:

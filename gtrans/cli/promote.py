@@ -53,7 +53,7 @@ def promote(
     thresholds = load_gate(category, gate)
     profile = load_profile(profile_name, store=store)
     key = SigningKey.from_environment()
-    if key:
+    if key or (profile.trust.public_key and not dry_run):
         profile.trust.require_key(key)
     client = connect_existing(profile.tracking_uri)
     result = promoted(
@@ -65,6 +65,7 @@ def promote(
         again=again,
         dry_run=dry_run,
         trust=profile.trust,
+        key=key,
         on_verdict=lambda judgement: _show_verdict(category, judgement),
     )
     show_promotion(category, result, dry_run)

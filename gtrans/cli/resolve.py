@@ -37,12 +37,12 @@ def resolve(
     image: Annotated[
         str, typer.Option("--image", metavar="NAME@sha256:...", help="Image of those pods.")
     ] = "",
-    artifact_root: Annotated[
+    verifier_image: Annotated[
         str,
         typer.Option(
-            "--artifact-root",
-            metavar="s3://...",
-            help="Where the MLflow server keeps artifacts that it hands out itself (for KServe).",
+            "--verifier-image",
+            metavar="NAME@sha256:...",
+            help="Image of gtrans, which verifies the model before KServe's has it.",
         ),
     ] = "",
     no_token: Annotated[
@@ -59,6 +59,8 @@ def resolve(
         raise ConfigError("--image is missing: name the image that the pods run")
     if no_token and not deployment:
         raise ConfigError("--no-token belongs to --deployment")
+    if kserve and not verifier_image:
+        raise ConfigError("--verifier-image is missing: name the image of gtrans for KServe's pods")
     named = [named_alias(text) for text in models]
     if deployment and any(alias != CHAMPION for _, alias in named):
         raise ConfigError("gtrans serve serves champions only; leave the alias out")
@@ -76,10 +78,19 @@ def resolve(
         asked = ServiceAsked(tuple(found), image, profile.tracking_uri, profile.trust)
         text = rendered(replace(asked, token_secret="") if no_token else asked)
     elif kserve:
-        from gtrans.serving.manifests import inference_service
+        from gtrans_core.tracking.promotion.approval import require_approved
+
+        for category, alias in named:
+            if alias == CHAMPION:
+                require_approved(client, found[category], profile.trust)
+        from gtrans.serving.manifests import InferenceAsked, inference_service
 
         services = [
-            inference_service(category, model, image, profile.trust, artifact_root)
+            inference_service(
+                InferenceAsked(
+                    category, model, image, verifier_image, profile.tracking_uri, profile.trust
+                )
+            )
             for category, model in found.items()
         ]
         text = "---\n".join(services)

@@ -20,8 +20,12 @@ def rollback(
     from gtrans.pipelines.profiles import load_profile
     from gtrans_core.tracking.client import connect_existing
     from gtrans_core.tracking.promotion.promotion import rollback as rolled_back
+    from gtrans_core.trust.keys import SigningKey
 
     profile = load_profile(profile_name, store=store)
+    key = SigningKey.from_environment()
+    if key or (profile.trust.public_key and not dry_run):
+        profile.trust.require_key(key)
     client = connect_existing(profile.tracking_uri)
-    result = rolled_back(client, category, why=why, dry_run=dry_run, trust=profile.trust)
+    result = rolled_back(client, category, why=why, dry_run=dry_run, trust=profile.trust, key=key)
     show_promotion(category, result, dry_run)

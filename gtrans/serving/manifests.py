@@ -7,12 +7,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import jinja2
 
 from gtrans.serving.gate import TOKEN
-from gtrans_core.detector.model_name import model_name
+from gtrans_core.detector.model_name import CHAMPION, alias_uri, model_name
 from gtrans_core.errors import ConfigError
 from gtrans_core.tracking.registry.versions import ModelVersion
 from gtrans_core.trust.keys import read_public_key
@@ -22,7 +21,8 @@ _FOLDER = "/etc/gtrans"
 _KEY_FILE = "signing-key.pub.pem"
 _CPUS = "2"  # of a pod at most; the processes in it see all of the node's
 _NAME_LENGTH = 50  # KServe puts its own words behind it
-_KSERVE_SCHEMES = ("s3", "gs", "pvc", "http", "https", "hdfs", "webhdfs")
+_PROFILE = f"--profile={_FOLDER}/profile.toml"
+_MODEL_FOLDER = "/mnt/models"  # where KServe's runtimes look
 
 
 @dataclass(frozen=True)
@@ -56,20 +56,16 @@ def deployment(asked: ServiceAsked) -> str:
         ConfigError: for an image without a fixed tag, a registry that no pod can reach, or a trust
             that lets no model pass.
     """
-    if not asked.tracking_uri.startswith(("http://", "https://")):
-        raise ConfigError(
-            f"{asked.tracking_uri}: no pod can read this registry; name a profile whose "
-            "tracking_uri is an MLflow server (--profile)"
-        )
-    args = [*asked.categories, "--host=0.0.0.0", "--port=8080", f"--round-size={_CPUS}"]
-    args += [f"--profile={_FOLDER}/profile.toml"]
+    args = [*asked.categories, "--host=0.0.0.0", "--port=8080", f"--round-size={_CPUS}", _PROFILE]
     args += [] if asked.token_secret else ["--no-token"]
+    champions = [alias_uri(category, CHAMPION) for category in asked.categories]
     return _render(
         "deployment.yaml.j2",
         name="gtrans-serve",
         labels=_labels("gtrans-serve"),
         image=_fixed(asked.image),
-        tracking_uri=asked.tracking_uri,
+        verify_args=[*champions, _PROFILE],
+        tracking_uri=_reachable(asked.tracking_uri),
         folder=_FOLDER,
         key_file=_KEY_FILE,
         public_key=_public_key(asked.trust),
@@ -83,30 +79,39 @@ def deployment(asked: ServiceAsked) -> str:
     )
 
 
-def inference_service(
-    category: str,
-    model: ModelVersion,
-    image: str,
-    trust: TrustPolicy,
-    artifact_root: str = "",
-    service_account: str = "gtrans-models",
-) -> str:
-    """A KServe InferenceService of one version, as YAML; with a public key also its ConfigMap.
+@dataclass(frozen=True)
+class InferenceAsked:
+    """What an InferenceService of one version should be.
 
-    Args:
+    Attributes:
         category: the category.
         model: its version.
         image: MLServer with the model's requirements; by digest or a tag that is not ``latest``.
+        verifier: image with ``gtrans`` in it, which fetches and verifies the model; named likewise.
+        tracking_uri: the registry, as the cluster reaches it.
         trust: whose models the pod loads.
-        artifact_root: where the MLflow server keeps its artifacts (its
-            ``--artifacts-destination``), for a registry that hands them out itself.
-        service_account: name of the account whose secret opens the store.
+        secret: name of the Secret with the registry's credentials; it may be missing.
+    """
+
+    category: str
+    model: ModelVersion
+    image: str
+    verifier: str
+    tracking_uri: str
+    trust: TrustPolicy
+    secret: str = "gtrans-mlflow"  # noqa: S105 - a name
+
+
+def inference_service(asked: InferenceAsked) -> str:
+    """ConfigMap and KServe InferenceService of one version, as YAML.
 
     Raises:
-        ConfigError: for an image without a fixed tag, files that KServe cannot fetch, or a trust
+        ConfigError: for an image without a fixed tag, a registry that no pod can reach, or a trust
             that lets no model pass.
     """
-    name = kubernetes_name(model_name(category))
+    name = kubernetes_name(model_name(asked.category))
+    model = asked.model
+    args = [model.uri, f"--digest={model.digest}", f"--out={_MODEL_FOLDER}", _PROFILE]
     return _render(
         "inferenceservice.yaml.j2",
         name=name,
@@ -114,38 +119,16 @@ def inference_service(
         uri=model.uri,
         version=model.version,
         digest=model.digest,
-        storage_uri=storage_uri(model.source, artifact_root),
+        verify_args=args,
+        model_folder=_MODEL_FOLDER,
+        verifier=_fixed(asked.verifier, "--verifier-image"),
+        tracking_uri=_reachable(asked.tracking_uri),
         folder=_FOLDER,
         key_file=_KEY_FILE,
-        public_key=_public_key(trust),
-        image=_fixed(image),
-        service_account=service_account,
+        public_key=_public_key(asked.trust),
+        image=_fixed(asked.image),
+        secret=asked.secret,
     )
-
-
-def storage_uri(source: str, artifact_root: str = "") -> str:
-    """Where KServe fetches a model's folder from.
-
-    Args:
-        source: the address that the registry gives.
-        artifact_root: stands for ``mlflow-artifacts:/``, which only an MLflow client can read.
-
-    Raises:
-        ConfigError: when KServe cannot read that.
-    """
-    parts = urlsplit(source)
-    if parts.scheme == "mlflow-artifacts":
-        if not artifact_root:
-            raise ConfigError(
-                f"{source}: KServe cannot ask the MLflow server for it; say where the server keeps "
-                "its artifacts: --artifact-root s3://BUCKET/PREFIX"
-            )
-        source = f"{artifact_root.rstrip('/')}/{parts.path.lstrip('/')}"
-    if urlsplit(source).scheme not in _KSERVE_SCHEMES:
-        raise ConfigError(
-            f"{source}: KServe cannot read it; it reads {', '.join(_KSERVE_SCHEMES)} addresses"
-        )
-    return source
 
 
 def kubernetes_name(text: str) -> str:
@@ -153,7 +136,16 @@ def kubernetes_name(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower())[:_NAME_LENGTH].strip("-")
 
 
-def _fixed(image: str) -> str:
+def _reachable(tracking_uri: str) -> str:
+    if not tracking_uri.startswith(("http://", "https://")):
+        raise ConfigError(
+            f"{tracking_uri}: no pod can read this registry; name a profile whose "
+            "tracking_uri is an MLflow server (--profile)"
+        )
+    return tracking_uri
+
+
+def _fixed(image: str, option: str = "--image") -> str:
     """An image's name, if it always means the same image.
 
     Raises:
@@ -162,7 +154,7 @@ def _fixed(image: str) -> str:
     name, _, digest = image.partition("@")
     tag = name.rpartition("/")[2].partition(":")[2]
     if not digest.startswith("sha256:") and tag in ("", "latest"):
-        raise ConfigError(f"--image '{image}': give a digest (NAME@sha256:...) or a fixed tag")
+        raise ConfigError(f"{option} '{image}': give a digest (NAME@sha256:...) or a fixed tag")
     return image
 
 

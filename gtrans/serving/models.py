@@ -14,10 +14,11 @@ import numpy as np
 from gtrans_core.detector.detector import Detector
 from gtrans_core.detector.files import detector_digest, read_info
 from gtrans_core.detector.model_name import CHAMPION, alias_uri
-from gtrans_core.errors import ConfigError, GTransError
+from gtrans_core.errors import ConfigError, GTransError, ModelError
 from gtrans_core.tracking.client import connect_existing
+from gtrans_core.tracking.promotion.approval import require_approved
 from gtrans_core.tracking.registry.loading import load_registered
-from gtrans_core.tracking.registry.versions import version_now
+from gtrans_core.tracking.registry.versions import ModelVersion, version_now
 from gtrans_core.trust.policy import TrustPolicy
 
 _LOG = logging.getLogger(__name__)
@@ -68,28 +69,42 @@ class Champion:
 
     def __init__(self, tracking_uri: str, category: str, trust: TrustPolicy | None = None) -> None:
         self.category = category
-        self._trust = trust
+        self._trust = trust or TrustPolicy.from_environment()
+        self._approval = 0
+        self._refused: ModelVersion | None = None
         self._client = connect_existing(tracking_uri)
         self._alias = alias_uri(category, CHAMPION)
 
     def changed(self, served: ServedModel) -> bool:
-        """Whether the alias points to another version.
+        """Whether the alias points to another version, which was not refused before.
 
         Raises:
             ModelError: when there is no champion.
             TrackingError: when the registry cannot be reached.
         """
-        return version_now(self._client, self._alias).version != served.version
+        found = version_now(self._client, self._alias)
+        return found.version != served.version and found != self._refused
 
     def load(self) -> ServedModel:
-        """The champion of this moment, verified as ``fetch_model`` does.
+        """The champion of this moment, approved, and verified as ``fetch_model`` does.
 
         Raises:
-            ModelError: when there is no champion, or a file is not the registered or signed one.
+            ModelError: when there is no champion, it is not the version approved last, or a file is
+                not the registered or signed one.
             ConfigError: when signatures are asked for and there is no public key to check them.
             TrackingError: when the registry cannot be reached.
         """
-        loaded = load_registered(self._client, self._alias, self._trust)
+        found = version_now(self._client, self._alias)
+        approval = require_approved(self._client, found, self._trust, self._approval)
+        try:
+            # By its number: the alias may move on meanwhile.
+            loaded = load_registered(self._client, found.uri, self._trust)
+            if approval and loaded.digest != found.digest:
+                raise ModelError(f"{found.uri}: its detector is not the one that was approved")
+        except ModelError:
+            self._refused = found  # it would be fetched at every look
+            raise
+        self._approval = approval
         return ServedModel(self.category, loaded.version, loaded.digest, loaded.detector)
 
 

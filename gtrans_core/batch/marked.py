@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from pyarrow import csv
 
 from gtrans_core.batch.formats import PARQUET, SUFFIXES
 from gtrans_core.errors import DataError
+from gtrans_core.storage.documents import parse_json
 
 TRUTH = "truth"
 _NEEDED = ("path", "image_sha256", "score", "threshold", "category", "model_digest")
@@ -81,7 +81,7 @@ def _rows(table: Path) -> list[dict[str, Any]]:
             found = csv.read_csv(table).to_pylist()
         else:
             lines = table.read_text("utf-8").splitlines()
-            found = [json.loads(line) for line in lines if line.strip()]
+            found = [parse_json(line) for line in lines if line.strip()]
     except (OSError, ValueError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{table}: cannot be read as {table.suffix} ({reason})") from None

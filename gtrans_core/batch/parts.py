@@ -19,13 +19,14 @@ from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from gtrans_core.batch.formats import PARQUET
 from gtrans_core.batch.images import ImageRef
 from gtrans_core.batch.rows import COLUMNS, PART_COLUMNS, TAG, ImageRow, ScoringModel, to_table
 from gtrans_core.errors import ModelError, StorageError
 from gtrans_core.storage import exclusive, replacing, write_atomic
+from gtrans_core.storage.documents import Facts
 
 ROWS_A_PART = 200
 SECONDS_A_PART = 20.0
@@ -33,9 +34,7 @@ _PARTS_A_ROW_GROUP = 100
 _RUN_NAME = "run.json"
 
 
-class _Run(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _Run(Facts):
     schema_version: Literal[1] = 1
     run_id: str
     model_digest: str

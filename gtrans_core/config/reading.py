@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from gtrans_core.config.earlier import current_key, current_layout
 from gtrans_core.config.sections import GTransConfig
 from gtrans_core.errors import ConfigError
-from gtrans_core.storage.documents import read_toml
+from gtrans_core.storage.documents import OddDocumentError, parse_toml, read_toml
 
 _PRESETS = Path(__file__).parents[1] / "presets"
 
@@ -104,6 +103,6 @@ def _parse_override(override: str) -> _Knob:
 def _parse_value(text: str) -> Any:
     """A TOML value where it is one (numbers, booleans, lists), else the text itself."""
     try:
-        return tomllib.loads(f"v = {text}")["v"]
-    except tomllib.TOMLDecodeError:
+        return parse_toml(f"v = {text}")["v"]
+    except OddDocumentError:
         return text

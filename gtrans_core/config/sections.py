@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Annotated, Any, Literal
 
@@ -11,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from gtrans_core.config.canonical import canonical_json
 from gtrans_core.config.earlier import as_stored, current_layout
 from gtrans_core.errors import ConfigError
-from gtrans_core.storage.documents import describe_validation
+from gtrans_core.storage.documents import OddDocumentError, describe_validation, parse_json
 
 LEAST_SCENE_IMAGES = 4
 """A scene model cannot be fitted to fewer images."""
@@ -282,8 +281,8 @@ class GTransConfig(Section):
             ConfigError: naming the key, what it has and what was expected.
         """
         try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
+            values = parse_json(text)
+        except OddDocumentError as error:
             raise ConfigError(f"config is not JSON: {error}") from None
         return cls.checked(as_stored(values), "config")
 

@@ -6,30 +6,26 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from gtrans_core.config import GTransConfig, digest_of
 from gtrans_core.errors import DataError
 from gtrans_core.storage import write_atomic
-from gtrans_core.storage.documents import read_json
+from gtrans_core.storage.documents import Facts, read_json
 
 GOOD = "good"
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class MaskFile(BaseModel):
+class MaskFile(Facts):
     """A ground-truth mask: where it is, and its digest."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str
     sha256: Sha256
 
 
-class Sample(BaseModel):
+class Sample(Facts):
     """One image: where it is, what it is, and its digest."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str
     """Relative to the manifest's root, with forward slashes."""
@@ -63,10 +59,8 @@ class Sample(BaseModel):
         return self.defect == GOOD
 
 
-class Manifest(BaseModel):
+class Manifest(Facts):
     """One split of one category. ``root`` is a folder or an ``s3://`` prefix."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
     category: str

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from gtrans_core.config import GTransConfig, StoredConfig
 from gtrans_core.detector.promise import Promise
 from gtrans_core.errors import ModelError
-from gtrans_core.storage.documents import read_json
+from gtrans_core.storage.documents import Facts, read_json
 
 INFO_NAME = "detector.json"
 SCENE_NAME, MEMORY_NAME = "scene.safetensors", "memory.safetensors"
@@ -25,10 +25,8 @@ GRAPH_NAME = "network.onnx"
 """The same network as a graph; only where ONNX Runtime is the detector's engine."""
 
 
-class DetectorInfo(BaseModel):
+class DetectorInfo(Facts):
     """``detector.json``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
     category: str
@@ -47,7 +45,7 @@ class DetectorInfo(BaseModel):
     weights_sha256: str
     engine: Literal["onnxruntime", "torch"] = "torch"
     """What runs the network; filled in by ``Detector``."""
-    files: dict[str, str] = {}
+    files: dict[str, str] = Field(default={})
     """sha256 (hex) of each file of weights; filled in by ``Detector.save``."""
 
     @property

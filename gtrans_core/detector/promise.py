@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from gtrans_core.detector.thresholds import needed_images
+from gtrans_core.storage.documents import Facts
 
 
-class Promise(BaseModel):
+class Promise(Facts):
     """Kept with the detector. Where there is none: at most the wanted rate, on held-out images.
 
     A cross-fitted rate is not a theorem for the one model that is packaged: it holds as far as that
@@ -18,8 +17,6 @@ class Promise(BaseModel):
     plus (1 - folds / images) / (folds + 1) would be proven.) What was measured:
     docs/appendix/accuracy.md.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     how: Literal["held_out", "cross_fitted"]
     images: int

@@ -6,7 +6,6 @@ missing, not a number or not comparable counts against the version.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -18,7 +17,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from gtrans_core.config import Section, canonical_json
 from gtrans_core.errors import ConfigError
 from gtrans_core.evaluation.metric_names import METRIC_LABELS, MetricName
-from gtrans_core.storage.documents import describe_validation
+from gtrans_core.storage.documents import OddDocumentError, describe_validation, parse_json
 
 DefectMetric = Literal["caught", "image_auroc", "au_pro_30"]
 
@@ -29,11 +28,16 @@ UNTESTED = (
     "and run again"
 )
 """Why a version that saw good parts only stays a challenger."""
+FALSE_ALARMS = "false_alarms_observed"
 _ROUNDING = 1e-9  # so that 0.97 - 0.02 is at least 0.95
 
 
+def _is_metric(name: str) -> bool:
+    return name in get_args(MetricName) or _DEFECT_METRIC.fullmatch(name) is not None
+
+
 def _known_metric(name: str) -> str:
-    if name in get_args(MetricName) or _DEFECT_METRIC.fullmatch(name):
+    if _is_metric(name):
         return name
     known = ", ".join(get_args(MetricName))
     raise ValueError(f"'{name}' is no metric: use one of {known}, or defect/KIND/{_KINDS}")
@@ -71,8 +75,8 @@ class Gate(Section):
             ConfigError: naming the key, what it has and what was expected.
         """
         try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
+            values = parse_json(text)
+        except OddDocumentError as error:
             raise ConfigError(f"gate is not JSON: {error}") from None
         return cls.read(values, "gate")
 
@@ -196,9 +200,9 @@ def _champion_checks(gate: Gate, candidate: Evidence, champion: Evidence) -> Ite
 
 def _all_finite(candidate: Evidence) -> Check:
     odd = [
-        f"{name} is {value}"
+        f"{name} is {value}" + (", expected 0 to 1" if math.isfinite(value) else "")
         for name, value in sorted(candidate.metrics.items())
-        if not math.isfinite(value)
+        if not _possible(name, value)
     ]
     if not candidate.metrics:
         return Check(False, "metrics: none is recorded")
@@ -214,7 +218,7 @@ def _as_many_images(count: int | None, least: int | None) -> Check:
 
 def _against(candidate: Evidence, champion: Evidence, name: str, gain: float) -> Check:
     theirs = champion.metrics.get(name)
-    if theirs is None or not math.isfinite(theirs):
+    if theirs is None or not _possible(name, theirs):
         reason = f"the champion's is {_known(theirs)}, so nothing to compare with"
         return Check(False, f"{name} {_number(candidate.metrics.get(name))}: {reason}")
     why = f"the champion's {theirs:.4f} {gain:+g}" if gain else "the champion's"
@@ -223,7 +227,7 @@ def _against(candidate: Evidence, champion: Evidence, name: str, gain: float) ->
 
 def _at_least(candidate: Evidence, name: str, bound: float, why: str) -> Check:
     value = candidate.metrics.get(name)
-    passed = value is not None and math.isfinite(value) and value >= bound - _ROUNDING
+    passed = value is not None and _possible(name, value) and value >= bound - _ROUNDING
     text = f"{name} {_number(value)}: expected at least {bound:.4f} ({why})"
     return Check(passed, text, f"{_label(name)} {_short(value, bound)}, {why} is {bound:.2f}")
 
@@ -240,6 +244,12 @@ def _short(value: float | None, bound: float) -> str:
         return "is not known"
     digits = next((d for d in (3, 4, 6) if round(value, d) < bound), 6)
     return f"{value:.{digits}f}"
+
+
+def _possible(name: str, value: float) -> bool:
+    """Whether a metric can have this value: those that a gate may name, and rates, are shares."""
+    is_share = _is_metric(name) or name == FALSE_ALARMS
+    return math.isfinite(value) and (not is_share or -_ROUNDING <= value <= 1 + _ROUNDING)
 
 
 def _number(value: float | None) -> str:

@@ -10,14 +10,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from gtrans_core.detector.promise import Promise
 from gtrans_core.errors import ModelError
 from gtrans_core.evaluation.defect_result import DefectResult
-from gtrans_core.evaluation.gate import Evidence
+from gtrans_core.evaluation.gate import FALSE_ALARMS, Evidence
 from gtrans_core.storage import write_atomic
-from gtrans_core.storage.documents import read_json
+from gtrans_core.storage.documents import Facts, read_json
 
 RECORD = "record.json"
 REPORT = "report.html"
@@ -26,10 +24,8 @@ TRAIN_MANIFEST, TEST_MANIFEST = "train.json", "test.json"
 FIGURES = "figures"
 
 
-class EvaluationRecord(BaseModel):
+class EvaluationRecord(Facts):
     """``record.json``. A metric that is not available is None, never 0."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     category: str
     data_digest: str
@@ -76,7 +72,7 @@ class EvaluationRecord(BaseModel):
             row["defects_missed"] = sum(kind.images - kind.caught for kind in self.per_defect)
         if self.good_images:
             row["false_alarms"] = self.good_flagged
-            row["false_alarms_observed"] = self.good_flagged / self.good_images
+            row[FALSE_ALARMS] = self.good_flagged / self.good_images
         if self.training_seconds is not None:
             row["training_seconds"] = self.training_seconds
         for result in self.per_defect:

@@ -29,6 +29,7 @@ from gtrans_core.errors import DataError
 from gtrans_core.network.agn import Agn
 from gtrans_core.network.backbone import BackboneSpec
 from gtrans_core.storage import require_free_space, write_atomic
+from gtrans_core.storage.documents import Facts
 from gtrans_core.storage.verified import (
     DamagedFileError,
     quarantine,
@@ -80,19 +81,17 @@ class CacheIdentity(BaseModel):
         return digest_of(self.model_dump(mode="json", exclude=exclude))
 
 
-class Shard(BaseModel):
+class Shard(Facts):
     """Up to 32 images: the file's name (with its sha256) and the images' digests, in order."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     images: tuple[str, ...]
 
 
-class CacheIndex(BaseModel):
+class CacheIndex(Facts):
     """``cache.json``: written when all shards are there."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+    model_config = ConfigDict(serialize_by_alias=True)
 
     identity: CacheIdentity
     shards: tuple[Shard, ...]

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
 from gtrans_core.errors import DataError
 from gtrans_core.features.reading import Features, open_features
 from gtrans_core.features.shared import fetch_cache
-from gtrans_core.storage.documents import read_json
+from gtrans_core.storage.documents import Facts, read_json
 
 
-class FeatureCacheRef(BaseModel):
+class FeatureCacheRef(Facts):
     """What ``cache_features`` hands on: where the cache is and what it was made with."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     folder: str
     key: str

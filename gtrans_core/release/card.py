@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import jinja2
 
 from gtrans_core.release.facts import ReleaseFacts
-from gtrans_core.system.text import score_text
+from gtrans_core.system.text import printable, score_text
 
 
 def render_card(facts: ReleaseFacts) -> str:
@@ -22,6 +23,7 @@ def render_card(facts: ReleaseFacts) -> str:
     )
     environment.filters |= {"percent": _percent, "number": _number, "kinds": _kinds, "cell": _cell}
     environment.filters["score"] = score_text
+    environment.filters["plain"] = _plain
     record = facts.record
     return environment.get_template("MODEL_CARD.md").render(
         facts=facts,
@@ -47,6 +49,12 @@ def _number(value: float | None) -> str:
 
 def _kinds(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in counts.items() if kind != "images")
+
+
+def _plain(text: str) -> str:
+    """Words of a person as one line of Markdown that means nothing but itself."""
+    line = " ".join(printable(text).split())
+    return re.sub(r"([\\`*_{}\[\]()#!|~<>&])", r"\\\1", line)
 
 
 def _cell(text: str) -> str:

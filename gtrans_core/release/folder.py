@@ -9,6 +9,7 @@ from typing import Any
 
 from gtrans_core.release.card import render_card
 from gtrans_core.release.facts import ReleaseFacts
+from gtrans_core.release.provenance import PROVENANCE, make_provenance
 from gtrans_core.release.sbom import make_sbom
 from gtrans_core.storage import write_atomic
 from gtrans_core.trust.keys import SigningKey
@@ -30,6 +31,8 @@ def write_release(facts: ReleaseFacts, folder: Path, key: SigningKey | None) -> 
     write_atomic(folder / CARD, render_card(facts).encode())
     write_atomic(folder / LINEAGE, _json(_lineage(facts)))
     write_atomic(folder / SBOM, make_sbom(facts).encode())
+    provenance = make_provenance(facts, folder / SBOM, key)
+    write_atomic(folder / PROVENANCE, provenance.encode())
     write_atomic(folder / APPROVAL, _json(_approval(facts)))
     write_atomic(folder / REPORT, facts.report)
     if facts.signature is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from gtrans_core.detector.model_name import category_of_model, version_uri
 from gtrans_core.errors import ConfigError, DriftError
 from gtrans_core.progress import Progress
 from gtrans_core.steps.context import RunContext
+from gtrans_core.storage.scratch import scratch_folder
 from gtrans_core.tracking.client import connect_existing
 from gtrans_core.tracking.registry.registry import fetch_model
 from gtrans_core.tracking.registry.versions import ModelVersion, version_in_use, version_now
@@ -83,7 +83,7 @@ def judge_version(
         model = version_in_use(client, category)
     else:
         model = version_now(client, version_uri(category, version))
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         folder = fetch_model(client, model.uri, Path(scratch), trust)
         info, digest = read_info(folder), detector_digest(folder)
     in_use = read_counts(store / WATCH_FOLDER, category, digest, first)

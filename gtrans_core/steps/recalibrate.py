@@ -8,7 +8,6 @@ The test images are scored once more, so that the new version has an evaluation 
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -39,6 +38,7 @@ from gtrans_core.progress import Progress
 from gtrans_core.steps.context import RunContext
 from gtrans_core.steps.register import Registered, input_example, register_detector
 from gtrans_core.storage import write_atomic
+from gtrans_core.storage.scratch import scratch_folder
 from gtrans_core.system.text import score_text
 from gtrans_core.tracking.client import connect_existing
 from gtrans_core.tracking.registry.origin import Origin, origin_of
@@ -108,7 +108,7 @@ def recalibrate(
     else:
         base = version_now(client, version_uri(context.category, version))
     origin = origin_of(client, context.category, base.version)
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         folder = fetch_model(client, base.uri, Path(scratch), trust)
         old = detector_digest(folder)
         detector = Detector.load(folder)

@@ -32,6 +32,7 @@ from gtrans_core.tracking.promotion.promotion import judge_new_version
 from gtrans_core.tracking.registry.evidence import evidence_tags
 from gtrans_core.tracking.registry.model import log_model
 from gtrans_core.tracking.registry.registry import register as register_version
+from gtrans_core.tracking.registry.signed_evidence import ModelEvidence
 from gtrans_core.tracking.registry.versions import ModelVersion
 from gtrans_core.tracking.runs import RunLogger
 from gtrans_core.tracking.step_run import end_left_open
@@ -154,7 +155,8 @@ def register_detector(
         ModelError: for a folder that is no detector of the record's category.
         TrackingError: when MLflow refuses or cannot be reached.
     """
-    model_uri = log_model(run.client, run.run_id, detector, example, key)
+    evidence = _evidence(record).to_json()
+    model_uri = log_model(run.client, run.run_id, detector, example, key, evidence)
     version, created = register_version(
         run.client,
         run.run_id,
@@ -265,6 +267,17 @@ def _version_tags(record: EvaluationRecord) -> dict[str, str]:
     """What the gate asks for, and where a recalibrated version comes from."""
     made_from = {k: v for k, v in record.lineage.items() if k.startswith("recalibrated_")}
     return {**evidence_tags(record.evidence()), **made_from}
+
+
+def _evidence(record: EvaluationRecord) -> ModelEvidence:
+    found = record.evidence()
+    return ModelEvidence(
+        category=record.category,
+        data_digest=found.data_digest,
+        test_images=found.test_images,
+        metrics=dict(found.metrics),
+        lineage=record.lineage,
+    )
 
 
 def in_words(judgement: Judgement) -> str:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from gtrans_core.errors import GTransError, PreemptedError
+from gtrans_core.errors import GTransError, PreemptedError, unexpected
 from gtrans_core.progress import Progress
 from gtrans_core.steps.context import RunContext
 from gtrans_core.steps.names import CATEGORY_STEPS
-from gtrans_core.storage import translate_file_errors
+from gtrans_core.storage import file_error
 from gtrans_core.system.shortcuts import collect_again
 from gtrans_core.tracking.step_run import StepRun
 
 
 @contextmanager
 def run_step(name: str, context: RunContext) -> Iterator[None]:
-    """Run a step's function in this context; an error that a user can mend becomes an exit code.
+    """Run a step's function in this context; whatever it raises becomes a line and an exit code.
 
     On an MLflow server the step has a run of its own (``StepRun``). The category's run, if there is
     one by now, becomes FAILED. A preempted step leaves it as it is, since the same step goes on
@@ -28,24 +28,25 @@ def run_step(name: str, context: RunContext) -> Iterator[None]:
     collect_again()
     step_run = _step_run(name, context)
     try:
-        with translate_file_errors():
-            yield
-    except GTransError as error:
-        reason = f"{name}: {error}"
+        yield
+    except Exception as error:  # noqa: BLE001 - nobody reads a traceback on a factory floor
+        told = _told(error)
+        reason = f"{name}: {told}"
         with suppress(OSError):  # the disk that is full may be the one of the progress file
-            Progress(name, context.category).failed(str(error), error.exit_code)
+            Progress(name, context.category).failed(str(told), told.exit_code)
         # First the step's run: by then the category has one, which is opened in the background.
         _finish(step_run, reason)
-        if not isinstance(error, PreemptedError):
+        if not isinstance(told, PreemptedError):
             with suppress(GTransError, OSError):
                 context.run.fail(reason)
-        raise SystemExit(error.exit_code) from None
-    except Exception as error:
-        reason = f"{name}: crashed ({type(error).__name__})"
-        _finish(step_run, reason)
-        context.run.fail(reason)
-        raise
+        raise SystemExit(told.exit_code) from None
     _finish(step_run, "")
+
+
+def _told(error: Exception) -> GTransError:
+    if isinstance(error, GTransError):
+        return error
+    return file_error(error) if isinstance(error, OSError) else unexpected(error)
 
 
 def _step_run(name: str, context: RunContext) -> StepRun | None:

@@ -14,6 +14,7 @@
 """
 
 from gtrans_core.storage.atomic import (
+    file_error,
     nearest_existing,
     publish,
     replacing,
@@ -21,7 +22,6 @@ from gtrans_core.storage.atomic import (
     require_writable,
     sha256_file,
     storage_error,
-    translate_file_errors,
     write_atomic,
 )
 from gtrans_core.storage.folders import exclusive, prepare_folder
@@ -39,6 +39,7 @@ __all__ = [
     "TransientError",
     "checked_name",
     "exclusive",
+    "file_error",
     "nearest_existing",
     "open_store",
     "prepare_folder",
@@ -49,7 +50,6 @@ __all__ = [
     "retrying",
     "sha256_file",
     "storage_error",
-    "translate_file_errors",
     "without_secrets",
     "write_atomic",
 ]

@@ -161,19 +161,9 @@ def storage_error(path: Path, error: OSError, needed: int) -> StorageError:
     return StorageError(f"{path}: cannot be written ({reason}); choose a folder that can be")
 
 
-@contextlib.contextmanager
-def translate_file_errors() -> Iterator[None]:
-    """Turn what the operating system says of files within into one clear line.
-
-    Raises:
-        StorageError: naming the file, what was expected and what to do.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None or isinstance(error, ConnectionError):  # not about a file
-            raise
-        raise StorageError(_file_fault(error)) from None
+def file_error(error: OSError) -> StorageError:
+    """What the operating system says of a file, or of a connection that nobody else told of."""
+    return StorageError(_file_fault(error), passing=isinstance(error, ConnectionError))
 
 
 def _file_fault(error: OSError) -> str:
@@ -181,6 +171,11 @@ def _file_fault(error: OSError) -> str:
         return (
             "no folder for temporary files can be written: make room in /tmp, or name another "
             "folder in TMPDIR"
+        )
+    if error.errno is None or isinstance(error, ConnectionError):  # not about a file
+        said = " ".join(str(error).split())[:200]
+        return (
+            f"unexpected answer from this machine ({type(error).__name__}: {said or 'no reason'})"
         )
     name = error.filename
     file = os.fsdecode(name) if isinstance(name, str | bytes) else "a file"

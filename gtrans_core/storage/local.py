@@ -16,7 +16,7 @@ from gtrans_core.storage.atomic import (
     temporary_beside,
     write_atomic,
 )
-from gtrans_core.storage.store import Entry, checked_name
+from gtrans_core.storage.store import Entry, checked_name, require_as_listed
 
 
 class LocalStore:
@@ -59,10 +59,12 @@ class LocalStore:
         with _reading(self.root):
             return sorted(path.name for path in self.root.glob("*") if path.is_dir())
 
-    def download(self, name: str, path: Path) -> None:
+    def download(self, name: str, path: Path, listed: Entry | None = None) -> None:
         """Copy a file to another path, where it appears complete or not at all."""
         source = self._path(name)
         with _reading(source):
+            now = self._entry(source)
+            require_as_listed(str(source), now.size, now.etag, listed)
             file = source.open("rb")
         with file, replacing(path, size=os.fstat(file.fileno()).st_size) as copy:
             shutil.copyfileobj(file, copy)

@@ -29,7 +29,7 @@ from gtrans_core.storage.s3_errors import (
     is_missing_object,
     translated,
 )
-from gtrans_core.storage.store import Entry, checked_name, without_secrets
+from gtrans_core.storage.store import Entry, checked_name, require_as_listed, without_secrets
 
 _CHUNK = 1 << 20
 _SHA256_NOTE = "gtrans-sha256"
@@ -122,7 +122,7 @@ class S3Store:
         found = (item["Prefix"] for page in pages for item in page.get("CommonPrefixes", ()))
         return sorted(prefix.removeprefix(self.prefix).rstrip("/") for prefix in found)
 
-    def download(self, name: str, path: Path) -> None:
+    def download(self, name: str, path: Path, listed: Entry | None = None) -> None:
         """Copy an object to a local path, where it appears complete and checked or not at all.
 
         A large one comes in parts.
@@ -131,6 +131,11 @@ class S3Store:
 
         def fetch() -> None:
             answer = self._get(key)
+            etag = str(answer.get("ETag", "")).strip('"')
+            with contextlib.ExitStack() as unless_refused:
+                unless_refused.callback(answer["Body"].close)
+                require_as_listed(self._url(key), answer["ContentLength"], etag, listed)
+                unless_refused.pop_all()
             with replacing(path, size=answer["ContentLength"]) as file:
                 if answer["ContentLength"] >= s3_parts.IN_PARTS_FROM:
                     answer["Body"].close()

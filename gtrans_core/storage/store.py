@@ -46,8 +46,24 @@ class Store(Protocol):
     def folders(self) -> Sequence[str]:
         """Names of the folders right below the root."""
 
-    def download(self, name: str, path: Path) -> None:
-        """Copy a file to a local path, where it appears complete or not at all."""
+    def download(self, name: str, path: Path, listed: Entry | None = None) -> None:
+        """Copy a file to a local path, where it appears complete or not at all.
+
+        One that is no longer as it was ``listed`` is refused.
+        """
+
+
+def require_as_listed(url: str, size: int, etag: str, listed: Entry | None) -> None:
+    """Refuse a file that is another by now than the one in the listing.
+
+    Raises:
+        StorageError: naming it.
+    """
+    if listed is not None and (size, etag) != (listed.size, listed.etag):
+        raise StorageError(
+            f"{url}: changed since it was listed ({size:,} bytes with the tag {etag[:40]}, in the "
+            f"listing {listed.size:,} with {listed.etag[:40]}); run the command again"
+        )
 
 
 def checked_name(name: str) -> str:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from gtrans_core.storage import LocalStore
+from gtrans_core.storage.documents import parse_json
 
 _NAME = re.compile(r".+-(?P<sha256>[0-9a-f]{64})\.[a-z]+")
 
@@ -59,10 +59,10 @@ def safetensors_header(data: bytes | memoryview) -> dict[str, Any]:
     """The header of a safetensors file: its length (8 bytes, little endian), then JSON.
 
     Raises:
-        ValueError: when it is not JSON.
+        OddDocumentError: when it is not JSON.
     """
     end = 8 + int.from_bytes(data[:8], "little")
-    header: dict[str, Any] = json.loads(bytes(data[8:end]))
+    header: dict[str, Any] = parse_json(bytes(data[8:end]))
     return header
 
 

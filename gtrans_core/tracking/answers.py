@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gtrans_core.storage.connection import Fault, connection_fault
+from gtrans_core.storage.documents import parse_json
 
 TRUST_SETTING = "MLFLOW_TRACKING_SERVER_CERT_PATH"
 NOT_MLFLOW = "the answer is not that of an MLflow server; is the address right, are you logged in?"
@@ -140,7 +141,7 @@ def _of_this_machine(error: Exception) -> Fault | None:
 def _own_words(body: str) -> str:
     """What a server of MLflow's says in its JSON."""
     try:
-        return _short(str(json.loads(body)["message"]))
+        return _short(str(parse_json(body)["message"]))
     except (ValueError, LookupError, TypeError):
         return ""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from gtrans_core.detector.model_name import CHALLENGER, CHAMPION, model_name
 from gtrans_core.evaluation.contest import Contest, contest
 from gtrans_core.evaluation.image_table import IMAGES, ImageResult, read_images
+from gtrans_core.storage.scratch import scratch_folder
 from gtrans_core.tracking.client import error_code, translate_mlflow_errors
 from gtrans_core.tracking.promotion.championship import GATE_TAG
 from gtrans_core.tracking.registry.versions import find_version
@@ -115,7 +115,7 @@ def images_of(client: MlflowClient, run_id: str) -> list[ImageResult]:
         return []
     with (
         translate_mlflow_errors(client.tracking_uri, f"read {IMAGES} of run {run_id}"),
-        tempfile.TemporaryDirectory() as scratch,
+        scratch_folder() as scratch,
     ):
         if IMAGES not in {file.path for file in client.list_artifacts(run_id)}:
             return []

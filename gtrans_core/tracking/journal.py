@@ -114,6 +114,8 @@ class _Record(BaseModel):
     step: int
     time_ms: int
     values: dict[str, float]
+    check: str = ""
+    """Of the training's own; what it made of a damaged line is settled before this reads."""
 
 
 class _Sender:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +21,7 @@ from gtrans_core import __version__
 from gtrans_core.data.manifest import Manifest, data_digest
 from gtrans_core.errors import TrackingError
 from gtrans_core.lineage import UNKNOWN, git_sha
+from gtrans_core.storage.scratch import scratch_folder
 from gtrans_core.tracking.address import SQLITE_SCHEME
 from gtrans_core.tracking.client import (
     TrackingAddress,
@@ -167,7 +167,7 @@ class RunLogger:
     def log_artifact_bytes(self, name: str, data: bytes) -> None:
         """Store a file, e.g. ``figures/roc.png``, among the run's artifacts."""
         folder, _, leaf = name.rpartition("/")
-        with self._translating(f"store {name}"), tempfile.TemporaryDirectory() as scratch:
+        with self._translating(f"store {name}"), scratch_folder() as scratch:
             file = Path(scratch) / leaf
             file.write_bytes(data)
             self.client.log_artifact(self.run_id, str(file), folder or None)

@@ -14,6 +14,7 @@ from urllib.parse import urljoin, urlsplit
 from gtrans_core.errors import TrackingError
 from gtrans_core.storage import without_secrets
 from gtrans_core.storage.connection import Fault
+from gtrans_core.storage.documents import OddDocumentError, parse_json
 from gtrans_core.tracking.answers import NOT_MLFLOW, status_fault
 from gtrans_core.tracking.client import (
     TrackingAddress,
@@ -165,7 +166,7 @@ class _Server:
 def _object(text: str) -> dict[str, Any]:
     """A JSON object; anything else has no keys."""
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
+        found = parse_json(text)
+    except OddDocumentError:
         return {}
     return found if isinstance(found, dict) else {}

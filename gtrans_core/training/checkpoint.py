@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from gtrans_core.storage.atomic import TEMPORARY_SUFFIX
+from gtrans_core.storage.documents import parse_json
 from gtrans_core.storage.verified import (
     DamagedFileError,
     quarantine,
@@ -80,7 +81,7 @@ def _read(path: Path) -> Checkpoint:
     """
     data = read_verified(path)
     try:
-        header = json.loads(safetensors_header(data)["__metadata__"]["checkpoint"])
+        header = parse_json(safetensors_header(data)["__metadata__"]["checkpoint"])
         return Checkpoint(header["step"], safetensors.torch.load(data), header["values"])
     except (ValueError, KeyError, TypeError, SafetensorError):
         raise DamagedFileError(f"{path}: not a checkpoint") from None

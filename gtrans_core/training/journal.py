@@ -1,7 +1,9 @@
 """The training journal: one JSON line a record, appended once, replayed to MLflow by ``tracking``.
 
-A record is ``{"step": int, "time_ms": int, "values": {name: float}}``. A resumed training computes
-some steps again (to the same numbers); they are not journalled twice.
+A record is ``{"step": int, "time_ms": int, "values": {name: float}, "check": crc32}``; those of
+earlier versions lack the last. A resumed training computes some steps again (to the same numbers);
+they are not journalled twice. A line that is damaged is noticed: the journal is set aside, and one
+without that line takes its place.
 """
 
 from __future__ import annotations
@@ -9,27 +11,34 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gtrans_core.errors import StorageError
-from gtrans_core.storage import storage_error
+from gtrans_core.storage import storage_error, write_atomic
+from gtrans_core.storage.documents import parse_json
+from gtrans_core.storage.verified import quarantine
 
 
 class TrainingJournal:
     """Append-only records of one training.
 
+    Args:
+        path: the file.
+        say: is told of damage.
+
     Raises:
         StorageError: when the file cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, say: Callable[[str], None] = lambda _: None) -> None:
         self.path = path
         with self._writing():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._drop_torn_line()
+            self._mend(say)
         self._seen = {(r["step"], name) for r in self.records() for name in r["values"]}
 
     def append(self, step: int, values: Mapping[str, float]) -> None:
@@ -38,12 +47,14 @@ class TrainingJournal:
         Raises:
             StorageError: when the file cannot be written.
         """
-        new = {name: value for name, value in values.items() if (step, name) not in self._seen}
+        new = {
+            name: float(value) for name, value in values.items() if (step, name) not in self._seen
+        }
         if not new:
             return
         record = {"step": step, "time_ms": time.time_ns() // 1_000_000, "values": new}
         with self._writing(), self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(json.dumps({**record, "check": _check(record)}) + "\n")
         self._seen.update((step, name) for name in new)
 
     def sync(self) -> None:
@@ -56,25 +67,26 @@ class TrainingJournal:
             os.fsync(file.fileno())
 
     def records(self) -> list[dict[str, Any]]:
-        """All records, in the order they were written.
-
-        Raises:
-            StorageError: for a line that is no record.
-        """
+        """All records, in the order they were written; damaged lines are left out."""
         if not self.path.exists():
             return []
-        lines = self.path.read_bytes().splitlines()
-        return [self._record(number, line) for number, line in enumerate(lines, start=1)]
+        read = (_record(line) for line in self.path.read_bytes().split(b"\n"))
+        return [record for record in read if record is not None]
 
-    def _record(self, number: int, line: bytes) -> dict[str, Any]:
-        try:
-            read = json.loads(line)
-            values = dict(read["values"])
-            return {"step": read["step"], "time_ms": read["time_ms"], "values": values}
-        except (ValueError, LookupError, TypeError):
-            raise StorageError(
-                f"{self.path}: line {number} is damaged; delete the folder to train anew"
-            ) from None
+    def _mend(self, say: Callable[[str], None]) -> None:
+        """Set a journal with damaged lines aside, and go on with those that are intact."""
+        if not self.path.exists():
+            return
+        lines = self.path.read_bytes().splitlines(keepends=True)
+        intact = [line for line in lines if _record(line) is not None]
+        if len(intact) == len(lines):
+            return
+        quarantine(self.path)
+        write_atomic(self.path, b"".join(intact))
+        say(
+            f"{self.path}: {len(lines) - len(intact)} of {len(lines)} lines were damaged; it is "
+            f"kept as {self.path.name}.damaged, and the others are used"
+        )
 
     def _drop_torn_line(self) -> None:
         """A kill in the middle of a write leaves half a line at the end."""
@@ -88,3 +100,21 @@ class TrainingJournal:
             yield
         except OSError as error:
             raise storage_error(self.path, error, needed=0) from None
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    """What a line holds; None where it is damaged."""
+    try:
+        read = parse_json(line)
+        values = {str(name): float(value) for name, value in read["values"].items()}
+        record = {"step": int(read["step"]), "time_ms": int(read["time_ms"]), "values": values}
+        expected = read.get("check", _check(record))
+        if not {*record, "check"} >= read.keys():  # such as a check by a name with a flipped bit
+            return None
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
+    return record if expected == _check(record) else None
+
+
+def _check(record: Mapping[str, Any]) -> str:
+    return f"{zlib.crc32(json.dumps(record).encode()):08x}"

@@ -124,7 +124,7 @@ def train_trans(
     torch.set_num_threads(thread_count(config.training))
     keep_freed_memory()
     loop = _Loop(features, spec, config, choose_device(config.training))
-    history = TrainingJournal(folder / "history.jsonl")
+    history = TrainingJournal(folder / "history.jsonl", say)
     checkpoint = newest_checkpoint(folder, say)
     if checkpoint is not None:
         loop.restore(checkpoint)

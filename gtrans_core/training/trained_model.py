@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
@@ -19,7 +18,7 @@ from gtrans_core.network.memory import PatchMemory
 from gtrans_core.network.scene import SceneModel
 from gtrans_core.network.trans import Trans
 from gtrans_core.storage import write_atomic
-from gtrans_core.storage.documents import read_json
+from gtrans_core.storage.documents import Facts, read_json
 
 _INFO = "training.json"
 _TRANS = "trans.safetensors"
@@ -27,10 +26,8 @@ _SCENE = "scene.safetensors"
 _MEMORY = "memory.safetensors"
 
 
-class TrainingInfo(BaseModel):
+class TrainingInfo(Facts):
     """``training.json``: how these weights came to be."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     key: str
     cache_key: str

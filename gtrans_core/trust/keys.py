@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gtrans_core.errors import ConfigError, StorageError
 from gtrans_core.storage import write_atomic
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.hashes import HashAlgorithm
 
 SIGNING_KEY = "GTRANS_SIGNING_KEY"
 SIGNING_KEY_PASSWORD = "GTRANS_SIGNING_KEY_PASSWORD"  # noqa: S105  # nosec B105  # a name
@@ -48,17 +49,33 @@ class SigningKey:
         Raises:
             ConfigError: as ``from_environment``.
         """
+        return _pem(_checked(self._private().public_key(), self.path))
+
+    def sign(self, data: bytes) -> bytes:
+        """ECDSA over the bytes, hashed as suits the curve, in DER; of equal bytes always the same.
+
+        Raises:
+            ConfigError: as ``from_environment``.
+        """
+        from cryptography.hazmat.primitives.asymmetric import ec
+
+        private = self._private()
+        public = _checked(private.public_key(), self.path)
+        signature: bytes = private.sign(
+            data, ec.ECDSA(_hash_of(public), deterministic_signing=True)
+        )
+        return signature
+
+    def _private(self) -> Any:
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-        data = _read(self.path, "signing key")
         try:
-            public = load_pem_private_key(data, self.password).public_key()
+            return load_pem_private_key(_read(self.path, "signing key"), self.password)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             raise ConfigError(
                 f"{self.path}: not a private key in PEM that {SIGNING_KEY_PASSWORD} opens"
             ) from None
-        return _pem(_checked(public, self.path))
 
 
 def read_public_key(path: Path) -> bytes:
@@ -67,14 +84,24 @@ def read_public_key(path: Path) -> bytes:
     Raises:
         ConfigError: when it cannot be read or is not a public key on a curve we take.
     """
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+    return _pem(_public(path))
 
+
+def is_signature(signature: bytes, data: bytes, public_key: Path) -> bool:
+    """Whether ``SigningKey.sign`` of the other half of a key file made a signature of these bytes.
+
+    Raises:
+        ConfigError: as ``read_public_key``.
+    """
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    public = _public(public_key)
     try:
-        public = load_pem_public_key(_read(path, "public key"))
-    except (ValueError, UnsupportedAlgorithm):
-        raise ConfigError(f"{path}: not a public key in PEM; `gtrans keys` makes one") from None
-    return _pem(_checked(public, path))
+        public.verify(signature, data, ec.ECDSA(_hash_of(public)))
+    except InvalidSignature:
+        return False
+    return True
 
 
 def make_key_pair(folder: Path) -> tuple[Path, Path]:
@@ -116,6 +143,25 @@ def _read(path: Path, what: str) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path}: {what} cannot be read ({error.strerror})") from None
+
+
+def _public(path: Path) -> EllipticCurvePublicKey:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        public = load_pem_public_key(_read(path, "public key"))
+    except (ValueError, UnsupportedAlgorithm):
+        raise ConfigError(f"{path}: not a public key in PEM; `gtrans keys` makes one") from None
+    return _checked(public, path)
+
+
+def _hash_of(public: EllipticCurvePublicKey) -> HashAlgorithm:
+    """What OpenSSF's model-signing hashes with before it signs."""
+    from cryptography.hazmat.primitives import hashes
+
+    known: dict[int, HashAlgorithm] = {256: hashes.SHA256(), 384: hashes.SHA384()}
+    return known.get(public.curve.key_size, hashes.SHA512())
 
 
 def _checked(public: object, path: Path) -> EllipticCurvePublicKey:

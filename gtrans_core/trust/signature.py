@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gtrans_core.errors import ModelError
+from gtrans_core.storage.documents import OddDocumentError, parse_json, read_bounded
 from gtrans_core.trust.keys import SigningKey, read_public_key
 
 if TYPE_CHECKING:
@@ -14,6 +16,10 @@ if TYPE_CHECKING:
 
 SIGNATURE_NAME = "model.sig"
 """In the folder that it signs; every other file is covered."""
+NOTE_OF_ORIGIN = "registered_model_meta"
+"""The one file that MLflow adds to a signed model where it is stored; nothing imports it."""
+_SIGNATURE_LIMIT = 1 << 24
+"""Bytes; it takes 200 for each file."""
 
 _MISMATCHES = {
     "was changed after it was signed": re.compile(r"Hash mismatch for '([^']+)'"),
@@ -54,7 +60,9 @@ def verify_folder(folder: Path, public_key: Path, name: str, *, whole: bool = Tr
         folder: what was signed, with its signature.
         public_key: PEM file.
         name: what an error calls the folder.
-        whole: whether a file that the signature does not cover is refused too.
+        whole: whether Python's ``__pycache__`` is refused, as every file is that nobody signed,
+            but for MLflow's ``registered_model_meta``. Otherwise it is deleted: loading the model
+            left it behind.
 
     Raises:
         ConfigError: when the public key cannot be read.
@@ -70,23 +78,46 @@ def verify_folder(folder: Path, public_key: Path, name: str, *, whole: bool = Tr
         raise ModelError(
             f"{name}: not signed ({SIGNATURE_NAME} is missing); `gtrans sign` signs what you trust"
         )
+    _require_json(signature, name)
+    if not whole:
+        forget_bytecode(folder)
     config = Config()  # type: ignore[no-untyped-call]
-    config.set_hashing_config(_hashing()).set_ignore_unsigned_files(not whole)
+    passed_over = [NOTE_OF_ORIGIN] if _is_plain_file(folder / NOTE_OF_ORIGIN) else []
+    config.set_hashing_config(_hashing(*passed_over))
     config.use_elliptic_key_verifier(public_key=public_key)
     try:
         config.verify(folder, signature)
     except InvalidSignature:
         raise ModelError(f"{name}: {SIGNATURE_NAME} was changed, or is not a signature") from None
-    except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - the library raises nearly anything; all is refusal
         raise ModelError(f"{name}: {_reason(str(error), public_key)}") from None
 
 
-def _hashing() -> HashingConfig:
+def forget_bytecode(folder: Path) -> None:
+    """Delete every ``__pycache__`` below a folder: nobody signed it, and Python makes it again."""
+    for cache in list(folder.rglob("__pycache__")):
+        shutil.rmtree(cache, ignore_errors=True)
+
+
+def _is_plain_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _require_json(signature: Path, name: str) -> None:
+    """The library that reads it next has no bounds of its own."""
+    data = read_bounded(signature, "a signature", ModelError, _SIGNATURE_LIMIT)
+    try:
+        parse_json(data)
+    except OddDocumentError as wrong:
+        raise ModelError(f"{name}: {SIGNATURE_NAME} is damaged ({wrong})") from None
+
+
+def _hashing(*passed_over: str) -> HashingConfig:
     from model_signing.hashing import Config
 
     # By default git's files would be left out, and strangers could hide files among them.
     config = Config()  # type: ignore[no-untyped-call]
-    return config.set_ignored_paths(paths=[SIGNATURE_NAME], ignore_git_paths=False)
+    return config.set_ignored_paths(paths=[SIGNATURE_NAME, *passed_over], ignore_git_paths=False)
 
 
 def _reason(text: str, public_key: Path) -> str:

@@ -17,11 +17,11 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt
+from pydantic import NonNegativeInt
 
 from gtrans_core.errors import StorageError
 from gtrans_core.storage import checked_name, write_atomic
-from gtrans_core.storage.documents import read_json
+from gtrans_core.storage.documents import Facts, read_json
 from gtrans_core.watch.histogram import Counts, bin_of
 
 WATCH_FOLDER = "watch"
@@ -49,10 +49,8 @@ class Watched:
     digest: str
 
 
-class DayOfScores(BaseModel):
+class DayOfScores(Facts):
     """One file: what one writer saw of one model on one day."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
     category: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import warnings
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from gtrans_core.errors import ConfigError, GTransError, KubeflowError, StorageError
 from gtrans_core.storage import without_secrets
 from gtrans_core.storage.connection import connection_fault
+from gtrans_core.storage.documents import parse_json
 from gtrans_core.storage.retry import RetryPolicy, TransientError, retrying
 from gtrans_core.tracking.address import server_problem
 
@@ -249,8 +249,8 @@ def _read_answers(rest_client: Any) -> None:
         limit = _request_timeout or REQUEST_SECONDS
         answer = unread(*arguments, _request_timeout=limit, **options)
         try:
-            found = json.loads(answer.data)
-        except (ValueError, TypeError, RecursionError):
+            found = parse_json(answer.data)
+        except (ValueError, TypeError):
             raise ForeignAnswerError(f": it is no JSON ({answer.status})") from None
         if not isinstance(found, dict):
             raise ForeignAnswerError(f": it is no JSON object ({answer.status})")
@@ -280,8 +280,8 @@ def _reason(error: ApiException) -> str:
 def _own_words(error: ApiException) -> str:
     """What a server of Kubeflow's says in its JSON."""
     try:
-        body = json.loads(error.body)
+        body = parse_json(error.body)
         text = body.get("message") or body.get("error") or ""
-    except (TypeError, ValueError, AttributeError, RecursionError):
+    except (TypeError, ValueError, AttributeError):
         return ""
     return " ".join(str(text).split())[:_REASON_LENGTH]

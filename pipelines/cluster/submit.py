@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from gtrans.pipelines.cluster.kubeflow import Kubeflow
 from gtrans.pipelines.graphs.compile import compiled
 from gtrans.pipelines.profiles import Profile
 from gtrans_core.errors import ConfigError, KubeflowError
+from gtrans_core.storage.scratch import scratch_folder
 
 POLL_SECONDS = 5.0
 SUCCEEDED = "SUCCEEDED"
@@ -67,7 +67,7 @@ def upload(server: Kubeflow, name: str, profile: Profile, experiment: str) -> Pi
     text = compiled(name, profile)
     version = hashlib.sha256(text.encode()).hexdigest()[:12]
     client, shown = server.client, f"gtrans-{name}"
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         path = Path(folder) / f"{name}.yaml"
         path.write_text(text, encoding="ascii")
         pipeline_id = server.call(f"look for {shown}", lambda: client.get_pipeline_id(shown))

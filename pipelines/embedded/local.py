@@ -23,10 +23,10 @@ from types import FrameType
 from typing import Any
 
 import gtrans
-from gtrans.pipelines.embedded.scratch import scratch_folder
 from gtrans_core import progress
 from gtrans_core.errors import PreemptedError
 from gtrans_core.steps.names import CATEGORY_STEPS, SUMMARIZE
+from gtrans_core.storage.scratch import scratch_folder
 
 PREEMPTED = PreemptedError.exit_code
 CRASHED = 70

@@ -1,11 +1,11 @@
 """Pipelines as files: the same DAG, equipped for each profile."""
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from gtrans.pipelines.profiles import Profile, known_profiles, load_profile
+from gtrans_core.storage.scratch import scratch_folder
 
 COMPILED = Path(__file__).parents[1] / "compiled"
 """The committed output, a folder for each profile; a test fails when it is stale."""
@@ -38,7 +38,7 @@ def compiled(name: str, profile: Profile) -> str:
     """The YAML of one of :data:`PIPELINES`; equal sources and profiles give equal bytes."""
     from kfp import compiler
 
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         path = Path(folder) / "pipeline.yaml"
         compiler.Compiler().compile(_pipeline(name, profile), str(path))
         return path.read_text(encoding="ascii")

@@ -12,6 +12,8 @@ from gtrans.pipelines.cluster_profile import Cluster, Secret, StepResources
 
 SCRATCH = "/tmp"  # noqa: S108  # nosec B108  # a volume of the pod's own
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  # nosec B108
+POD_LABEL = ("app.kubernetes.io/part-of", "gtrans")
+"""What the network policy of infra/kubernetes/pipelines goes by."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,9 @@ def _equip_container(task: dsl.PipelineTask, given: StepResources, cluster: Clus
         task.set_env_variable(name, value)
     if cluster.image_pull_secret:
         kubernetes.set_image_pull_secrets(task, [cluster.image_pull_secret])
+    # Kubeflow adds the rest of "restricted": no capability, no escalation, the default seccomp.
+    kubernetes.set_security_context(task, run_as_non_root=True)
+    kubernetes.add_pod_label(task, *POD_LABEL)
 
 
 def _mount(task: dsl.PipelineTask, given: StepResources, cluster: Cluster) -> None:

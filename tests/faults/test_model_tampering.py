@@ -20,7 +20,7 @@ import pytest
 
 from gtrans_core.config import GTransConfig
 from gtrans_core.detector.detector import Detector
-from gtrans_core.errors import ConfigError, ModelError
+from gtrans_core.errors import ConfigError, ModelError, StorageError
 from gtrans_core.evaluation.gate import Gate
 from gtrans_core.tracking.client import TrackingAddress
 from gtrans_core.tracking.promotion.promotion import promote, rollback
@@ -28,6 +28,7 @@ from gtrans_core.tracking.registry.model import file_digests, log_model
 from gtrans_core.tracking.registry.model_files import FILES_TAG
 from gtrans_core.tracking.registry.registry import fetch_model, register
 from gtrans_core.tracking.runs import open_run
+from gtrans_core.tracking.verify import verify_folder, verify_registered
 from gtrans_core.trust.keys import SigningKey, make_key_pair
 from gtrans_core.trust.policy import TrustPolicy
 from tests.support.detectors import make_detector
@@ -130,6 +131,11 @@ def append(model: Path, file: str, text: str) -> None:
         opened.write(text)
 
 
+def add(model: Path, file: str, text: str = "") -> None:
+    (model / file).parent.mkdir(parents=True, exist_ok=True)
+    (model / file).write_text(text)
+
+
 def test_untouched_it_loads_and_promotion_lets_it_pass(plant, tmp_path, photo):
     detector = Detector.load(plant.fetch(tmp_path / "fetched"))
     assert len(detector.predict_bytes([photo])) == 1
@@ -143,13 +149,16 @@ def test_untouched_it_loads_and_promotion_lets_it_pass(plant, tmp_path, photo):
         (flip_a_bit_and_let_detector_json_agree, "detector.json was changed"),
         (raise_the_threshold, "detector.json was changed"),
         (lambda m: (m / WEIGHTS).unlink(), "trans.safetensors is missing"),
-        (lambda m: (m / "artifacts/detector/x.json").write_text("{}"), "x.json does not belong"),
+        (lambda m: (m / "artifacts/detector/x.json").touch(), "detector/x.json is not covered"),
         (lambda m: append(m, "served_model.py", "\n"), "served_model.py was changed"),
         (
             lambda m: append(m, "code/gtrans_core/detector/detector.py", "\n"),
             "detector.py was changed",
         ),
         (lambda m: (m / "code/torch.py").touch(), "code/torch.py is not covered"),
+        (lambda m: add(m, "code/safetensors/__init__.py"), "safetensors/__init__.py is not cov"),
+        (lambda m: add(m, "code/gtrans_core/errors/__init__.py"), "errors/__init__.py is not cov"),
+        (lambda m: add(m, "sitecustomize.pth"), "sitecustomize.pth is not covered"),
         (lambda m: append(m, "requirements.txt", "\nevil"), "requirements.txt was changed"),
         (lambda m: (m / "model.sig").unlink(), "model.sig is missing"),
     ],
@@ -246,6 +255,86 @@ def test_fault_21_a_rollback_to_a_model_that_fails_is_refused(plant, tmp_path, t
     assert int(version) == 2
 
 
+HOSTILE = {
+    "brackets": "[" * 100_000,
+    "NaN": '{"threshold": NaN}',
+    "a huge number": '{"threshold": ' + "9" * 5000 + "}",
+    "an alias bomb": "a: &a [x]\nb: [*a, *a]",
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("file", ["MLmodel", "artifacts/detector/detector.json", "model.sig"])
+def test_nothing_is_parsed_before_the_signature_and_all_of_it_ends_in_one_line(
+    plant, tmp_path, file, text
+):
+    (plant.models["bottle"] / file).write_text(text)
+    signed = f"file {file} was changed after it was signed"
+    with pytest.raises(ModelError, match="model.sig is damaged" if file == "model.sig" else signed):
+        plant.fetch(tmp_path / "fetched")
+    plant.claim(plant.models["bottle"] / "artifacts/detector")
+    if file != "model.sig":
+        with pytest.raises(ModelError) as refused:
+            plant.fetch(tmp_path / "fetched", UNSIGNED)
+        assert "\n" not in str(refused.value)
+        assert len(str(refused.value)) < 500
+
+
+def test_bytecode_that_nobody_signed_is_never_used(plant, tmp_path):
+    model = plant.models["bottle"]
+    add(model, "code/gtrans_core/__pycache__/errors.cpython-311.pyc", "evil")
+    assert plant.fetch(tmp_path / "fetched").is_dir()  # of a copy, without it
+    with pytest.raises(ModelError, match=r"__pycache__/errors.cpython-311.pyc is not covered"):
+        verify_folder(model, plant.trust)
+
+
+class TestVerify:
+    """``gtrans verify``: the installed code looks at the files, none of them runs."""
+
+    def test_a_folder_a_version_and_a_champion(self, plant, tmp_path):
+        model = plant.models["bottle"]
+        found = verify_folder(model, plant.trust)
+        assert found.what == "a detector of bottle"
+        assert found.checked == ("signature", "digests")
+        out = tmp_path / "out"
+        out.mkdir()
+        uri = "models:/gtrans-bottle/1"
+        again = verify_registered(plant.client, uri, plant.trust, found.digest, out)
+        assert (again.what, again.digest) == ("bottle version 1", found.digest)
+        assert verify_folder(out, plant.trust, found.digest) == found
+        with pytest.raises(StorageError, match="holds something already"):
+            verify_registered(plant.client, uri, plant.trust, out=out)
+
+    def test_another_digest_and_another_key_are_refused(self, plant, tmp_path):
+        model = plant.models["bottle"]
+        with pytest.raises(ModelError, match=r"the detector's digest is .*: expected 0000"):
+            verify_folder(model, plant.trust, "0" * 64)
+        _, others = make_key_pair(tmp_path / "others")
+        with pytest.raises(ModelError, match="signed with another key"):
+            verify_folder(model, TrustPolicy(others))
+        with pytest.raises(ConfigError, match="no public key is known"):
+            verify_folder(model, TrustPolicy())
+
+    def test_code_in_the_model_does_not_run(self, plant, tmp_path):
+        model = plant.models["bottle"]
+        mark = tmp_path / "ran"
+        for file in ("code/safetensors/__init__.py", "code/json.py", "served_model.py"):
+            add(model, file, f"open({str(mark)!r}, 'w')")
+        with pytest.raises(ModelError, match=r"served_model\.py was changed after it was signed"):
+            verify_folder(model, plant.trust)
+        with pytest.raises(ModelError):
+            verify_registered(plant.client, "models:/gtrans-bottle/1", plant.trust)
+        assert not mark.exists()
+
+    @pytest.mark.parametrize("folder", ["nothing", "empty"])
+    def test_what_is_no_model_is_refused(self, plant, tmp_path, folder):
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(ModelError, match=str(tmp_path / folder)):
+            verify_folder(tmp_path / folder, UNSIGNED)
+        with pytest.raises(ModelError, match=str(tmp_path / folder)):
+            verify_folder(tmp_path / folder, plant.trust)
+
+
 LOAD = """
 import os, sys
 import mlflow, pandas
@@ -273,8 +362,14 @@ def test_mlflow_itself_loads_what_is_signed_with_pickle_forbidden(plant, tmp_pat
     (unsigned / "model.sig").unlink()
     _, others = make_key_pair(tmp_path / "others")
     registered = "models:/gtrans-bottle/1"
+    shadow = shutil.copytree(model, tmp_path / "shadow")
+    mark = tmp_path / "ran"
+    add(shadow, "code/safetensors/__init__.py", f"open({str(mark)!r}, 'w')")
+    inside = shutil.copytree(model, tmp_path / "inside")
+    add(inside, "code/gtrans_core/errors/__init__.py", f"open({str(mark)!r}, 'w')")
     attempts = [(registered, public_key), (registered, public_key), (damaged, public_key)]
     attempts += [(extra, public_key), (unsigned, public_key), (model, others), (model, "")]
+    attempts += [(shadow, public_key), (inside, public_key)]
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
@@ -294,9 +389,12 @@ def test_mlflow_itself_loads_what_is_signed_with_pickle_forbidden(plant, tmp_pat
     said = result.stdout.splitlines()
     assert said[:2] == ["loaded 1", "loaded 1"], result.stdout + result.stderr
     assert said[2].startswith("ModelError the model: file artifacts/detector/")
-    assert "more.json: does not belong to a detector" in said[3]
+    assert "file artifacts/detector/more.json is not covered by the signature" in said[3]
     assert said[4].startswith("ModelError the model: not signed (model.sig is missing)")
     assert "signed with another key" in said[5]
     assert said[6].startswith("ConfigError the model: models must be signed here")
+    assert "file code/safetensors/__init__.py is not covered by the signature" in said[7]
+    assert "file code/gtrans_core/errors/__init__.py is not covered by the signature" in said[8]
+    assert not mark.exists()
     # What Python and MLflow left beside the stored model does no harm.
     plant.fetch(tmp_path / "fetched")

@@ -67,7 +67,7 @@ class Registry:
         self.models[name] = Model()
 
     def get_registered_model(self, name: str) -> Any:
-        return SimpleNamespace(aliases=dict(self._model(name).aliases))
+        return SimpleNamespace(name=name, aliases=dict(self._model(name).aliases))
 
     def create_model_version(
         self, name: str, source: str, tags: dict[str, str], description: str = ""

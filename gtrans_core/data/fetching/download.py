@@ -40,6 +40,7 @@ from gtrans_core.storage import (
     without_secrets,
     write_atomic,
 )
+from gtrans_core.storage.documents import parse_json
 
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
@@ -235,7 +236,7 @@ class _Transfer:
     def _known_origin(self) -> dict[str, Any]:
         """What the ``.part`` is part of; nothing when that is not known, or another URL's."""
         try:
-            origin = json.loads(self._origin.read_text(encoding="utf-8"))
+            origin = parse_json(self._origin.read_bytes())
         except (OSError, ValueError):
             return {}
         return origin if origin.get("url_sha256") == self._url_sha256() else {}

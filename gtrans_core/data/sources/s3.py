@@ -18,6 +18,7 @@ from gtrans_core.storage import (
     storage_error,
     write_atomic,
 )
+from gtrans_core.storage.documents import parse_json
 
 _THREADS = 8
 
@@ -113,7 +114,7 @@ def _fetch(
 ) -> None:
     """Download in several threads; what has arrived is noted in ``fetched``."""
     with ThreadPoolExecutor(_THREADS) as pool:
-        jobs = {pool.submit(store.download, e.name, folder / e.name): e for e in wanted}
+        jobs = {pool.submit(store.download, e.name, folder / e.name, e): e for e in wanted}
         try:
             for done, job in enumerate(as_completed(jobs), start=1):
                 job.result()
@@ -127,7 +128,7 @@ def _fetch(
 
 def _read_index(path: Path) -> Index:
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        rows = parse_json(path.read_bytes())
         return {name: (int(size), str(etag)) for name, (size, etag) in rows.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}

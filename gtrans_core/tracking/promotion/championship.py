@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gtrans_core.detector.files import detector_digest
 from gtrans_core.detector.model_name import CHALLENGER, CHAMPION, model_name
 from gtrans_core.errors import ModelError
-from gtrans_core.evaluation.gate import Check, Gate, Verdict, check_gate
+from gtrans_core.evaluation.gate import Check, Evidence, Gate, Verdict, check_gate
 from gtrans_core.storage import exclusive
+from gtrans_core.storage.documents import parse_json
+from gtrans_core.storage.scratch import scratch_folder
 from gtrans_core.tracking.address import SQLITE_SCHEME
 from gtrans_core.tracking.client import (
     database_path,
@@ -37,6 +39,7 @@ from gtrans_core.tracking.promotion.ledger import (
 )
 from gtrans_core.tracking.registry.evidence import evidence_of
 from gtrans_core.tracking.registry.registry import fetch_model
+from gtrans_core.tracking.registry.signed_evidence import signed_evidence
 from gtrans_core.tracking.runs import PREFIX, quoted
 from gtrans_core.trust.policy import TrustPolicy
 
@@ -78,10 +81,11 @@ class Championship:
         self, client: MlflowClient, category: str, dry_run: bool, trust: TrustPolicy | None = None
     ) -> None:
         self.client, self.category, self.dry_run = client, category, dry_run
-        self.trust = trust
+        self.trust = trust or TrustPolicy.from_environment()
         self.name = model_name(category)
         self._notes: list[str] = []
         self._own_moves: set[str] = set()
+        self._evidence: dict[int, Evidence | None] = {}
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -123,6 +127,8 @@ class Championship:
                 f"{self.name} is not in the registry; `gtrans run --category {self.category}` "
                 "registers it"
             ) from None
+        if model.name != self.name:
+            raise ValueError("another model")
         return {alias: int(version) for alias, version in model.aliases.items()}
 
     def challenger(self) -> int | None:
@@ -156,16 +162,19 @@ class Championship:
             raise ModelError(f"{self.name} has no version {number}")
         return found
 
-    def verify(self, number: int) -> None:
+    def verify(self, number: int) -> str:
         """Check the files of a version against the digests of its tags and its signature.
+
+        Returns:
+            The detector's digest.
 
         Raises:
             ModelError: naming the file that is missing, extra or changed, or that it is not signed.
             ConfigError: when signatures are asked for and there is no public key.
         """
-        with tempfile.TemporaryDirectory() as folder:
+        with scratch_folder() as folder:
             uri = f"models:/{self.name}/{number}"
-            fetch_model(self.client, uri, Path(folder), self.trust)
+            return detector_digest(fetch_model(self.client, uri, Path(folder), self.trust))
 
     def judge(
         self,
@@ -177,15 +186,36 @@ class Championship:
     ) -> Judgement:
         """Hold a version to the gate; one that was rolled back returns only when told ``again``."""
         holder = None if champion is None else self._found(champion)
-        evidence = None if holder is None else evidence_of(holder.tags)
-        verdict = check_gate(gate, evidence_of(candidate.tags), evidence)
+        theirs = None if holder is None else self._signed_evidence(holder, required=False)
+        ours = self._signed_evidence(candidate)
+        rival = theirs if holder is None else theirs or evidence_of(holder.tags)
+        verdict = check_gate(gate, ours or evidence_of(candidate.tags), rival)
         version = int(candidate.version)
+        if theirs is not None and ours is None:
+            check = Check(
+                False,
+                "evidence: the champion's metrics are signed, and these are tags that anybody can "
+                f"write: `gtrans sign {self.category} --version {version}` vouches for them",
+            )
+            verdict = Verdict((*verdict.checks, check))
         undone = None if again else ledger.rolled_back(version)
         if undone is not None:
             text = f"it was rolled back ({told(undone)}; why: {undone.why or 'not said'})"
             check = Check(False, f"{text}: say --again to promote it all the same")
             verdict = Verdict((*verdict.checks, check))
         return Judgement(version, champion, verdict)
+
+    def metrics(self, version: MlflowVersion) -> Mapping[str, float]:
+        """The metrics of a version: signed ones where there are any, else its tags'."""
+        return (self._signed_evidence(version) or evidence_of(version.tags)).metrics
+
+    def _signed_evidence(self, version: MlflowVersion, required: bool = True) -> Evidence | None:
+        number = int(version.version)
+        if number not in self._evidence:
+            self._evidence[number] = signed_evidence(
+                self.client, version, self.trust, self.category, required=required
+            )
+        return self._evidence[number]
 
     def write_verdict(self, judgement: Judgement, gate: Gate) -> None:
         """Verdict and evidence, as tags of the version."""
@@ -207,14 +237,18 @@ class Championship:
             if f"{GATE_TAG}.{name}" in version.tags:
                 self.client.delete_model_version_tag(self.name, str(number), f"{GATE_TAG}.{name}")
 
-    def make(self, move: Move) -> Ledger:
+    def make(self, move: Move, approval: str = "") -> Ledger:
         """Write a move down and have the rest follow; a move that came too late is withdrawn.
+
+        Args:
+            move: the move.
+            approval: the same, signed (``approval.sign_approval``).
 
         Returns:
             The ledger afterwards; whether the move counted is what it ``has``.
         """
         self._own_moves.add(move.token)
-        append_move(self.client, self.category, move)
+        append_move(self.client, self.category, move, approval)
         ledger = self.settled()
         if not ledger.has(move.token):
             withdraw_move(self.client, self.category, move.token)
@@ -308,13 +342,13 @@ class Championship:
 def gate_said(tags: Mapping[str, str]) -> dict[str, Any]:
     """What the gate said of a version: verdict, checks, thresholds, champion of then, when."""
     if VERDICT_TAG in tags:
-        told_now: dict[str, Any] = json.loads(tags[VERDICT_TAG])
+        told_now: dict[str, Any] = parse_json(tags[VERDICT_TAG])
     else:
         earlier = {name: tags.get(f"{GATE_TAG}.{name}") for name in _EARLIER_GATE_TAGS}
         told_now = {name: value for name, value in earlier.items() if value is not None}
         for name in ("evidence", "thresholds"):
             if name in told_now:
-                told_now[name] = json.loads(told_now[name])
+                told_now[name] = parse_json(told_now[name])
     return {
         "verdict": tags.get(GATE_TAG, "unknown"),
         "checks": told_now.get("evidence", []),
@@ -331,7 +365,7 @@ def _as_json(judgement: Judgement, gate: Gate) -> str:
             "reasons": verdict.reasons,
             "evidence": [check.text for check in verdict.checks],
             "champion": str(judgement.champion or "none"),
-            "thresholds": json.loads(gate.to_json()),
+            "thresholds": gate.model_dump(mode="json"),
             "judged": utc_now(),
         }
     )

@@ -13,9 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field, ValidationError
 
 from gtrans_core.detector.model_name import model_name, version_uri
+from gtrans_core.storage.documents import Facts
 from gtrans_core.tracking.client import error_code, set_version_tag
 from gtrans_core.tracking.registry.registry import ensure_model
 from gtrans_core.tracking.runs import PREFIX, quoted
@@ -26,12 +27,11 @@ if TYPE_CHECKING:
 LEDGER_PREFIX = "gtrans.promotions."
 MOVE_TAG = PREFIX + "move"
 SETTLED_TAG = PREFIX + "settled"
+APPROVAL_TAG = PREFIX + "approval"
 
 
-class Move(BaseModel):
+class Move(Facts):
     """One move of the champion, as its maker wrote it down."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["promote", "rollback"]
     champion: int
@@ -46,7 +46,7 @@ class Move(BaseModel):
     when: str
     """UTC, ISO 8601."""
     why: str = ""
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = Field(default={})
     """Of the version that becomes champion."""
 
 
@@ -58,11 +58,13 @@ class Recorded:
         number: its place in the ledger.
         move: what was written down.
         settled: whether alias and tags are known to have followed it.
+        approval: the move in a signed envelope (``approval``); empty where nobody signed it.
     """
 
     number: int
     move: Move
     settled: bool
+    approval: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,11 +122,12 @@ def read_ledger(client: MlflowClient, category: str) -> Ledger:
         move = _parse(version.tags.get(MOVE_TAG, ""))
         if move is not None and move.after >= last:
             last = int(version.version)
-            moves.append(Recorded(last, move, SETTLED_TAG in version.tags))
+            signed = version.tags.get(APPROVAL_TAG, "")
+            moves.append(Recorded(last, move, SETTLED_TAG in version.tags, signed))
     return Ledger(tuple(moves))
 
 
-def append_move(client: MlflowClient, category: str, move: Move) -> None:
+def append_move(client: MlflowClient, category: str, move: Move, approval: str = "") -> None:
     """Write a move down; whether it counted is seen by reading the ledger again."""
     name = LEDGER_PREFIX + category
     ensure_model(
@@ -136,7 +139,10 @@ def append_move(client: MlflowClient, category: str, move: Move) -> None:
     client.create_model_version(
         name,
         source=version_uri(category, move.champion),
-        tags={MOVE_TAG: move.model_dump_json()},
+        tags={
+            MOVE_TAG: move.model_dump_json(),
+            **({APPROVAL_TAG: approval} if approval else {}),
+        },
         description=f"Not a model: {move.kind} {move.previous or 'none'} -> {move.champion}, "
         f"{move.who}",
     )

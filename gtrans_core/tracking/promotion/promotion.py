@@ -21,6 +21,7 @@ from gtrans_core.evaluation.gate import Gate, Verdict
 from gtrans_core.evaluation.metric_names import MetricName
 from gtrans_core.tracking.client import translate_mlflow_errors
 from gtrans_core.tracking.person import who
+from gtrans_core.tracking.promotion.approval import approve_afterwards, sign_approval
 from gtrans_core.tracking.promotion.championship import (
     Championship,
     Judgement,
@@ -28,7 +29,7 @@ from gtrans_core.tracking.promotion.championship import (
     utc_now,
 )
 from gtrans_core.tracking.promotion.ledger import Ledger, Move, Recorded
-from gtrans_core.tracking.registry.evidence import evidence_of
+from gtrans_core.trust.keys import SigningKey
 from gtrans_core.trust.policy import TrustPolicy
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def promote(
     again: bool = False,
     dry_run: bool = False,
     trust: TrustPolicy | None = None,
+    key: SigningKey | None = None,
     on_verdict: Callable[[Judgement], None] | None = None,
 ) -> PromotionResult:
     """Make a version the champion if it passes the gate. A second call changes nothing.
@@ -92,6 +94,8 @@ def promote(
         again: whether a version that was rolled back may return.
         dry_run: judge and check only; nothing is written.
         trust: whose models may be champion; by default what the environment says.
+        key: signs the approval. A champion that is named by its ``version`` and whose approval
+            nobody signed is approved afterwards.
         on_verdict: is given each verdict as it falls.
 
     Raises:
@@ -108,12 +112,13 @@ def promote(
         if wanted is None:
             return _nothing_to_promote(championship, ledger)
         candidate = championship.version(wanted)
-        if championship.champion(ledger) != wanted:
-            championship.verify(wanted)
+        digest = championship.verify(wanted) if championship.champion(ledger) != wanted else ""
         for attempt in range(_PATIENCE):
             previous = championship.champion(ledger)
             if previous == wanted:
                 championship.drop_challenger(wanted)
+                if version is not None and key is not None:
+                    _approve_afterwards(championship, ledger, key)
                 return PromotionResult(wanted, wanted, False, championship.notes)
             judgement = championship.judge(gate, candidate, previous, ledger, again)
             if on_verdict:
@@ -123,8 +128,8 @@ def promote(
                 raise _refusal(championship.name, judgement, overtaken=attempt > 0)
             if dry_run:
                 return PromotionResult(wanted, previous, True, championship.notes)
-            move = _move("promote", ledger, previous, candidate, why)
-            ledger = championship.make(move)
+            move = _move(championship, "promote", ledger, candidate, why)
+            ledger = championship.make(move, _approval(category, move, digest, key))
             if ledger.has(move.token):
                 return _outcome(championship, move, ledger)
         raise SupersededError(
@@ -139,10 +144,12 @@ def rollback(
     why: str = "",
     dry_run: bool = False,
     trust: TrustPolicy | None = None,
+    key: SigningKey | None = None,
 ) -> PromotionResult:
     """Make the previous champion champion again, after checking its digests and its signature.
 
-    A rollback that a crash cut short is finished, and then no further one is made.
+    A rollback that a crash cut short is finished, and then no further one is made. ``key`` signs
+    the approval.
 
     Raises:
         ModelError: when there is none to go back to, or its files are not those registered and
@@ -160,11 +167,11 @@ def rollback(
         if head and head.move.kind == "rollback" and not head.settled:
             return _outcome(championship, head.move, ledger)
         target = championship.predecessor(ledger)
-        championship.verify(int(target.version))
-        move = _move("rollback", ledger, championship.champion(ledger), target, why)
+        digest = championship.verify(int(target.version))
+        move = _move(championship, "rollback", ledger, target, why)
         if dry_run:
             return PromotionResult(move.champion, move.previous, True, championship.notes)
-        ledger = championship.make(move)
+        ledger = championship.make(move, _approval(category, move, digest, key))
         if ledger.has(move.token):
             return _outcome(championship, move, ledger)
         return _moved_by_others(championship, before, ledger)
@@ -190,7 +197,9 @@ def judge_new_version(client: MlflowClient, category: str, version: int, gate: G
     Raises:
         TrackingError: when MLflow refuses or cannot be reached.
     """
-    championship = Championship(client, category, dry_run=False)
+    # By the tags, which this very run wrote: to move the champion, signed evidence is asked for.
+    trust = TrustPolicy(unsigned="allow")
+    championship = Championship(client, category, dry_run=False, trust=trust)
     with translate_mlflow_errors(client.tracking_uri, f"judge {championship.name}"):
         ledger = championship.read()
         champion = championship.champion(ledger)
@@ -232,19 +241,31 @@ def _refusal(name: str, judgement: Judgement, overtaken: bool) -> GateError | Su
     return GateError(f"{subject} is not promoted: {reasons}")
 
 
+def _approval(category: str, move: Move, digest: str, key: SigningKey | None) -> str:
+    return sign_approval(category, move, digest, key) if key else ""
+
+
+def _approve_afterwards(championship: Championship, ledger: Ledger, key: SigningKey) -> None:
+    head = ledger.head
+    if head is None or head.approval or championship.dry_run:
+        return
+    digest = championship.verify(head.move.champion)
+    approve_afterwards(championship.client, championship.category, head, digest, key)
+
+
 def _move(
+    championship: Championship,
     kind: Literal["promote", "rollback"],
     ledger: Ledger,
-    previous: int | None,
     target: MlflowVersion,
     why: str,
 ) -> Move:
-    metrics = evidence_of(target.tags).metrics
+    metrics = championship.metrics(target)
     shown = {name: metrics.get(name, math.nan) for name in get_args(MetricName)}
     return Move(
         kind=kind,
         champion=int(target.version),
-        previous=previous,
+        previous=championship.champion(ledger),
         after=ledger.number,
         token=uuid4().hex,
         who=who(),

@@ -9,7 +9,6 @@ before, and the next promotion command writes the folder (again).
 from __future__ import annotations
 
 import json
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +20,8 @@ from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.release.facts import Approval, ReleaseFacts, Split
 from gtrans_core.release.folder import write_release
 from gtrans_core.storage import sha256_file
+from gtrans_core.storage.documents import parse_json
+from gtrans_core.storage.scratch import scratch_folder
 from gtrans_core.tracking.client import set_version_tag, translate_mlflow_errors
 from gtrans_core.tracking.promotion.championship import gate_said
 from gtrans_core.tracking.promotion.ledger import LEDGER_PREFIX, Recorded, read_ledger
@@ -107,7 +108,7 @@ def fetch_release(
             raise ModelError(
                 f"{which} has no release folder; `gtrans promote {category}` writes it"
             )
-        with tempfile.TemporaryDirectory() as scratch:
+        with scratch_folder() as scratch:
             folder = Path(client.download_artifacts(release.run_id, release.path, scratch))
             _verify(f"{name} {release.path}", folder, release, trust)
             _copy(folder, destination)
@@ -128,7 +129,7 @@ def _promotion(client: MlflowClient, category: str, version: int | None) -> Reco
 def _release_of(client: MlflowClient, category: str, promotion: Recorded) -> Release | None:
     entry = client.get_model_version(LEDGER_PREFIX + category, str(promotion.number))
     text = entry.tags.get(RELEASE_TAG)
-    return None if text is None else Release(**json.loads(text))
+    return None if text is None else Release(**parse_json(text))
 
 
 def _write(
@@ -136,7 +137,7 @@ def _write(
 ) -> Release:
     number = promotion.move.champion
     version = client.get_model_version(model_name(category), str(number))
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         folder = Path(scratch) / "release"
         folder.mkdir()
         write_release(_facts(client, version, promotion, Path(scratch)), folder, key)
@@ -168,7 +169,7 @@ def _facts(
         version=move.champion,
         run_id=run_id,
         detector_digest=version.tags[DETECTOR_TAG],
-        files=json.loads(version.tags[FILES_TAG]),
+        files=parse_json(version.tags[FILES_TAG]),
         splits=_splits(run),
         record=EvaluationRecord.read(logged),
         approval=Approval(
@@ -193,8 +194,8 @@ def _splits(run: Run) -> tuple[Split, ...]:
             Split(
                 context=contexts[0] if contexts else "unknown",
                 digest=found.dataset.digest,
-                origin=json.loads(found.dataset.source).get("origin", "unknown"),
-                counts=json.loads(found.dataset.profile or "{}"),
+                origin=parse_json(found.dataset.source).get("origin", "unknown"),
+                counts=parse_json(found.dataset.profile or "{}"),
             )
         )
     return tuple(sorted(splits, key=lambda split: split.context, reverse=True))

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gtrans_core.evaluation.gate import Evidence
+from gtrans_core.storage.documents import parse_json
 from gtrans_core.tracking.runs import DATA_DIGEST_TAG, PREFIX
 
 EVIDENCE_TAG = PREFIX + "evidence"
@@ -19,11 +20,16 @@ EVIDENCE_TAG = PREFIX + "evidence"
 _METRIC_TAG = PREFIX + "metric."
 _TEST_IMAGES_TAG = PREFIX + "test_images"
 _DIGITS = 6
+_MOST_DIGITS = 19
+"""More than any count has."""
 
 
 def evidence_tags(evidence: Evidence) -> dict[str, str]:
     """The tags that ``evidence_of`` reads."""
-    metrics = {name: round(value, _DIGITS) for name, value in evidence.metrics.items()}
+    metrics = {
+        name: round(value, _DIGITS) if math.isfinite(value) else str(value)
+        for name, value in evidence.metrics.items()
+    }
     told = {"test_images": evidence.test_images, "metrics": metrics}
     return {DATA_DIGEST_TAG: evidence.data_digest, EVIDENCE_TAG: json.dumps(told)}
 
@@ -34,7 +40,7 @@ def evidence_of(tags: Mapping[str, str]) -> Evidence:
     if EVIDENCE_TAG not in tags:
         return Evidence(digest, *_of_earlier_tags(tags))
     try:
-        told = json.loads(tags[EVIDENCE_TAG])
+        told = parse_json(tags[EVIDENCE_TAG])
         metrics = {str(name): _number(value) for name, value in told["metrics"].items()}
         return Evidence(digest, _count(str(told["test_images"])), metrics)
     except (ValueError, LookupError, TypeError, AttributeError):
@@ -51,7 +57,7 @@ def _of_earlier_tags(tags: Mapping[str, str]) -> tuple[int | None, dict[str, flo
 
 
 def _count(text: str) -> int | None:
-    return int(text) if text.isdecimal() else None
+    return int(text) if text.isdecimal() and len(text) < _MOST_DIGITS else None
 
 
 def _number(value: Any) -> float:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gtrans_core.detector.detector import Detector
 from gtrans_core.detector.files import detector_digest
+from gtrans_core.detector.model_name import CHAMPION
 from gtrans_core.errors import ModelError
+from gtrans_core.storage.scratch import scratch_folder
 from gtrans_core.tracking import client as tracking
+from gtrans_core.tracking.promotion.approval import require_approved
 from gtrans_core.tracking.registry import registry, versions
 from gtrans_core.trust.policy import TrustPolicy
 
@@ -63,9 +65,15 @@ def load_detector(model: str, tracking_uri: str, trust: TrustPolicy) -> LoadedDe
 def load_registered(
     client: MlflowClient, uri: str, trust: TrustPolicy | None = None
 ) -> LoadedDetector:
-    """The version that a ``models:/`` URI stands for now, verified as ``fetch_model`` does."""
+    """The version that a ``models:/`` URI stands for now, verified as ``fetch_model`` does.
+
+    A champion must be the version approved last (``require_approved``).
+    """
+    trust = trust or TrustPolicy.from_environment()
     found = versions.version_now(client, uri)
-    with tempfile.TemporaryDirectory() as scratch:
+    if uri.endswith(f"@{CHAMPION}"):
+        require_approved(client, found, trust)
+    with scratch_folder() as scratch:
         # By its number: an alias may move on meanwhile.
         folder = registry.fetch_model(client, found.uri, Path(scratch), trust)
         return _read(folder, found.version)

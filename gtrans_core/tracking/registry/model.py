@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import shutil
 import tempfile
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import gtrans_core
 from gtrans_core.errors import ModelError
-from gtrans_core.storage import sha256_file
+from gtrans_core.storage import require_free_space, sha256_file
+from gtrans_core.storage.documents import parse_json, read_bounded
+from gtrans_core.storage.scratch import scratch_folder
+from gtrans_core.tracking.answers import fault_of
 from gtrans_core.tracking.client import translate_mlflow_errors
 from gtrans_core.trust.keys import SigningKey
 from gtrans_core.trust.signature import sign_folder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import LoggedModel, Run
     from mlflow.models import Model, ModelSignature
 
 ARTIFACT = "detector"
 ARTIFACT_FOLDER = f"artifacts/{ARTIFACT}"
 """Where the detector folder lies inside the MLflow model."""
+
+EVIDENCE_NAME = "evidence.json"
+"""In the MLflow model, beside ``MLmodel``: what it may be promoted for."""
 
 DETECTOR_TAG = "gtrans.detector_digest"
 """Tag of logged models and of registered versions: the detector's identity."""
@@ -52,6 +62,10 @@ MLSERVER_SCRIPT = "mlserver_runtime.py"
 """What MLServer runs to serve it, since ``MLSERVER_SETTINGS`` says so."""
 MLSERVER_SETTINGS = "model-settings.json"
 
+_COPIES = 3
+"""Of the detector, on the way into the model."""
+_CODE_BYTES = 8 << 20
+"""More than the code and the rest of a model take."""
 _SUFFIXES = (".safetensors", ".json", ".onnx")
 
 
@@ -78,9 +92,7 @@ def category_of(detector_folder: Path) -> str:
     """
     path = detector_folder / "detector.json"
     try:
-        category = json.loads(path.read_bytes())["category"]
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
+        category = parse_json(read_bounded(path, "the facts of a detector", ModelError))["category"]
     except (ValueError, KeyError, TypeError):
         raise ModelError(f"{path}: names no category; no detector of ours") from None
     return str(category)
@@ -92,11 +104,13 @@ def log_model(
     detector_folder: Path,
     input_example_png: bytes,
     signing_key: SigningKey | None = None,
+    evidence: str = "",
 ) -> str:
     """Log a detector as the model of a run, with code, MLflow signature and input example.
 
-    With a key, the whole model is signed: the detector, the code, what MLflow reads. A run that has
-    this very detector already is left as it is.
+    With a key, the whole model is signed: the detector, the code, what MLflow reads, and the
+    evidence (JSON of ``evidence.ModelEvidence``) where it is given. A run that has this very
+    detector already is left as it is.
 
     Returns:
         Its URI, ``models:/m-...``.
@@ -112,9 +126,10 @@ def log_model(
 
     file_digests(detector_folder)
     digest = detector_digest(detector_folder)
+    _require_room(Path(tempfile.gettempdir()), detector_folder)
     with (
         translate_mlflow_errors(client.tracking_uri, "log the model"),
-        tempfile.TemporaryDirectory() as scratch,
+        scratch_folder() as scratch,
     ):
         run = client.get_run(run_id)
         found = _logged_before(client, run, digest)
@@ -122,6 +137,8 @@ def log_model(
             return found
         folder = Path(scratch) / "model"
         model = package(detector_folder, input_example_png, folder)
+        if run.info.artifact_uri.startswith("file:"):
+            _require_room(Path(url2pathname(urlsplit(run.info.artifact_uri).path)), folder)
         logged = client.create_logged_model(
             experiment_id=run.info.experiment_id,
             name="detector",
@@ -131,12 +148,47 @@ def log_model(
         )
         model.run_id, model.model_id = run_id, logged.model_id
         model.save(str(folder / "MLmodel"))
+        if evidence:
+            (folder / EVIDENCE_NAME).write_text(evidence, encoding="utf-8")
         if signing_key:
             sign_folder(folder, signing_key)
-        client.log_model_artifacts(logged.model_id, str(folder))
-        client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+        with _whole_or_not_there(client, logged):
+            client.log_model_artifacts(logged.model_id, str(folder))
+            client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
         client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     return f"models:/{logged.model_id}"
+
+
+def _require_room(folder: Path, detector_folder: Path) -> None:
+    """Look for room before the first byte is written.
+
+    Raises:
+        StorageError: with the needed and the free bytes.
+    """
+    size = sum(path.stat().st_size for path in detector_folder.rglob("*"))
+    require_free_space(folder, _COPIES * size + _CODE_BYTES, "packaging the model")
+
+
+@contextlib.contextmanager
+def _whole_or_not_there(client: MlflowClient, logged: LoggedModel) -> Iterator[None]:
+    """Store a logged model's files; where they are refused, what is there of them goes away again.
+
+    Not where the server is down: it could not be told, and is asked again in any case.
+    """
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    try:
+        yield
+    except Exception as error:
+        uri = client.tracking_uri
+        if not fault_of(error, uri).lasting:
+            raise
+        with contextlib.suppress(Exception):
+            stored = get_artifact_repository(logged.artifact_location, uri, uri)
+            stored.delete_artifacts()  # type: ignore[no-untyped-call]
+        with contextlib.suppress(Exception):
+            client.delete_logged_model(logged.model_id)
+        raise
 
 
 def package(detector_folder: Path, input_example_png: bytes, destination: Path) -> Model:
@@ -152,7 +204,7 @@ def package(detector_folder: Path, input_example_png: bytes, destination: Path) 
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
     package_folder = Path(gtrans_core.__file__).parent
     model = Model()
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         # MLflow names an artifact after its folder; ours may be called anything.
         detector = shutil.copytree(detector_folder, Path(scratch) / ARTIFACT)
         save_model(

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-
 from gtrans_core.errors import ModelError
+from gtrans_core.storage.documents import TOML_LIMIT, parse_json, parse_yaml, read_bounded
 from gtrans_core.tracking.registry.model import ARTIFACT_FOLDER, SCRIPT, category_of, file_digests
 from gtrans_core.tracking.runs import PREFIX
+from gtrans_core.trust.signature import NOTE_OF_ORIGIN, forget_bytecode
 
 FILES_TAG = PREFIX + "files"
 """Tag of a registered version: sha256 (hex) of each file of the detector, by name, as JSON."""
@@ -28,7 +26,7 @@ def verify_model(name: str, model: Path, tags: Mapping[str, str], category: str)
 
     Args:
         name: what an error calls it.
-        model: the whole MLflow model; what loaders left behind there is deleted.
+        model: the whole MLflow model.
         tags: of the registered version.
         category: what it must be a detector of.
 
@@ -36,9 +34,7 @@ def verify_model(name: str, model: Path, tags: Mapping[str, str], category: str)
         ModelError: naming the file that is missing, extra, changed, a pickle, or that asks for
             another loader or another category.
     """
-    _tidy(model)
-    _refuse_pickles(name, model)
-    _refuse_foreign_loader(name, model / "MLmodel")
+    require_ours(name, model)
     detector = model / ARTIFACT_FOLDER
     _compare_digests(name, detector, tags)
     found = category_of(detector)
@@ -46,11 +42,22 @@ def verify_model(name: str, model: Path, tags: Mapping[str, str], category: str)
         raise ModelError(f"{name}: file detector.json is of a detector of {found}, not {category}")
 
 
-def _tidy(model: Path) -> None:
-    # Loading a model where it is stored leaves these there: Python's, and MLflow's note of origin.
-    for folder in list(model.rglob("__pycache__")):
-        shutil.rmtree(folder, ignore_errors=True)
-    (model / "registered_model_meta").unlink(missing_ok=True)
+def require_ours(name: str, model: Path) -> None:
+    """Refuse a model's folder with a pickle, or for another loader than ours.
+
+    Raises:
+        ModelError: naming the file.
+    """
+    _refuse_pickles(name, model)
+    _refuse_foreign_loader(name, model / "MLmodel")
+
+
+def tidy(model: Path) -> None:
+    """Delete from a copy what loading a model leaves where it is stored; nobody signed it."""
+    forget_bytecode(model)
+    note = model / NOTE_OF_ORIGIN
+    if note.is_file():
+        note.unlink()
 
 
 def _refuse_pickles(name: str, model: Path) -> None:
@@ -65,10 +72,10 @@ def _refuse_foreign_loader(name: str, path: Path) -> None:
     if not path.exists():  # without it, MLflow could load nothing
         return
     try:
-        flavors = yaml.safe_load(path.read_text(encoding="utf-8"))["flavors"]
+        flavors = parse_yaml(read_bounded(path, "MLmodel", ModelError, TOML_LIMIT))["flavors"]
         [(flavor, facts)] = flavors.items()
         loader = (flavor, facts["loader_module"], facts["model_code_path"], "python_model" in facts)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         raise ModelError(f"{name}: file MLmodel is not one of ours; refused") from None
     if loader != ("python_function", _LOADER, SCRIPT, False):
         raise ModelError(
@@ -79,8 +86,8 @@ def _refuse_foreign_loader(name: str, path: Path) -> None:
 
 def _compare_digests(name: str, detector: Path, tags: Mapping[str, str]) -> None:
     try:
-        expected = json.loads(tags[FILES_TAG])
-    except (KeyError, ValueError):
+        expected = dict(parse_json(tags[FILES_TAG]))
+    except (KeyError, ValueError, TypeError):
         raise ModelError(f"{name}: no list of files in its tags; register it with gtrans") from None
     actual = file_digests(detector)
     for file in sorted({*expected, *actual}):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +10,8 @@ from gtrans_core.detector.model_name import version_uri
 from gtrans_core.errors import ModelError
 from gtrans_core.evaluation import record as files
 from gtrans_core.evaluation.record import EvaluationRecord
+from gtrans_core.storage.documents import parse_json
+from gtrans_core.storage.scratch import scratch_folder
 from gtrans_core.tracking.client import translate_mlflow_errors
 from gtrans_core.tracking.registry.versions import find_version
 
@@ -52,7 +52,7 @@ def origin_of(client: MlflowClient, category: str, version: int) -> Origin:
         raise ModelError(f"{uri}: no MLflow run made it")
     with (
         translate_mlflow_errors(client.tracking_uri, f"read the run of {uri}"),
-        tempfile.TemporaryDirectory() as scratch,
+        scratch_folder() as scratch,
     ):
         run = client.get_run(found.run_id)
         for name in (files.RECORD, files.REPORT):
@@ -68,4 +68,4 @@ def origin_of(client: MlflowClient, category: str, version: int) -> Origin:
 
 
 def _place(dataset: DatasetInput) -> str:
-    return str(json.loads(dataset.dataset.source).get("uri", ""))
+    return str(parse_json(dataset.dataset.source).get("uri", ""))

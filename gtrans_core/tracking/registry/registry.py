@@ -18,13 +18,14 @@ from gtrans_core.tracking.client import (
     set_version_tag,
     translate_mlflow_errors,
 )
+from gtrans_core.tracking.registry.download import download_model
 from gtrans_core.tracking.registry.model import (
     ARTIFACT_FOLDER,
     DETECTOR_TAG,
     category_of,
     file_digests,
 )
-from gtrans_core.tracking.registry.model_files import FILES_TAG, verify_model
+from gtrans_core.tracking.registry.model_files import FILES_TAG, tidy, verify_model
 from gtrans_core.tracking.registry.versions import ModelVersion, find_version, version_now
 from gtrans_core.tracking.runs import CATEGORY_TAG, prefixed, quoted
 from gtrans_core.trust.policy import TrustPolicy
@@ -125,32 +126,24 @@ def fetch_model(
     destination.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=destination) as scratch:
         model = download_model(client, version, Path(scratch))
-        verify_model(uri, model, version.tags, category_of_model(version.name))
-        trust.verify(model, uri)
+        verify_downloaded(uri, model, version, trust)
         shutil.rmtree(target, ignore_errors=True)
         (model / ARTIFACT_FOLDER).replace(target)
     return target
 
 
-def download_model(client: MlflowClient, version: MlflowVersion, scratch: Path) -> Path:
-    """The whole MLflow model of a version, unverified, below the folder ``scratch``.
+def verify_downloaded(uri: str, model: Path, version: MlflowVersion, trust: TrustPolicy) -> None:
+    """Refuse a version's downloaded model unless it is signed, the one registered, and one of ours.
+
+    The signature comes first: nothing in an unverified folder is parsed but the signature itself.
 
     Raises:
-        TrackingError: when MLflow refuses or cannot be reached.
+        ModelError: naming the file.
+        ConfigError: when signatures are asked for and there is no public key to check them.
     """
-    from mlflow.artifacts import download_artifacts
-
-    with translate_mlflow_errors(
-        client.tracking_uri, f"download {version.name} version {version.version}"
-    ):
-        source = client.get_model_version_download_uri(version.name, version.version)
-        downloaded = download_artifacts(
-            artifact_uri=source,
-            dst_path=str(scratch),
-            tracking_uri=client.tracking_uri,
-            registry_uri=client.tracking_uri,
-        )
-    return Path(downloaded)
+    tidy(model)
+    trust.verify(model, uri)
+    verify_model(uri, model, version.tags, category_of_model(version.name))
 
 
 def ensure_model(client: MlflowClient, name: str, description: str) -> None:

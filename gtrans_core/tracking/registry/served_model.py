@@ -8,16 +8,46 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-from mlflow.exceptions import MlflowException
-from mlflow.models import set_model
-from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from gtrans_core.for_models import (
+def refuse_strangers(model: Path) -> None:
+    """Refuse a file that the model's signature does not name, before Python can import it.
+
+    Only names are looked at, with nothing but the standard library; ``load_context`` verifies.
+    Bytecode is deleted: nobody signed it.
+
+    Raises:
+        ValueError: naming the file.
+    """
+    signature = model / "model.sig"
+    if not os.environ.get("GTRANS_PUBLIC_KEY") or not signature.is_file():
+        return
+    for cache in list(model.rglob("__pycache__")):
+        shutil.rmtree(cache, ignore_errors=True)
+    payload = json.loads(signature.read_bytes())["dsseEnvelope"]["payload"]
+    signed = {
+        file["name"] for file in json.loads(base64.b64decode(payload))["predicate"]["resources"]
+    }
+    signed |= {"model.sig", "registered_model_meta"}
+    for path in sorted(model.rglob("*")):
+        name = path.relative_to(model).as_posix()
+        if name not in signed and (path.is_symlink() or not path.is_dir()):
+            raise ValueError(f"the model: file {name} is not covered by the signature")
+
+
+refuse_strangers(Path(__file__).parent)
+
+import pandas as pd  # noqa: E402 - a stranger in the model could take the place of these
+from mlflow.exceptions import MlflowException  # noqa: E402
+from mlflow.models import set_model  # noqa: E402
+from mlflow.pyfunc.model import PythonModel, PythonModelContext  # noqa: E402
+
+from gtrans_core.for_models import (  # noqa: E402
     GTransError,
     ModelError,
     TrustPolicy,
@@ -42,8 +72,9 @@ class ServedDetector(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Load the detector, which is an artifact of the model, once its signature is verified.
 
-        Python and MLflow leave files of their own in the model's folder by now, so others than the
-        signed ones are passed over; inside the detector's folder ``Detector.load`` refuses them.
+        A file that the signature does not name is refused, but for the one that MLflow leaves.
+        This is the second line: who can change the script can take it out. ``gtrans verify`` is
+        the first one, and runs nothing of the model.
 
         Raises:
             ConfigError: when signatures are asked for and there is no public key to check them; the

@@ -80,8 +80,12 @@ def find_version(client: MlflowClient, uri: str) -> MlflowVersion:
     with translate_mlflow_errors(client.tracking_uri, f"find {uri}"):
         try:
             if alias:
-                return client.get_model_version_by_alias(name, alias)
-            return client.get_model_version(name, version)
+                found = client.get_model_version_by_alias(name, alias)
+            else:
+                found = client.get_model_version(name, version)
+            if found.name != name or int(found.version) < 1:
+                raise ValueError("a version of another model")
+            return found
         except MlflowException as error:
             if error_code(error) not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise

@@ -20,6 +20,7 @@ from gtrans_core.tracking.promotion.championship import Judgement
 from gtrans_core.tracking.promotion.ledger import Move, Recorded
 from gtrans_core.tracking.promotion.promotion import ChampionHistory, PromotionResult
 from gtrans_core.tracking.promotion.releases import Release
+from gtrans_core.trust.keys import SigningKey, make_key_pair
 from gtrans_core.trust.policy import TrustPolicy
 
 PROMOTION = "gtrans_core.tracking.promotion.promotion"
@@ -175,8 +176,25 @@ def test_rollback_hands_on_what_it_was_told(client: MagicMock):
         why="odd scores",
         dry_run=False,
         trust=TrustPolicy(unsigned="allow"),
+        key=None,
     )
     assert "version 2 is the champion (was: version 3)" in result.output
+
+
+@pytest.mark.parametrize("verb", ["promote", "rollback"])
+def test_where_models_must_be_signed_so_must_moves(
+    client: MagicMock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+):
+    private, public = make_key_pair(tmp_path / "keys")
+    monkeypatch.setenv("GTRANS_PUBLIC_KEY", str(public))
+    result = gtrans(verb, "bottle")
+    assert isinstance(result.exception, ConfigError)
+    assert "GTRANS_SIGNING_KEY names no private key" in str(result.exception)
+    monkeypatch.setenv("GTRANS_SIGNING_KEY", str(private))
+    outcome = PromotionResult(champion=2, previous=3, moved=True)
+    with patch(f"{PROMOTION}.{verb}", autospec=True, return_value=outcome) as moved:
+        gtrans(verb, "bottle")
+    assert moved.call_args.kwargs["key"] == SigningKey(private)
 
 
 class TestHistory:

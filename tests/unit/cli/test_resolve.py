@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from unittest.mock import MagicMock, patch
 
 import pytest
@@ -55,19 +56,27 @@ def test_json_of_several_with_an_alias(registry: MagicMock):
     assert asked == ["models:/gtrans-bottle@challenger", "models:/gtrans-cable@champion"]
 
 
-def test_kserve(registry: MagicMock):
-    result = gtrans("bottle", "cable", "--kserve", "--image", IMAGE)
-    found = list(yaml.safe_load_all(result.output))
-    assert [one["metadata"]["name"] for one in found] == ["gtrans-bottle", "gtrans-cable"]
-    assert found[0]["metadata"]["annotations"]["gtrans/model-digest"] == "d" * 64
-
-
-def test_deployment(registry: MagicMock, tmp_path):
+@pytest.fixture
+def cluster(tmp_path: Path) -> tuple[str, str]:
     profile = tmp_path / "cluster.toml"
     profile.write_text(
         'store = "/tmp/x"\ntracking_uri = "http://mlflow:5000"\nunsigned_models = "allow"\n'
     )
-    options = ("--deployment", "--image", IMAGE, "--profile", str(profile))
+    return "--profile", str(profile)
+
+
+def test_kserve(registry: MagicMock, cluster: tuple[str, str]):
+    result = gtrans(
+        "bottle", "cable", *("--kserve", "--image", IMAGE, "--verifier-image", IMAGE), *cluster
+    )
+    documents = yaml.safe_load_all(result.output)
+    found = [one for one in documents if one["kind"] == "InferenceService"]
+    assert [one["metadata"]["name"] for one in found] == ["gtrans-bottle", "gtrans-cable"]
+    assert found[0]["metadata"]["annotations"]["gtrans/model-digest"] == "d" * 64
+
+
+def test_deployment(registry: MagicMock, cluster: tuple[str, str]):
+    options = ("--deployment", "--image", IMAGE, *cluster)
     text = gtrans("bottle", *options).output
     kinds = [one["kind"] for one in yaml.safe_load_all(text)]
     assert kinds == ["ConfigMap", "Deployment", "Service"]
@@ -81,6 +90,7 @@ def test_deployment(registry: MagicMock, tmp_path):
     ("arguments", "reason"),
     [
         (["bottle", "--kserve"], "--image is missing"),
+        (["bottle", "--kserve", "--image", IMAGE], "--verifier-image is missing"),
         (["bottle", "--kserve", "--json"], "exclude each other"),
         (["bottle@"], "expected CATEGORY or CATEGORY@ALIAS"),
         (["@champion"], "expected CATEGORY or CATEGORY@ALIAS"),

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -15,10 +16,16 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 KUBERNETES = ROOT / "infra" / "kubernetes"
-RENDERED = ("overlays/dev", "overlays/prod", "pipelines")
+SERVING = "serving-namespace"
+RENDERED = ("overlays/dev", "overlays/prod", "pipelines", SERVING)
 OVERLAYS = RENDERED[:2]
 QUANTITY = re.compile(r"\d+(\.\d+)?(m|[kMGT]|[KMGT]i)?")
 FIXED_IMAGE = re.compile(r"[a-z0-9./-]+@sha256:[0-9a-f]{64}")
+ROLES = ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
+RENDERED_SERVING = (
+    KUBERNETES / "serving" / "deployment.yaml",
+    KUBERNETES / "serving" / "inferenceservice.yaml",
+)
 WORKLOADS = ("Deployment", "StatefulSet")
 
 
@@ -107,7 +114,7 @@ class TestOverlay:
         for container in containers(folder):
             for kind in ("requests", "limits"):
                 amounts = container["resources"][kind]
-                assert amounts.keys() == {"cpu", "memory"}
+                assert amounts.keys() == {"cpu", "memory", "ephemeral-storage"}
                 for amount in amounts.values():
                     assert isinstance(amount, str)
                     assert QUANTITY.fullmatch(amount)
@@ -158,7 +165,6 @@ class TestOverlay:
     def test_policies_begin_with_nobody_and_then_name_pods_and_ports_that_exist(self, folder: str):
         policies = {p["metadata"]["name"]: p["spec"] for p in of_kind(folder, "NetworkPolicy")}
         assert policies.pop("nobody") == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-        del policies["gtrans-serve"]  # its pods are rendered by `gtrans resolve --deployment`
         templates = [template for _, template in pods(folder)]
         for spec in policies.values():
             guarded = selected(templates, spec["podSelector"].get("matchLabels", {}))
@@ -212,16 +218,87 @@ class TestOverlay:
         assert env["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
         assert "--workers=1" in mlflow["args"]
 
-    def test_roles_are_bound_and_reach_no_secret(self, folder: str):
-        for binding in of_kind(folder, "RoleBinding"):
-            assert binding["roleRef"]["name"] in names(folder, "Role")
-            accounts = {subject["name"] for subject in binding["subjects"]}
-            assert accounts <= names(folder, "ServiceAccount")
-        rules = [rule for role in of_kind(folder, "Role") for rule in role["rules"]]
-        assert rules
-        for rule in rules:
-            assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
-            assert not {"secrets", "pods/exec", "roles", "rolebindings"} & set(rule["resources"])
+
+class TestServingNamespace:
+    """Who may create a Deployment may mount any Secret of its namespace: here are its own two."""
+
+    def test_the_only_role_is_here_and_bound(self):
+        assert not [role for folder in OVERLAYS for role in of_kind(folder, *ROLES)]
+        [role], [binding] = of_kind(SERVING, "Role"), of_kind(SERVING, "RoleBinding")
+        [account], [subject] = of_kind(SERVING, "ServiceAccount"), binding["subjects"]
+        assert binding["roleRef"]["name"] == role["metadata"]["name"]
+        assert subject["name"] == account["metadata"]["name"]
+        assert subject["namespace"] == "gtrans-serving"
+        assert account["automountServiceAccountToken"] is False
+
+    def test_no_other_secret_lies_where_the_role_covers(self):
+        spaces = {o["metadata"].get("namespace") for o in objects(SERVING)} - {None}
+        assert spaces == {"gtrans-serving"} == names(SERVING, "Namespace")
+        assert not of_kind(SERVING, "Secret")
+        for folder in OVERLAYS:  # where the passwords of the servers are
+            assert names(folder, "Namespace").isdisjoint(spaces)
+        served = [one for file in RENDERED_SERVING for one in yaml.safe_load_all(file.read_text())]
+        own = {"gtrans-mlflow", "gtrans-serve"}
+        assert set(secrets_of(served)) == own
+        docs = "\n".join(file.read_text() for file in (ROOT / "docs").rglob("*.md"))
+        made = re.findall(r"-n(?:amespace)?[ =]gtrans-serving create secret generic (\S+)", docs)
+        assert set(made) == own
+
+    def test_what_may_be_changed_is_limited_by_name(self):
+        [role] = of_kind(SERVING, "Role")
+        rendered = {"deployments": "Deployment", "services": "Service", "configmaps": "ConfigMap"}
+        named = {
+            (one["kind"], one["metadata"]["name"])
+            for one in yaml.safe_load_all((KUBERNETES / "serving/deployment.yaml").read_text())
+        }
+        for rule in role["rules"]:
+            assert set(rule["resources"]) <= rendered.keys()
+            if "resourceNames" in rule:
+                assert rule["verbs"] == ["patch"]
+                for kind in rule["resources"]:
+                    assert {(rendered[kind], name) for name in rule["resourceNames"]} <= named
+            else:
+                assert set(rule["verbs"]) <= {"get", "list", "watch", "create"}
+
+    def test_pods_are_restricted_and_talk_to_mlflow_only(self):
+        [namespace] = of_kind(SERVING, "Namespace")
+        labels = namespace["metadata"]["labels"]
+        assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+        policies = {p["metadata"]["name"]: p["spec"] for p in of_kind(SERVING, "NetworkPolicy")}
+        assert policies["nobody"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+        serve = policies["gtrans-serve"]
+        [wanted] = [serve["podSelector"]["matchLabels"]]
+        for file in RENDERED_SERVING:
+            for one in yaml.safe_load_all(file.read_text()):
+                assert wanted.items() <= one["metadata"]["labels"].items()
+        [rule] = serve["egress"]
+        [target] = rule["to"]
+        for folder in OVERLAYS:
+            chosen = set(target["namespaceSelector"]["matchLabels"].values())
+            assert chosen == names(folder, "Namespace")
+            [mlflow] = selected([t for _, t in pods(folder)], target["podSelector"]["matchLabels"])
+            opened = {p["containerPort"] for c in mlflow["spec"]["containers"] for p in c["ports"]}
+            assert {port["port"] for port in rule["ports"]} <= opened
+            [policy] = [
+                p for p in of_kind(folder, "NetworkPolicy") if p["metadata"]["name"] == "mlflow"
+            ]
+            sources = [source for rule in policy["spec"]["ingress"] for source in rule["from"]]
+            clients = [s["namespaceSelector"]["matchLabels"] for s in sources[1:]]
+            assert any(client.items() <= labels.items() for client in clients)
+
+
+def secrets_of(value: Any) -> Iterator[str]:
+    """Every Secret that an object names, wherever it does."""
+    if isinstance(value, dict):
+        for key, below in value.items():
+            if key in ("secretRef", "secretKeyRef"):
+                yield below["name"]
+            elif key == "secretName":
+                yield below
+            yield from secrets_of(below)
+    elif isinstance(value, list):
+        for below in value:
+            yield from secrets_of(below)
 
 
 @pytest.mark.parametrize("name", ["mlflow-server", "gtrans-mlflow"])

@@ -1,11 +1,13 @@
 """Profiles: where a run is kept, and what is refused before it starts."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from gtrans.pipelines.profiles import load_profile
 from gtrans_core.errors import ConfigError
+from gtrans_core.storage import write_atomic
 from gtrans_core.trust.policy import TrustPolicy
 
 
@@ -107,3 +109,18 @@ def test_an_unknown_name_lists_the_known_ones():
 def test_a_missing_file_is_named(tmp_path: Path):
     with pytest.raises(ConfigError, match=r"none\.toml: cannot be read .*; expected a profile"):
         load_profile(str(tmp_path / "none.toml"))
+
+
+@pytest.mark.parametrize(
+    ("said", "file", "folder"),
+    [("", 0o600, 0o700), ("private_files = false\n", 0o644, 0o755)],
+)
+def test_files_are_their_owners_unless_the_profile_says_otherwise(
+    tmp_path: Path, said: str, file: int, folder: int
+):
+    (tmp_path / "profile.toml").write_text(f'store = "store"\n{said}')
+    os.umask(0o022)
+    load_profile(str(tmp_path / "profile.toml"))
+    write_atomic(tmp_path / "store/runs/a.json", b"{}")
+    assert (tmp_path / "store/runs/a.json").stat().st_mode & 0o777 == file
+    assert (tmp_path / "store").stat().st_mode & 0o777 == folder

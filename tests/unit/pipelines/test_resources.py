@@ -16,6 +16,7 @@ from gtrans_core.config import GTransConfig, load_config
 from gtrans_core.errors import ConfigError
 from gtrans_core.steps.names import ALL_STEPS
 
+STEPS_POLICY = Path(__file__).parents[3] / "infra/kubernetes/pipelines/network-policies.yaml"
 CPU, GPU = "cluster-cpu", "cluster-gpu"
 ACCELERATED = {"train"}
 
@@ -112,6 +113,21 @@ def test_every_step_of_a_shipped_profile_has_its_resources(shipped: tuple[Profil
         assert (volume["constant"], volume["mountPath"]) == ("gtrans-store", "/gtrans-store")
         assert yaml_.task(step)["cachingOptions"] == {}
         assert yaml_.container(step)["image"] == IMAGE
+
+
+def test_every_pod_is_restricted(shipped: tuple[Profile, Compiled]):
+    """Kubeflow's backend adds the rest: no capability, no escalation, the default seccomp."""
+    _, yaml_ = shipped
+    policy = yaml.safe_load(STEPS_POLICY.read_text())
+    for step in yaml_.steps():
+        pod = yaml_.pod(step)
+        assert pod["securityContext"] == {"runAsNonRoot": True}
+        labels = pod["podMetadata"]["labels"]
+        assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+        limited = [mount for mount in pod["emptyDirMounts"] if "sizeLimit" in mount]
+        assert limited == pod["emptyDirMounts"]
+    assert policy["spec"]["policyTypes"] == ["Ingress"]
+    assert "ingress" not in policy["spec"]  # nobody
 
 
 def test_accelerators_and_the_nodes_that_have_them(shipped: tuple[Profile, Compiled]):

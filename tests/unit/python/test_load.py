@@ -164,6 +164,7 @@ def test_a_registered_detector_must_be_signed_where_there_is_a_public_key(
         patch(f"{REGISTRY}.registry.fetch_model", autospec=True, return_value=folder) as fetched,
         patch("gtrans_core.tracking.client.connect", autospec=True) as connected,
         patch(f"{REGISTRY}.versions.version_now", autospec=True, return_value=version) as found,
+        patch(f"{REGISTRY}.loading.require_approved", autospec=True) as approved,
     ):
         store = tmp_path if by == "argument" else None
         detector = gtrans.load("models:/gtrans-part@champion", store=store)
@@ -172,5 +173,6 @@ def test_a_registered_detector_must_be_signed_where_there_is_a_public_key(
     client, uri, _, trust = fetched.call_args.args
     assert (client, uri) == (connected.return_value, "models:/gtrans-part/4")
     assert (trust.public_key, trust.unsigned_now) == (public, "refuse")
+    approved.assert_called_once_with(client, version, trust)
     assert detector.version == 4
     assert repr(detector) == "<gtrans.Detector of part, version 4>"

@@ -10,7 +10,7 @@ import pytest
 import gtrans
 from gtrans.pipelines.embedded import local
 from gtrans.pipelines.embedded.local import LocalRun, RunOutcome, StopRequested
-from gtrans_core.errors import GTransError
+from gtrans_core.errors import GTransError, UnexpectedError
 
 METRICS = {"image_auroc": 0.99, "pixel_auroc": None}
 
@@ -121,7 +121,7 @@ def test_a_mistake_is_told_before_anything_starts(
         (7, gtrans.TrackingError),
         (9, gtrans.TrainingError),
         (75, gtrans.PreemptedError),
-        (local.CRASHED, gtrans.GTransError),
+        (local.CRASHED, UnexpectedError),
     ],
 )
 def test_a_failed_step_raises_the_error_that_it_ended_on(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from gtrans_core.release.card import render_card
@@ -43,3 +44,14 @@ def test_an_unsigned_first_champion_without_a_reason(facts):
     assert "(champion before: none)" in card
     assert "No reason was given." in card
     assert "The model is **not signed**" in card
+
+
+def test_what_a_person_wrote_means_nothing_but_itself(facts):
+    why = "<script>alert(1)</script>\n# Heading\n[x](http://evil) | `a` **b** &lt; ![i](j)\x1b[0m"
+    approval = replace(facts.approval, why=why, who="*ada*")
+    card = render_card(replace(facts, approval=approval))
+    [line] = [line for line in card.splitlines() if line.startswith("Reason given: ")]
+    said = line.removeprefix("Reason given: ")
+    assert not re.search(r"(?<!\\)[<>\[\]`*#&|!]", said)
+    assert "\x1b" not in card
+    assert "Promoted by \\*ada\\* on" in card

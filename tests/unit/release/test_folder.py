@@ -10,6 +10,7 @@ from gtrans_core.trust.keys import SigningKey, make_key_pair
 from gtrans_core.trust.signature import verify_folder
 
 FILES = {"MODEL_CARD.md", "lineage.json", "sbom.cdx.json", "approval.json", "report.html"}
+FILES |= {"provenance.intoto.json"}
 
 
 def test_all_files_and_a_signature_over_them(facts, tmp_path):

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 
 from gtrans.serving.manifests import (
+    InferenceAsked,
     ServiceAsked,
     deployment,
     inference_service,
     kubernetes_name,
-    storage_uri,
 )
 from gtrans_core.errors import ConfigError
 from gtrans_core.tracking.registry.versions import ModelVersion
@@ -24,7 +25,18 @@ IMAGE = "registry.example/gtrans@sha256:" + "a" * 64
 MODEL = ModelVersion("gtrans-metal_nut", 3, "d" * 64, "mlflow-artifacts:/1/models/m-7/artifacts")
 ANYBODY = TrustPolicy(unsigned="allow")
 QUANTITY = re.compile(r"\d+(\.\d+)?(m|k|M|G|Ki|Mi|Gi)?")
+VERIFIER = "registry.example/gtrans@sha256:" + "b" * 64
 COMMITTED = Path(__file__).parents[3] / "infra/kubernetes/serving"
+
+
+def on_kserve(trust: TrustPolicy = ANYBODY, image: str = IMAGE, **changes: str) -> str:
+    asked = {"verifier": VERIFIER, "tracking_uri": "https://mlflow.example", **changes}
+    return inference_service(InferenceAsked("metal_nut", MODEL, image, trust=trust, **asked))
+
+
+def service_of(text: str) -> dict:
+    [found] = [one for one in yaml.safe_load_all(text) if one["kind"] == "InferenceService"]
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -56,29 +68,21 @@ class TestDeployment:
         assert load_profile(str(file)).tracking_uri == "https://mlflow.example"
 
     def test_the_arguments_are_ones_that_serve_knows(self, objects):
-        from typer.main import get_command
-
-        from gtrans.cli.main import app
-
         [container] = objects["Deployment"]["spec"]["template"]["spec"]["containers"]
-        command = get_command(app).commands["serve"]
-        context = command.make_context("serve", list(container["args"]))
-        assert list(context.params["categories"]) == ["bottle", "metal_nut"]
-        assert (context.params["host"], context.params["port"]) == ("0.0.0.0", 8080)  # noqa: S104
-        assert str(context.params["round_size"]) == container["resources"]["limits"]["cpu"]
+        params = knows("serve", container["args"])
+        assert params["categories"] == ["bottle", "metal_nut"]
+        assert (params["host"], params["port"]) == ("0.0.0.0", 8080)  # noqa: S104
+        assert str(params["round_size"]) == container["resources"]["limits"]["cpu"]
 
-    def test_restricted_pod_security(self, objects):
+    def test_champions_are_verified_before_the_service_starts(self, objects):
         pod = objects["Deployment"]["spec"]["template"]["spec"]
-        assert pod["securityContext"]["runAsNonRoot"] is True
-        assert "runAsUser" not in pod["securityContext"]
-        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert pod["automountServiceAccountToken"] is False
-        [container] = pod["containers"]
-        assert container["securityContext"] == {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        }
+        [verify], [serve] = pod["initContainers"], pod["containers"]
+        assert verify["image"] == serve["image"]
+        assert verify["command"] == ["gtrans", "verify"]
+        champions = ["models:/gtrans-bottle@champion", "models:/gtrans-metal_nut@champion"]
+        assert verify["args"] == [*champions, "--profile=/etc/gtrans/profile.toml"]
+        assert knows("verify", verify["args"])["what"] == champions
+        assert verify["envFrom"] == serve["envFrom"]
 
     def test_selectors_ports_and_probes_meet(self, objects):
         spec = objects["Deployment"]["spec"]
@@ -136,13 +140,11 @@ class TestTrust:
         assert config_map["data"][name] == key.read_text()
 
     def test_pods_of_kserve_verify_with_the_public_key(self, key):
-        text = inference_service("metal_nut", MODEL, IMAGE, TrustPolicy(key), "s3://models")
-        config_map, service = yaml.safe_load_all(text)
+        config_map, service = yaml.safe_load_all(on_kserve(TrustPolicy(key)))
         predictor = service["spec"]["predictor"]
-        [volume] = predictor["volumes"]
-        [mount] = predictor["model"]["volumeMounts"]
-        assert volume["configMap"]["name"] == name_of(config_map)
-        assert mount["name"] == volume["name"]
+        volumes = {volume["name"]: volume for volume in predictor["volumes"]}
+        [mount] = [m for m in predictor["model"]["volumeMounts"] if m["name"] == "profile"]
+        assert volumes["profile"]["configMap"]["name"] == name_of(config_map)
         env = {entry["name"]: entry["value"] for entry in predictor["model"]["env"]}
         folder, name = env["GTRANS_PUBLIC_KEY"].rsplit("/", 1)
         assert folder == mount["mountPath"]
@@ -151,8 +153,9 @@ class TestTrust:
 
     def test_unsigned_models_are_allowed_in_pods_only_where_the_profile_allows_them(self, objects):
         assert 'unsigned_models = "allow"' in objects["ConfigMap"]["data"]["profile.toml"]
-        found = yaml.safe_load(inference_service("metal_nut", MODEL, IMAGE, ANYBODY, "s3://models"))
-        env = found["spec"]["predictor"]["model"]["env"]
+        config_map, service = yaml.safe_load_all(on_kserve())
+        assert 'unsigned_models = "allow"' in config_map["data"]["profile.toml"]
+        env = service["spec"]["predictor"]["model"]["env"]
         assert {"name": "GTRANS_UNSIGNED_MODELS", "value": "allow"} in env
 
     def test_pods_that_would_refuse_every_model_are_not_rendered(self):
@@ -160,19 +163,19 @@ class TestTrust:
         with pytest.raises(ConfigError, match="no public key to verify them with"):
             deployment(ServiceAsked(("bottle",), IMAGE, "https://mlflow.example", nobody))
         with pytest.raises(ConfigError, match="no public key to verify them with"):
-            inference_service("metal_nut", MODEL, IMAGE, nobody, "s3://models")
+            on_kserve(nobody)
 
 
 class TestInferenceService:
     def test_it_names_uri_version_and_digest(self):
-        text = inference_service("metal_nut", MODEL, IMAGE, ANYBODY, "s3://models/mlflow/")
-        found = yaml.safe_load(text)
+        found = service_of(on_kserve())
         assert (found["apiVersion"], found["kind"]) == (
             "serving.kserve.io/v1beta1",
             "InferenceService",
         )
         assert name_of(found) == "gtrans-metal-nut"
         assert found["metadata"]["annotations"] == {
+            "serving.kserve.io/deploymentMode": "RawDeployment",
             "gtrans/model-uri": "models:/gtrans-metal_nut/3",
             "gtrans/model-version": "3",
             "gtrans/model-digest": "d" * 64,
@@ -180,7 +183,7 @@ class TestInferenceService:
         model = found["spec"]["predictor"]["model"]
         assert model["modelFormat"] == {"name": "mlflow"}
         assert model["protocolVersion"] == "v2"
-        assert model["storageUri"] == "s3://models/mlflow/1/models/m-7/artifacts"
+        assert "storageUri" not in model
         assert model["image"] == IMAGE
         assert {"name": "GTRANS_MODEL_DIGEST", "value": "d" * 64} in model["env"]
         check_quantities(model["resources"])
@@ -188,50 +191,76 @@ class TestInferenceService:
     def test_the_digest_is_the_one_that_the_model_checks(self):
         from gtrans_core.tracking.registry.served_model import EXPECTED_DIGEST
 
-        assert EXPECTED_DIGEST in inference_service(
-            "metal_nut", MODEL, IMAGE, ANYBODY, "s3://models"
-        )
+        assert EXPECTED_DIGEST in on_kserve()
 
-    @pytest.mark.parametrize(
-        ("source", "root", "found"),
-        [
-            ("s3://bucket/1/m", "", "s3://bucket/1/m"),
-            ("mlflow-artifacts:/1/m", "s3://bucket/a", "s3://bucket/a/1/m"),
-            ("mlflow-artifacts://host:5000/1/m", "s3://bucket/a/", "s3://bucket/a/1/m"),
-        ],
-    )
-    def test_storage(self, source, root, found):
-        assert storage_uri(source, root) == found
+    def test_the_model_is_verified_before_mlserver_has_it(self):
+        config_map, service = yaml.safe_load_all(on_kserve())
+        predictor = service["spec"]["predictor"]
+        [verify] = predictor["initContainers"]
+        assert verify["image"] == VERIFIER
+        assert verify["command"] == ["gtrans", "verify"]
+        asked = knows("verify", verify["args"])
+        assert asked["what"] == ["models:/gtrans-metal_nut/3"]
+        assert asked["digest"] == "d" * 64
+        mounts = {mount["mountPath"]: mount for mount in verify["volumeMounts"]}
+        mounted = {mount["mountPath"]: mount for mount in predictor["model"]["volumeMounts"]}
+        out = str(asked["out"])
+        assert out == "/mnt/models"
+        assert "readOnly" not in mounts[out]
+        assert mounted[out] == {"name": "model", "mountPath": out, "readOnly": True}
+        volumes = {volume["name"]: volume for volume in predictor["volumes"]}
+        assert "emptyDir" in volumes["model"]
+        assert volumes[mounts["/etc/gtrans"]["name"]]["configMap"]["name"] == name_of(config_map)
+        assert asked["profile_name"] == "/etc/gtrans/profile.toml"
 
-    @pytest.mark.parametrize(
-        ("source", "reason"),
-        [
-            ("mlflow-artifacts:/1/m", "--artifact-root s3://BUCKET"),
-            ("/store/artifacts/1/m", "KServe cannot read it"),
-            ("file:///store/1/m", "KServe cannot read it"),
-        ],
-    )
-    def test_storage_that_kserve_cannot_reach(self, source, reason):
-        with pytest.raises(ConfigError, match=reason):
-            storage_uri(source)
+    def test_a_registry_of_this_machine_is_refused(self):
+        with pytest.raises(ConfigError, match="no pod can read this registry"):
+            on_kserve(tracking_uri="sqlite:////store/mlflow.db")
 
 
 @pytest.mark.parametrize("image", ["gtrans", "gtrans:latest", "host:5000/gtrans", "g@latest"])
 def test_an_image_that_may_change_is_refused(image):
-    with pytest.raises(ConfigError, match="give a digest"):
-        inference_service("metal_nut", MODEL, image, ANYBODY, "s3://models")
+    with pytest.raises(ConfigError, match=r"--image .* give a digest"):
+        on_kserve(image=image)
+    with pytest.raises(ConfigError, match=r"--verifier-image .* give a digest"):
+        on_kserve(verifier=image)
 
 
 @pytest.mark.parametrize("image", ["gtrans:0.1.0", "host:5000/gtrans:1", IMAGE])
 def test_a_fixed_image_is_taken(image):
-    assert yaml.safe_load(inference_service("metal_nut", MODEL, image, ANYBODY, "s3://models"))
+    assert service_of(on_kserve(image=image))["spec"]["predictor"]["model"]["image"] == image
 
 
 def test_no_text_breaks_out_of_its_place():
-    evil = 's3://models/"\nkind: Evil #'
-    found = yaml.safe_load(inference_service("metal_nut", MODEL, IMAGE, ANYBODY, evil))
-    assert found["kind"] == "InferenceService"
-    assert found["spec"]["predictor"]["model"]["storageUri"].startswith(evil)
+    evil = 'https://mlflow.example/"\nkind: Evil #'
+    config_map, service = yaml.safe_load_all(on_kserve(tracking_uri=evil))
+    assert service["kind"] == "InferenceService"
+    assert tomllib.loads(config_map["data"]["profile.toml"])["tracking_uri"] == evil
+
+
+@pytest.mark.parametrize("rendered", ["deployment", "kserve"])
+def test_restricted_pod_security(objects, rendered):
+    """What the standard "restricted" asks for; also no token, a read-only root, disk limits."""
+    pod = objects["Deployment"]["spec"]["template"]["spec"]
+    if rendered == "kserve":
+        pod = service_of(on_kserve())["spec"]["predictor"]
+    assert pod["automountServiceAccountToken"] is False
+    assert "serviceAccountName" not in pod
+    assert pod["securityContext"] == {
+        "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+    kinds = {kind for volume in pod["volumes"] for kind in volume if kind != "name"}
+    assert kinds <= {"configMap", "emptyDir"}
+    for container in [*pod["initContainers"], *pod.get("containers", [pod.get("model")])]:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        check_quantities(container["resources"])
 
 
 def test_names():
@@ -245,14 +274,26 @@ def test_the_committed_examples_are_what_is_rendered():
     asked = ServiceAsked(("bottle",), image, "http://mlflow.gtrans.svc:5000", signed)
     assert (COMMITTED / "deployment.yaml").read_text() == deployment(asked)
     bottle = ModelVersion("gtrans-bottle", 3, "0" * 64, "mlflow-artifacts:/1/models/m-0/artifacts")
-    image = "registry.example/gtrans-mlserver@sha256:" + "0" * 64
-    rendered = inference_service("bottle", bottle, image, signed, "s3://mlflow")
+    mlserver = "registry.example/gtrans-mlserver@sha256:" + "0" * 64
+    rendered = inference_service(
+        InferenceAsked("bottle", bottle, mlserver, image, "http://mlflow.gtrans.svc:5000", signed)
+    )
     assert (COMMITTED / "inferenceservice.yaml").read_text() == rendered
+
+
+def knows(verb: str, arguments: list[str]) -> dict:
+    """What a verb of ours makes of its arguments."""
+    from typer.main import get_command
+
+    from gtrans.cli.main import app
+
+    context = get_command(app).commands[verb].make_context(verb, list(arguments))
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in context.params.items()}
 
 
 def check_quantities(resources: dict) -> None:
     for kind in ("requests", "limits"):
-        assert set(resources[kind]) == {"cpu", "memory"}
+        assert set(resources[kind]) == {"cpu", "memory", "ephemeral-storage"}
         for quantity in resources[kind].values():
             assert isinstance(quantity, str)
             assert QUANTITY.fullmatch(quantity)

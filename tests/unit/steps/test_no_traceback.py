@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,6 +92,26 @@ def test_never_a_traceback(
     assert line.startswith(f"[{step}] error: ")
     assert says in line
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("step", ALL_STEPS)
+def test_a_signal_ends_a_step_without_a_traceback(
+    step: str, number: signal.Signals, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    context = RunContext("key", "part", str(tmp_path), f"sqlite:///{tmp_path}/mlflow.db", "test")
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        try:
+            with run_step(step, context):
+                os.kill(os.getpid(), number)
+                time.sleep(5)
+        finally:
+            os._exit(99)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == -number
+    assert "Traceback" not in "".join(capfd.readouterr())
 
 
 def test_a_progress_file_that_cannot_be_written_hides_no_exit_code(

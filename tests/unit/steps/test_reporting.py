@@ -35,11 +35,23 @@ def test_an_error_becomes_a_line_an_exit_code_and_a_status(
     assert run.client.get_run(run.run_id).info.status == status
 
 
-def test_a_crash_marks_the_run_failed_and_is_not_hidden(settings: RunContext):
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_crash_marks_the_run_failed_and_says_where_it_was(
+    settings: RunContext,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    whole: bool,
+):
+    monkeypatch.setenv("GTRANS_TRACEBACK", "1" if whole else "")
     run = open_run(settings.tracking, settings.run_key, settings.category)
-    with pytest.raises(ZeroDivisionError), run_step("evaluate", settings):
+    with pytest.raises(SystemExit) as ended, run_step("evaluate", settings):
         _ = 1 / 0
+    assert ended.value.code == 70
     assert run.client.get_run(run.run_id).info.status == "FAILED"
+    said = capsys.readouterr()
+    assert "unexpected fault at reporting.py:" in said.out
+    assert "(ZeroDivisionError: division by zero)" in said.out
+    assert ("Traceback" in said.err) == whole
 
 
 def test_a_step_that_fails_before_there_is_a_run_makes_none(settings: RunContext):

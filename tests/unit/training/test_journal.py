@@ -30,7 +30,9 @@ def test_records_in_order_one_json_line_each(path: Path) -> None:
     history.append(2, {"loss": 0.25})
     assert values_in(history) == [(1, "loss", 0.5), (1, "rate", 1e-3), (2, "loss", 0.25)]
     lines = path.read_text().splitlines()
-    assert [json.loads(line) for line in lines] == history.records()
+    checks = [(row := json.loads(line)).pop("check") for line in lines]
+    assert len(set(checks)) == 2
+    assert row == history.records()[-1]
     assert all(before <= r["time_ms"] <= time.time() * 1000 for r in history.records())
 
 
@@ -88,3 +90,31 @@ def test_journal_that_became_unwritable_is_one_line(path: Path) -> None:
     path.mkdir()
     with pytest.raises(StorageError, match=r"history\.jsonl: cannot be written"):
         history.append(1, {"loss": 0.5})
+
+
+@pytest.mark.parametrize("bit", [0, 3, 6])
+def test_any_flipped_bit_is_set_aside_and_costs_its_own_record(path: Path, bit: int) -> None:
+    history = TrainingJournal(path)
+    for step in range(1, 4):
+        history.append(step, {"loss": step / 8})
+    whole = path.read_bytes()
+    second = range(whole.index(b"\n") + 1, whole.index(b"\n", whole.index(b"\n") + 1))
+    for place in second:
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
+        damaged, said = path.read_bytes(), []
+        mended = TrainingJournal(path, said.append)
+        kept = [step for step, _, _ in values_in(mended)]
+        assert kept == [1, 3]
+        assert path.with_name("history.jsonl.damaged").read_bytes() == damaged
+        [line] = said
+        assert "1 of 3 lines" in line or "2 of 4 lines" in line  # one that became two
+        mended.append(2, {"loss": 2 / 8})
+        assert sorted(values_in(mended)) == [(step, "loss", step / 8) for step in (1, 2, 3)]
+
+
+def test_a_journal_of_before_there_were_checks_is_read(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text('{"step": 1, "time_ms": 5, "values": {"loss": 0.5}}\n')
+    before = path.read_bytes()
+    assert values_in(TrainingJournal(path)) == [(1, "loss", 0.5)]
+    assert path.read_bytes() == before

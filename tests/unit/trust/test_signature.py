@@ -74,7 +74,19 @@ def test_what_is_not_as_signed_is_refused_by_name(signed, damage, message):
 
 def test_files_that_loaders_leave_may_be_passed_over_and_no_others(signed):
     (signed.folder / "registered_model_meta").touch()
+    signed.verify()
+    cache = signed.folder / "code/__pycache__"
+    cache.mkdir()
+    (cache / "module.cpython-311.pyc").touch()
+    with pytest.raises(ModelError, match=r"file code/__pycache__/module\.cpython-311\.pyc is not"):
+        signed.verify()
     signed.verify(whole=False)
+    assert not cache.exists()  # nobody signed it, so nobody runs it
+    (signed.folder / "code/safetensors").mkdir()
+    (signed.folder / "code/safetensors/__init__.py").touch()
+    with pytest.raises(ModelError, match=r"file code/safetensors/__init__\.py is not covered"):
+        signed.verify(whole=False)
+    (signed.folder / "code/safetensors/__init__.py").unlink()
     (signed.folder / "MLmodel").write_text("other")
     with pytest.raises(ModelError, match="file MLmodel was changed"):
         signed.verify(whole=False)
@@ -107,3 +119,37 @@ def test_no_signature_at_all(signed, content):
     signed.signature.write_text(content, encoding="latin-1")
     with pytest.raises(ModelError, match=r"model\.sig is damaged"):
         signed.verify()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_note_of_origin_is_a_plain_file_or_refused(signed, whole: bool):
+    note = signed.folder / "registered_model_meta"
+    note.mkdir()
+    (note / "evil.py").touch()
+    with pytest.raises(ModelError, match=r"registered_model_meta/evil\.py is not covered"):
+        signed.verify(whole=whole)
+    (note / "evil.py").unlink()
+    note.rmdir()
+    note.symlink_to("/etc/hostname")
+    with pytest.raises(ModelError, match="the model: "):
+        signed.verify(whole=whole)
+
+
+@pytest.mark.parametrize("folder", ["code/safetensors", "artifacts"])
+def test_a_linked_folder_is_refused(signed, tmp_path: Path, folder: str):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "__init__.py").touch()
+    (signed.folder / folder).symlink_to(outside)
+    with pytest.raises(ModelError, match="the model: "):
+        signed.verify()
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"a": NaN}', "9" * 5000, "{}", "null", '{"verificationMaterial": 1}']
+)
+def test_a_hostile_signature_is_one_line(signed, text: str):
+    signed.signature.write_text(text)
+    with pytest.raises(ModelError, match=r"^the model: model\.sig is damaged") as refused:
+        signed.verify()
+    assert "\n" not in str(refused.value)

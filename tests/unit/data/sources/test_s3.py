@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
 import pytest
 
 from gtrans_core.errors import StorageError
-from gtrans_core.storage import open_store
+from gtrans_core.storage import Entry, open_store
 from gtrans_core.storage.s3 import S3Store
 
 
@@ -57,10 +59,10 @@ def test_s3_mirror_goes_on_after_a_fault(user, bucket: str, official, files_in) 
     put(bucket, official("bottle"))
     download = S3Store.download
 
-    def fails_late(self: S3Store, name: str, path: Path) -> None:
+    def fails_late(self: S3Store, name: str, path: Path, listed: Entry) -> None:
         if name == "train/good/011.png":
             raise StorageError("gave up")
-        download(self, name, path)
+        download(self, name, path, listed)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(S3Store, "download", fails_late)
@@ -73,6 +75,21 @@ def test_s3_mirror_goes_on_after_a_fault(user, bucket: str, official, files_in) 
     assert files_in(folder) == official("bottle")
     # Those under way when it failed (at most one a thread) may come again.
     assert len(user.progress) <= 23 - arrived + 8
+
+
+def test_s3_an_object_that_changed_since_it_was_listed_is_refused(
+    user, bucket: str, official, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(bucket, official("bottle"))
+    listing = S3Store.list
+
+    def as_another(self: S3Store, prefix: str = "") -> Sequence[Entry]:
+        found = listing(self, prefix)
+        return [replace(found[0], etag="0" * 32), *found[1:]] if found else found
+
+    monkeypatch.setattr(S3Store, "list", as_another)
+    with pytest.raises(StorageError, match=r"changed since it was listed .* run the command again"):
+        user.fetch(f"s3://{bucket}/plant", "bottle")
 
 
 def test_s3_without_the_category(user, bucket: str, official) -> None:

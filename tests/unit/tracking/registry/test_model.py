@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+from pathlib import Path
 
 import pytest
 
-from gtrans_core.errors import ModelError
-from gtrans_core.tracking.registry.model import file_digests
+from gtrans_core.errors import GTransError, ModelError, StorageError
+from gtrans_core.tracking.registry import model
+from gtrans_core.tracking.registry.model import file_digests, log_model
+from tests.support.shelf import Shelf
 
 
 def test_digests_of_all_files_below(tmp_path):
@@ -35,3 +39,46 @@ def test_links_are_refused(tmp_path):
 def test_no_detector_at_all(tmp_path, name):
     with pytest.raises(ModelError, match="no detector there"):
         file_digests(tmp_path / name)
+
+
+class TestNothingHalfWritten:
+    @pytest.fixture(autouse=True)
+    def _light(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A model of the detector alone."""
+
+        def package(detector: Path, _: bytes, destination: Path) -> object:
+            from mlflow.models import Model
+
+            shutil.copytree(detector, destination / "artifacts/detector")
+            return Model()
+
+        monkeypatch.setattr(model, "package", package)
+
+    def models(self, shelf: Shelf) -> list[object]:
+        experiment = shelf.client.get_run(shelf.run.run_id).info.experiment_id
+        mine = f"source_run_id = '{shelf.run.run_id}'"
+        return list(shelf.client.search_logged_models([experiment], filter_string=mine))
+
+    def test_room_is_looked_for_first(self, shelf: Shelf, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr("gtrans_core.storage.atomic._free_bytes", lambda _: 10)
+        with pytest.raises(StorageError, match=r"packaging the model needs .* and 10 are free"):
+            log_model(shelf.client, shelf.run.run_id, shelf.detector("one"), b"")
+        assert self.models(shelf) == []
+
+    def test_what_cannot_be_stored_whole_goes_away_again(
+        self, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    ):
+        store, stored = shelf.client.log_model_artifacts, []
+
+        def fill_up(model_id: str, folder: str) -> None:
+            store(model_id, folder)
+            place = shelf.client.get_logged_model(model_id).artifact_location
+            stored.append(Path(place.removeprefix("file://")))
+            assert list(stored[0].rglob("detector.json"))
+            raise OSError(28, "No space left on device", str(stored[0]))
+
+        monkeypatch.setattr(shelf.client, "log_model_artifacts", fill_up)
+        with pytest.raises(GTransError, match="No space left on device"):
+            log_model(shelf.client, shelf.run.run_id, shelf.detector("one"), b"")
+        assert not list(stored[0].rglob("*"))
+        assert self.models(shelf) == []

@@ -1,4 +1,4 @@
-"""The temporary folder of a run, and what became of those whose run was killed."""
+"""Temporary folders, and what became of those whose process was killed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _YOUNG_SECONDS = 60.0
 
 @contextmanager
 def scratch_folder() -> Iterator[str]:
-    """A new temporary folder, gone afterwards; those of killed runs go now.
+    """A new temporary folder, gone afterwards; those of killed processes go now.
 
     Its lock ends with this process, however that ends.
     """

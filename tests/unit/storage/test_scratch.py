@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from gtrans.pipelines.embedded.scratch import scratch_folder
+from gtrans_core.storage.scratch import scratch_folder
 
 KILLED = """
 import os, signal
-from gtrans.pipelines.embedded.scratch import scratch_folder
+from gtrans_core.storage.scratch import scratch_folder
 with scratch_folder() as folder:
     print(folder, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
