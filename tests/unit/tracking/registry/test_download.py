@@ -47,7 +47,7 @@ OUTSIDE = [
     "file:///",
     "/etc",
     "http://169.254.169.254/latest/meta-data",
-    "ftp://user:pass@host/models/MODEL/artifacts",
+    "ftp://user:pass@host/models/MODEL/artifacts",  # pragma: allowlist secret
     "models:/gtrans-cable/1",
     "runs:/0/model",
     "dbfs:/x",
