@@ -76,7 +76,7 @@ def resolve(
         from gtrans.serving.manifests import deployment as rendered
 
         asked = ServiceAsked(tuple(found), image, profile.tracking_uri, profile.trust)
-        text = rendered(replace(asked, token_secret="") if no_token else asked)
+        text = rendered(replace(asked, token_secret="") if no_token else asked)  # nosec B106  # none
     elif kserve:
         from gtrans_core.tracking.promotion.approval import require_approved
 

@@ -41,4 +41,4 @@ def ui(
     # Each worker takes half a gigabyte; jobs are of no use here, and take four processes.
     command += ["--workers=1", f"--backend-store-uri={uri}"]
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    os.execve(sys.executable, command, {**os.environ, **quiet})  # noqa: S606  # this very Python
+    os.execve(sys.executable, command, {**os.environ, **quiet})  # noqa: S606  # nosec B606  # this very Python

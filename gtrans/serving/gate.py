@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gtrans.serving.refusals import Refusal
 from gtrans_core.errors import ConfigError
 
-TOKEN = "GTRANS_SERVE_TOKEN"  # noqa: S105 - a name
+TOKEN = "GTRANS_SERVE_TOKEN"  # noqa: S105  # nosec B105  # a name
 """Environment variable with the token that clients must show."""
 _SHORTEST_TOKEN = 16
 WITHOUT_TOKEN = frozenset({"/", "/healthz", "/readyz", "/metrics"})
