@@ -61,7 +61,7 @@ class Registry:
         self.champions: list[int] = []
         """What the alias pointed to, one after the other."""
 
-    def create_registered_model(self, name: str) -> None:
+    def create_registered_model(self, name: str, description: str = "") -> None:
         if name in self.models:
             raise MlflowException("there already", RESOURCE_ALREADY_EXISTS)
         self.models[name] = Model()
@@ -83,7 +83,8 @@ class Registry:
         model = self._model(name)
         if int(version) not in model.versions.keys() - model.deleted:
             raise MlflowException("no such version", RESOURCE_DOES_NOT_EXIST)
-        return SimpleNamespace(version=version, tags=dict(model.versions[int(version)]))
+        tags = dict(model.versions[int(version)])
+        return SimpleNamespace(version=version, tags=tags, description="")
 
     def search_model_versions(self, filter_string: str) -> list[Any]:
         name = filter_string.split("'")[1]
@@ -173,6 +174,7 @@ def nothing_to_download() -> Iterator[None]:
     """Import it where promoters run: there are no files of these models."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(championship, "fetch_model", lambda client, uri, folder, trust: folder)
+        patch.setattr(championship, "detector_digest", lambda folder: "d" * 64)
         patch.setenv("MLFLOW_TRACKING_USERNAME", "somebody")
         yield
 
