@@ -14,10 +14,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from gtrans.cli.main import app
-from gtrans_core.drawing.report import render_report
 from gtrans_core.tracking.client import TrackingAddress
 from gtrans_core.tracking.runs import RunLogger, open_run
-from tests.support.reports import report_data
 
 pytestmark = pytest.mark.slow
 
@@ -94,21 +92,6 @@ def test_a_runs_figures_are_drawn(record, open_page):
     page = open_page(url)
     sizes = "[...document.images].map(image => [image.naturalWidth, image.naturalHeight].join())"
     page.wait_for(f"{sizes}.includes('40,30')")
-
-
-def test_the_threshold_of_a_runs_report_moves_in_mlflows_frame(record, open_page):
-    run = record.runs[0]
-    run.log_artifact_bytes("report.html", render_report(report_data()).encode())
-    url = f"{record.url}/#/experiments/{record.experiment}/runs/{run.run_id}/artifacts/report.html"
-    frame = open_page(url).frame()
-    frame.wait_for("document.readyState === 'complete' && document.querySelector('#threshold')")
-    frame.wait_for("getComputedStyle(document.querySelector('.slider')).display !== 'none'")
-    frame.evaluate(
-        "(s => { s.value = 0; s.dispatchEvent(new Event('input')); })"
-        "(document.querySelector('#threshold'))"
-    )
-    assert frame.text("#missed") == "0 missed"
-    assert frame.complaints == []
 
 
 def wide(page):
