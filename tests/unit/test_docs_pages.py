@@ -10,11 +10,6 @@ import pytest
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 GUIDES = sorted([*DOCS.glob("how-to/*.md"), *DOCS.glob("tutorial/*.md")])
 MOST_WORDS = 600
-LONGER = {
-    "how-to/serve.md",
-    "how-to/trust.md",
-}
-"""Pages that are still to be parted. No page joins them."""
 
 
 def words_in(page: str) -> int:
@@ -25,8 +20,6 @@ def words_in(page: str) -> int:
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
 def test_a_guide_has_at_most_600_words(page: Path):
-    if page.relative_to(DOCS).as_posix() in LONGER:
-        pytest.skip("still to be parted")
     assert words_in(page.read_text(encoding="utf-8")) <= MOST_WORDS
 
 
