@@ -77,6 +77,7 @@ def test_a_secret_is_written_nowhere(tmp_path: Path) -> None:
         "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
         "AWS_DEFAULT_REGION": "us-east-1",
         "GTRANS_RETRY_SECONDS": "0.3",
+        "GTRANS_TRACEBACK": "1",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
         "GTRANS_PROGRESS": str(tmp_path / "progress.jsonl"),
         "TMPDIR": str(tmp_path),
@@ -93,7 +94,7 @@ def test_a_secret_is_written_nowhere(tmp_path: Path) -> None:
     assert done.returncode == 0, said
     # Each failure was the one that was meant, and reached what it was about.
     ends = [line.split()[-1] for line in said.splitlines() if line.startswith("ended with")]
-    assert ends == ["7", "6", "4", "6", "4"], said
+    assert ends == ["7", "6", "4", "6", "4", "70"], said
     for part in ("MLflow at http://127.0.0.1:9", "s3://bucket/part", "Traceback", "a bug"):
         assert part in said
     for form in forms_of(CANARY):

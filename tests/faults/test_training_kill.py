@@ -24,6 +24,7 @@ from gtrans_core.tracking.journal import replay
 from gtrans_core.tracking.runs import open_run
 from gtrans_core.training.checkpoint import newest_checkpoint
 from gtrans_core.training.loop import TrainingResult, train_trans, training_key
+from gtrans_core.training.split import split_images
 from gtrans_core.training.trained_model import load_trained
 
 STEPS = 100
@@ -161,7 +162,8 @@ def test_told_to_go(tiny_cache, config_of, tmp_path: Path) -> None:
     trainer.terminate()
     output, _ = trainer.communicate(timeout=30)
     assert trainer.returncode == PreemptedError.exit_code == 75
-    folder = tmp_path / "training" / training_key(tiny_cache.key, config)
+    split = split_images(load_cache(tiny_cache.folder).digests, config)
+    folder = tmp_path / "training" / training_key(tiny_cache.key, config, split)
     stopped = newest_checkpoint(folder, pytest.fail)
     assert stopped is not None
     assert 3 <= stopped.step < FEW_STEPS
