@@ -10,7 +10,6 @@ import pytest
 from gtrans_core.detector.files import detector_digest
 from gtrans_core.detector.model_name import alias_uri
 from gtrans_core.errors import GateError, ModelError
-from gtrans_core.evaluation.gate import Gate
 from gtrans_core.tracking.promotion.approval import require_approved
 from gtrans_core.tracking.promotion.ledger import APPROVAL_TAG, LEDGER_PREFIX, MOVE_TAG
 from gtrans_core.tracking.promotion.promotion import promote, rollback
@@ -21,15 +20,8 @@ from gtrans_core.tracking.verify import verify_registered
 from gtrans_core.trust.keys import SigningKey, make_key_pair
 from gtrans_core.trust.policy import TrustPolicy
 from gtrans_core.trust.signature import sign_folder
+from tests.support.promoters import GATE
 
-GATE = Gate(
-    floors={"image_auroc": 0.9},
-    minimum_gain={"image_auroc": 0.0},
-    maximum_loss_per_defect={},
-    minimum_test_images=20,
-    same_data_as_champion=True,
-    as_many_test_images_as_champion=True,
-)
 ANYBODY = TrustPolicy(unsigned="allow")
 
 
