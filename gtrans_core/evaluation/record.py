@@ -68,10 +68,7 @@ class EvaluationRecord(Facts):
             row["false_alarms"] = self.good_flagged
         row |= {name: value for name, value in self.metrics.items() if value is not None}
         row["threshold"] = self.threshold
-        if self.defective_images:
-            row["defects_missed"] = sum(kind.images - kind.caught for kind in self.per_defect)
         if self.good_images:
-            row["false_alarms"] = self.good_flagged
             row[FALSE_ALARMS] = self.good_flagged / self.good_images
         if self.training_seconds is not None:
             row["training_seconds"] = self.training_seconds
