@@ -88,6 +88,8 @@ class Cluster(_Model):
     names, or the usual authorities."""
     namespace: str = ""
     """Namespace of a multi-user installation; empty: single-user."""
+    service_account: SecretName | Literal[""] = ""
+    """Service account of the pods; empty: the installation's own, which may do far more."""
     image: str = ""
     """Image of every step, best by digest; empty: the name the components are built with."""
     image_pull_secret: SecretName | Literal[""] = ""

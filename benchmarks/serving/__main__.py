@@ -6,7 +6,7 @@ The clients run on the same machine: what they cost, the service lacks.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Annotated
@@ -18,8 +18,7 @@ from PIL import Image
 from benchmarks.serving.service import Service, answers, posted
 from gtrans_core.data.images import encode_png
 
-_SIDES = (128, 400, 900)
-"""Pixels a side of the images that are sent in turn."""
+_SIDES = [128, 400, 900]
 _CLIENTS = (1, 2, 4, 8, 64, 96, 128, 256)
 _LOOKS = 10
 
@@ -28,6 +27,7 @@ def main(
     model: Annotated[Path, typer.Option(help="A detector's folder.")],
     images: Annotated[int, typer.Option(help="Images to look at the memory over.")] = 50_000,
     seconds: Annotated[float, typer.Option(help="Seconds for each number of clients.")] = 20.0,
+    side: Annotated[list[int], typer.Option(help="Pixels a side of images, in turn.")] = _SIDES,
 ) -> None:
     """Print start to ready, images a second by clients, and memory over many images."""
     with tempfile.TemporaryDirectory() as folder:
@@ -35,17 +35,17 @@ def main(
         try:
             used = service.ready_processor_seconds
             typer.echo(f"ready after {service.ready_seconds:.2f} s, {used:.2f} CPU-s")
-            for line in _goodput(service, seconds):
+            for line in _goodput(service, seconds, side):
                 typer.echo(line)
-            for line in _memory(service, images):
+            for line in _memory(service, images, side):
                 typer.echo(line)
         finally:
             service.stop()
 
 
-def _goodput(service: Service, seconds: float) -> Iterator[str]:
+def _goodput(service: Service, seconds: float, sides: Sequence[int]) -> Iterator[str]:
     """Images a second, by clients that come back at once."""
-    request, peak = posted(_image(_SIDES[1])), 0.0
+    request, peak = posted(_image(sorted(sides)[len(sides) // 2])), 0.0
     for clients in _CLIENTS:
         found = answers(service.port, request, clients, seconds)
         rate = found["200"] / seconds
@@ -54,9 +54,9 @@ def _goodput(service: Service, seconds: float) -> Iterator[str]:
         yield f"{clients} clients: {rate:.1f} images/s, {share:.0%} of the peak; {dict(found)}"
 
 
-def _memory(service: Service, images: int) -> Iterator[str]:
+def _memory(service: Service, images: int, sides: Sequence[int]) -> Iterator[str]:
     """Resident memory at ten moments; the first is after a tenth of the images."""
-    requests = cycle([posted(_image(side)) for side in _SIDES])
+    requests = cycle([posted(_image(side)) for side in sides])
     first = 0
     for look in range(1, _LOOKS + 1):
         for request in islice(requests, images // _LOOKS):

@@ -45,11 +45,13 @@ class Scheduled:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """An uploaded version of a pipeline, and the experiment its runs are filed under."""
+    """An uploaded version of a pipeline, and what its runs belong to."""
 
     pipeline_id: str
     version_id: str
     experiment_id: str
+    service_account: str | None = None
+    """Of its pods; None: the installation's own."""
 
 
 def upload(server: Kubeflow, name: str, profile: Profile, experiment: str) -> Pipeline:
@@ -85,7 +87,8 @@ def upload(server: Kubeflow, name: str, profile: Profile, experiment: str) -> Pi
         lambda: client.create_experiment(experiment, namespace=server.namespace),
         answers="experiment_id",
     )
-    return Pipeline(pipeline_id, version_id, filed.experiment_id)
+    account = (profile.cluster.service_account if profile.cluster else "") or None
+    return Pipeline(pipeline_id, version_id, filed.experiment_id, account)
 
 
 def start(
@@ -104,6 +107,7 @@ def start(
             params=dict(parameters),
             pipeline_id=pipeline.pipeline_id,
             version_id=pipeline.version_id,
+            service_account=pipeline.service_account,
         ),
         repeatable=False,
         answers="run_id",
@@ -205,6 +209,7 @@ def schedule(
             params=dict(parameters),
             pipeline_id=pipeline.pipeline_id,
             version_id=pipeline.version_id,
+            service_account=pipeline.service_account,
         ),
         repeatable=False,
         answers="recurring_run_id",

@@ -19,6 +19,8 @@ from gtrans_core.errors import ConfigError, KubeflowError
 from tests.support.kfp_api import API, KfpApi, Refused, kfp_api
 from tests.support.odd_server import ODD_ANSWERS, answering, certificate, speaking
 
+PROFILES = Path(__file__).parents[3] / "pipelines" / "profiles"
+
 
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[KfpApi]:
@@ -112,6 +114,16 @@ class TestSubmit:
         succeeded(submit(api, *arguments))
         [experiment] = api.experiments.values()
         assert (experiment["display_name"], experiment["namespace"]) == ("lab", "team-a")
+
+    def test_the_service_account_of_the_pods(self, api: KfpApi, tmp_path: Path):
+        shipped = (PROFILES / "cluster-cpu.toml").read_text()
+        profile = tmp_path / "plant.toml"
+        profile.write_text(shipped.replace("# service_account", "service_account"))
+        succeeded(submit(api, "--category", "bottle", "--profile", str(profile)))
+        nightly = ["--category", "bottle", "--data", "mvtec", "--cron", "0 0 3 * * *"]
+        succeeded(gtrans(api, "schedule", *nightly, "--profile", str(profile)))
+        for made in (*api.runs.values(), *api.recurring.values()):
+            assert made["service_account"] == "gtrans-steps"
 
 
 class TestWhoWeAre:

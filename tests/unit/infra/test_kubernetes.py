@@ -13,6 +13,10 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+from gtrans.pipelines.profiles import load_profile
+from gtrans_core.steps.names import ALL_STEPS
 
 ROOT = Path(__file__).resolve().parents[3]
 KUBERNETES = ROOT / "infra" / "kubernetes"
@@ -285,6 +289,40 @@ class TestServingNamespace:
             sources = [source for rule in policy["spec"]["ingress"] for source in rule["from"]]
             clients = [s["namespaceSelector"]["matchLabels"] for s in sources[1:]]
             assert any(client.items() <= labels.items() for client in clients)
+
+
+class TestPipelines:
+    """Kubeflow's launcher runs in each step's pod, and needs its service account's token."""
+
+    def test_the_steps_account_may_read_two_objects_and_tell_argo_how_it_went(self):
+        [role], [binding] = of_kind("pipelines", "Role"), of_kind("pipelines", "RoleBinding")
+        [account] = names("pipelines", "ServiceAccount")
+        assert binding["roleRef"]["name"] == role["metadata"]["name"]
+        assert [subject["name"] for subject in binding["subjects"]] == [account]
+        for name in ("cluster-cpu", "cluster-gpu"):
+            profile = (ROOT / f"pipelines/profiles/{name}.toml").read_text()
+            assert f'# service_account = "{account}"' in profile
+        allowed = {
+            resource: (set(rule["verbs"]), rule.get("resourceNames"))
+            for rule in role["rules"]
+            for resource in rule["resources"]
+        }
+        assert allowed.pop("secrets") == ({"get"}, ["mlpipeline-minio-artifact"])
+        assert allowed.pop("configmaps") == ({"get"}, ["kfp-launcher"])
+        assert allowed.pop("pods")[0] == {"get", "list", "watch"}
+        assert all(resource.startswith("workflowtask") for resource in allowed)
+
+    def test_the_namespace_limits_the_disk_since_a_pipeline_cannot(self):
+        """Once Kubeflow can, this fails, and each step should say it itself."""
+        spec = pipeline_spec_pb2.PipelineDeploymentConfig.PipelineContainerSpec.ResourceSpec
+        assert not [name for name in spec.DESCRIPTOR.fields_by_name if "ephemeral" in name]
+        [limits] = of_kind("pipelines", "LimitRange")
+        [container] = limits["spec"]["limits"]
+        given = in_bytes(container["default"]["ephemeral-storage"])
+        assert in_bytes(container["defaultRequest"]["ephemeral-storage"]) <= given
+        for name in ("cluster-cpu", "cluster-gpu"):
+            cluster = load_profile(name).require_cluster(name)
+            assert all(in_bytes(cluster.of(step).scratch) < given for step in ALL_STEPS)
 
 
 def secrets_of(value: Any) -> Iterator[str]:
