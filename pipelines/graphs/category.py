@@ -51,7 +51,7 @@ def category_pipeline(cluster: Cluster | None = None) -> Callable[..., Any]:
 
         Args:
             category: name of the category; the registered model is gtrans-<category>.
-            source: a folder, an s3:// prefix, or mvtec, visa, btad, mpdd, elpv, demo.
+            source: a folder, an s3:// prefix, or the name of a known data set.
             store: folder of data sets, caches and trainings; on a cluster one shared volume at the
                 same path in every pod.
             tracking_uri: the MLflow server or database that holds the record.

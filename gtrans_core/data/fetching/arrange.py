@@ -1,7 +1,7 @@
 """Data sets in official layouts of their own, arranged into MVTec's.
 
 Images are hard-linked (copied where the file system cannot link), masks become two-valued PNGs, and
-the source stays as it is. ``visa`` and ``btad`` say which file belongs where.
+the source stays as it is. Each source (``visa``, ``btad``) says which file belongs where.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ class Layout:
     plan: Callable[[Path, str], Sequence[Placed]]
     """Where the files of a category belong, given the folder of all categories and its name;
     raises DataError for a file that is missing or out of place."""
+    has_good_as_mvtec: bool = False
+    """Whether it keeps ``train/good`` where MVTec AD does, and differs elsewhere."""
 
 
 def fetch_arranged(

@@ -1,11 +1,14 @@
 """Where a category comes from: a folder, S3, a published data set, the demo.
 
 =====================  ==============================================================
-``DIR``                ``DIR/CATEGORY`` in MVTec layout, used where it is; in the
-                       layout of VisA or BTAD, arranged in the local store
+``DIR``                ``DIR/CATEGORY`` in MVTec layout, used where it is; in that of
+                       another data set, arranged in the local store
 ``s3://bucket/path``   ``CATEGORY`` below it, mirrored into the local store
-``mvtec``, ``visa``,   the official archive, downloaded and unpacked once; ``mpdd``
-``btad``, ``mpdd``     has no direct link, so the environment must name one
+``mvtec``,             the official archive, downloaded and unpacked once; ``mpdd``
+``mvtec_ad_2``,        has no direct link, so the environment must name one
+``mvtec_loco``,
+``visa``, ``btad``,
+``mpdd``
 ``elpv``               solar cells from the package ``elpv-dataset``, written once
 ``demo``               the built-in procedural category, generated once
 =====================  ==============================================================
@@ -99,6 +102,14 @@ def _known(source: str) -> tuple[tuple[str, ...], Fetch]:
             from gtrans_core.data.sources import mvtec
 
             return mvtec.CATEGORIES, mvtec.fetch_mvtec
+        case "mvtec_ad_2":
+            from gtrans_core.data.sources import mvtec_ad_2
+
+            return mvtec_ad_2.CATEGORIES, mvtec_ad_2.fetch_mvtec_ad_2
+        case "mvtec_loco":
+            from gtrans_core.data.sources import mvtec_loco
+
+            return mvtec_loco.CATEGORIES, mvtec_loco.fetch_mvtec_loco
         case "visa":
             from gtrans_core.data.sources import visa
 

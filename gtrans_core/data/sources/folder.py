@@ -1,4 +1,4 @@
-"""A user's folder: in MVTec layout it is used where it is; in VisA's or BTAD's it is arranged."""
+"""A user's folder: used where it is in MVTec AD's layout, arranged in that of another data set."""
 
 from __future__ import annotations
 
@@ -86,21 +86,22 @@ def _is_category(folder: Path) -> bool:
 
 
 def _markers() -> list[str]:
-    return [_MVTEC_MARKER, *(layout.publication.marker for layout in _layouts())]
+    others = (one for one in _layouts() if not one.has_good_as_mvtec)
+    return [_MVTEC_MARKER, *(one.publication.marker for one in others)]
 
 
 def _layout_of(folder: Path) -> Layout | None:
-    """The layout of a category's folder; None for MVTec's, and where it is not known."""
-    if (folder / _MVTEC_MARKER).is_dir():
-        return None
-    return next((one for one in _layouts() if one.publication.is_category(folder)), None)
+    """The layout of a category's folder; None for MVTec AD's, and where it is not known."""
+    is_as_mvtec = (folder / _MVTEC_MARKER).is_dir()
+    fits = (one for one in _layouts() if one.publication.is_category(folder))
+    return next((one for one in fits if one.has_good_as_mvtec == is_as_mvtec), None)
 
 
 def _layouts() -> tuple[Layout, ...]:
     # Imported on use: most runs need no HTTP client.
-    from gtrans_core.data.sources import btad, visa
+    from gtrans_core.data.sources import btad, mvtec_ad_2, mvtec_loco, visa
 
-    return visa.LAYOUT, btad.LAYOUT
+    return visa.LAYOUT, btad.LAYOUT, mvtec_ad_2.LAYOUT, mvtec_loco.LAYOUT
 
 
 def _existing(source: str) -> Path:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from gtrans_core.errors import DataError
 from gtrans_core.system.text import printable
 
-KNOWN_SOURCES = ("mvtec", "visa", "btad", "mpdd", "elpv", "demo")
+KNOWN_SOURCES = ("mvtec", "mvtec_ad_2", "mvtec_loco", "visa", "btad", "mpdd", "elpv", "demo")
 EXPECTED = f"expected a folder, s3://bucket/prefix, or one of {', '.join(KNOWN_SOURCES)}"
 
 Say = Callable[[str], None]

@@ -146,7 +146,11 @@ def test_the_store_may_come_from_the_environment(pipeline: Pipeline, tmp_path: P
     ("arguments", "error", "message"),
     [
         (["-c", "bottle"], ConfigError, "--data is missing"),
-        (["-c", "candle"], ConfigError, "one of mvtec, visa, btad, mpdd, elpv, demo"),
+        (
+            ["-c", "candle"],
+            ConfigError,
+            "one of mvtec, mvtec_ad_2, mvtec_loco, visa",
+        ),
         (["-c", "demo", "--set", "training.epoch=3"], ConfigError, "unknown key 'training.epoch'"),
         (["-c", "demo", "--set", "training.epochs=0"], ConfigError, "training.epochs"),
         (["-c", "demo", "--config", "none.toml"], ConfigError, "none.toml: cannot be read"),

@@ -33,6 +33,8 @@ def test_category_must_be_a_plain_name(user, source: str, category: str) -> None
     ("source", "lists"),
     [
         ("mvtec", "bottle, cable, capsule, carpet"),
+        ("mvtec_ad_2", "can, fabric, fruit_jelly, rice"),
+        ("mvtec_loco", "breakfast_box, juice_bottle"),
         ("visa", "candle, capsules, cashew, chewinggum"),
         ("btad", "01, 02, 03"),
         ("mpdd", "bracket_black, bracket_brown"),
@@ -74,7 +76,7 @@ def test_folder_relative_to_here_and_to_home(
 def test_missing_folder_and_category(user, tmp_path: Path, official) -> None:
     text = user.refused(str(tmp_path / "none"), "bottle")
     assert f"{tmp_path / 'none'}: no such folder" in text
-    assert "mvtec, visa, btad, mpdd, elpv, demo" in text
+    assert ", ".join(KNOWN_SOURCES) in text
     write_files(tmp_path / "data", official("bottle") | official("cable") | {"other/x": b""})
     text = user.refused(str(tmp_path / "data"), "spoon")
     assert text.endswith("(folders with train/good or Data/Images or test/ko): bottle, cable")
@@ -95,6 +97,8 @@ def test_other_schemes(user) -> None:
     ("source", "number", "first"),
     [
         ("mvtec", 15, "bottle"),
+        ("mvtec_ad_2", 8, "can"),
+        ("mvtec_loco", 5, "breakfast_box"),
         ("visa", 12, "candle"),
         ("btad", 3, "01"),
         ("mpdd", 6, "bracket_black"),
