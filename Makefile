@@ -109,6 +109,10 @@ image image-test: export IMAGE := $(IMAGE)
 image: ## Build the container image (BASE=NAME@sha256:..., podman or docker)
 	@$(IMAGES)/build.sh
 
+.PHONY: image-statement
+image-statement: $(INSTALLED) ## List what a built image holds and comes from, signed with GTRANS_SIGNING_KEY (IMAGE=...)
+	@$(BIN)/python $(IMAGES)/statement.py "$(IMAGE)" image-statement
+
 # What is tested is what is recorded: files that change meanwhile make it stale.
 .PHONY: image-test
 image-test: $(INSTALLED) ## Build the image on a stand-in base and run every component in it (root, podman)

@@ -17,11 +17,14 @@ def verify(
         list[str],
         typer.Argument(
             metavar="(FOLDER|models:/gtrans-NAME@ALIAS|models:/gtrans-NAME/VERSION)...",
-            help="Folders of models or releases, registered versions.",
+            help="Folders of models, releases or an image's provenance; registered versions.",
         ),
     ],
     digest: Annotated[
-        str, typer.Option("--digest", metavar="SHA256", help="What the detector's must be.")
+        str,
+        typer.Option(
+            "--digest", metavar="SHA256", help="What the detector's or the image's must be."
+        ),
     ] = "",
     out: Annotated[
         Path | None,

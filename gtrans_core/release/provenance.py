@@ -56,21 +56,31 @@ def check_provenance(folder: Path, sbom: str, lineage: str, public_key: Path | N
         ModelError: naming the file that is another than the one stated.
         ConfigError: when the public key cannot be read.
     """
-    path = folder / PROVENANCE
-    if not path.exists():
+    if not (folder / PROVENANCE).exists():
         return False
-    said = _read(path, public_key)
-    try:
-        if said["predicateType"] != PREDICATE:
-            raise ModelError(f"{path}: states something else than provenance")
-        stated = {one["name"]: one["digest"]["sha256"] for one in said["subject"]}
-    except (LookupError, TypeError):
-        raise ModelError(f"{path}: names no subjects") from None
+    stated = stated_digests(folder, public_key)
     if stated.get(sbom) != sha256_file(folder / sbom):
         raise ModelError(f"{folder / sbom}: is not the one that {PROVENANCE} states")
     if _listed(folder / lineage) != {k: v for k, v in stated.items() if k.startswith(_DETECTOR)}:
         raise ModelError(f"{folder / lineage}: lists other files than {PROVENANCE} states")
     return True
+
+
+def stated_digests(folder: Path, public_key: Path | None) -> dict[str, str]:
+    """sha256 of each subject of a folder's provenance, by name.
+
+    Raises:
+        ModelError: when it is no provenance, or not signed with the key.
+        ConfigError: when the public key cannot be read.
+    """
+    path = folder / PROVENANCE
+    said = _read(path, public_key)
+    try:
+        if said["predicateType"] != PREDICATE:
+            raise ModelError(f"{path}: states something else than provenance")
+        return {str(one["name"]): str(one["digest"]["sha256"]) for one in said["subject"]}
+    except (LookupError, TypeError):
+        raise ModelError(f"{path}: names no subjects") from None
 
 
 def _predicate(facts: ReleaseFacts, sbom: str, sbom_digest: str) -> dict[str, Any]:
@@ -83,6 +93,8 @@ def _predicate(facts: ReleaseFacts, sbom: str, sbom_digest: str) -> dict[str, An
         materials.append({"name": "reference network", "digest": {"sha256": weights}})
     if commit := lineage.get("git_sha"):
         materials.append({"name": "source", "digest": {"gitCommit": commit}})
+    if image := lineage.get("image_digest"):
+        materials.append({"name": "image", "digest": {"sha256": image.rpartition("sha256:")[2]}})
     return {
         "buildDefinition": {
             "buildType": BUILD_TYPE,

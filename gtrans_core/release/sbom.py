@@ -1,4 +1,4 @@
-"""The software bill of materials: the packages installed here, and the weights, as CycloneDX."""
+"""Software bills of materials (CycloneDX): a model's, with its weights, and the image's."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from uuid import NAMESPACE_URL, uuid5
 from gtrans_core.release.facts import ReleaseFacts
 
 if TYPE_CHECKING:
+    from cyclonedx.model.bom import Bom
     from cyclonedx.model.component import Component
     from cyclonedx.model.license import License
 
@@ -24,8 +25,6 @@ def make_sbom(facts: ReleaseFacts) -> str:
     from cyclonedx.model import Property
     from cyclonedx.model.bom import Bom
     from cyclonedx.model.component import Component, ComponentType
-    from cyclonedx.output import make_outputter
-    from cyclonedx.schema import OutputFormat, SchemaVersion
 
     subject = f"{facts.name}/{facts.version}"
     model = Component(
@@ -47,8 +46,38 @@ def make_sbom(facts: ReleaseFacts) -> str:
     for part in parts:
         bom.components.add(part)
     bom.register_dependency(model, parts)
-    outputter = make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6)
-    return outputter.output_as_string(indent=1)
+    return _as_json(bom)
+
+
+def make_image_sbom(name: str, digest: str, when: str) -> str:
+    """CycloneDX 1.6 as JSON, of the container image that this process runs in.
+
+    Args:
+        name: the image's.
+        digest: its sha256 (hex).
+        when: it was built, ISO 8601 with a zone.
+    """
+    from cyclonedx.model.bom import Bom
+    from cyclonedx.model.component import Component, ComponentType
+
+    image = Component(
+        name=name, version=f"sha256:{digest}", type=ComponentType.CONTAINER, bom_ref=name
+    )
+    bom = Bom(serial_number=uuid5(NAMESPACE_URL, f"{name}@sha256:{digest}"))
+    bom.metadata.timestamp = datetime.fromisoformat(when)
+    bom.metadata.component = image
+    parts = _packages()
+    for part in parts:
+        bom.components.add(part)
+    bom.register_dependency(image, parts)
+    return _as_json(bom)
+
+
+def _as_json(bom: Bom) -> str:
+    from cyclonedx.output import make_outputter
+    from cyclonedx.schema import OutputFormat, SchemaVersion
+
+    return make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6).output_as_string(indent=1)
 
 
 def _weights(facts: ReleaseFacts) -> Iterator[Component]:

@@ -11,6 +11,7 @@ from gtrans_core.detector.files import INFO_NAME, detector_digest, require_intac
 from gtrans_core.detector.model_name import CHAMPION, category_of_model
 from gtrans_core.errors import ModelError, StorageError
 from gtrans_core.release.folder import APPROVAL, LINEAGE, SBOM
+from gtrans_core.release.image import IMAGE_SBOM, check_image
 from gtrans_core.release.provenance import check_provenance
 from gtrans_core.storage.scratch import scratch_folder
 from gtrans_core.tracking.promotion.approval import require_approved
@@ -31,7 +32,7 @@ class Verified:
 
     Attributes:
         what: what it is.
-        digest: sha256 (hex) of the detector; empty for a release folder.
+        digest: sha256 (hex) of the detector or the image; empty for a release folder.
         checked: what was looked at, a clause each.
     """
 
@@ -41,12 +42,14 @@ class Verified:
 
 
 def verify_folder(folder: Path, trust: TrustPolicy, digest: str = "") -> Verified:
-    """Verify a model's folder, a detector's, or a release's; nothing there is changed or run.
+    """Verify the folder of a model, a detector, a release or an image's provenance.
+
+    Nothing there is changed or run.
 
     Args:
         folder: as it lies there; a ``__pycache__`` in it is nobody's, and refused.
         trust: whose signature counts.
-        digest: what the detector's must be; empty: any.
+        digest: what the detector's or the image's must be; empty: any.
 
     Raises:
         ModelError: naming the file that is missing, extra or changed.
@@ -61,6 +64,9 @@ def verify_folder(folder: Path, trust: TrustPolicy, digest: str = "") -> Verifie
         if check_provenance(folder, SBOM, LINEAGE, trust.public_key):
             checked = (*checked, "provenance")
         return Verified("a release", "", checked)
+    if (folder / IMAGE_SBOM).is_file():
+        found = check_image(folder, digest.removeprefix("sha256:"), trust.public_key)
+        return Verified("what the image was made from", found, (*checked, "provenance", "SBOM"))
     detector = folder
     if not (folder / INFO_NAME).is_file():
         require_ours(name, folder)

@@ -23,5 +23,7 @@ flags=(${BUILD_FLAGS:-})
   --build-arg UV_VERSION="$UV_VERSION" \
   --build-arg VERSION="$VERSION" \
   --build-arg GIT_SHA="$(git describe --always --dirty --abbrev=40 --exclude='*')" \
+  --build-arg LOCK_SHA256="$(sha256sum requirements.lock | cut -d' ' -f1)" \
+  --build-arg SOURCE_SHA256="$(infra/images/digest.sh)" \
   . >&2
 echo "$IMAGE"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import time
@@ -21,10 +22,14 @@ import gtrans.pipelines
 from gtrans_core.data.sources.demo import generate_demo
 from gtrans_core.lineage import collect_lineage
 from gtrans_core.steps.names import CATEGORY_STEPS
+from gtrans_core.storage import sha256_file
+from gtrans_core.tracking.verify import verify_folder
+from gtrans_core.trust.policy import TrustPolicy
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 UID = 12345
+ROOT = Path(__file__).parents[2]
 COMPILED = Path(gtrans.pipelines.__file__).parent / "compiled" / "cluster-cpu"
 SMALL = [
     "--set=image.size=64",
@@ -103,6 +108,16 @@ def test_it_says_what_it_is_and_runs_as_nobody_in_particular(pod: Pod):
     assert config["Labels"]["org.opencontainers.image.revision"] == sha
     assert "@sha256:" in config["Labels"]["org.opencontainers.image.base.name"]
     assert {"HOME=/tmp", f"GTRANS_GIT_SHA={sha}"} <= set(config["Env"])
+
+
+def test_it_can_be_stated_where_it_comes_from(pod: Pod, tmp_path: Path):
+    runpy.run_path(str(ROOT / "infra/images/statement.py"))["main"](pod.image, tmp_path)
+    assert verify_folder(tmp_path, TrustPolicy(unsigned="allow")).checked == ("provenance", "SBOM")
+    [inspected] = json.loads(
+        subprocess.run([pod.engine, "image", "inspect", pod.image], capture_output=True).stdout
+    )
+    lock = sha256_file(ROOT / "requirements.lock")
+    assert inspected["Config"]["Labels"]["gtrans.lock.sha256"] == lock
 
 
 def test_the_installation_is_whole_and_without_the_developers_tools(pod: Pod):

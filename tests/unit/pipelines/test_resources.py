@@ -168,7 +168,10 @@ def test_training_has_shared_memory_and_is_tried_again(shipped: tuple[Profile, C
 def test_a_profile_of_ones_own(planted: Compiled):
     train = planted.container("train")
     assert train["image"] == "plant/gtrans-python@sha256:0123"
-    assert train["env"] == [{"name": "AWS_REGION", "value": "eu-central-1"}]
+    assert train["env"] == [
+        {"name": "AWS_REGION", "value": "eu-central-1"},
+        {"name": "GTRANS_IMAGE_DIGEST", "value": "sha256:0123"},
+    ]
     resources = train["resources"]
     assert (resources["resourceCpuLimit"], resources["resourceMemoryLimit"]) == ("1500m", "3Gi")
     assert resources["accelerator"]["resourceType"] == "amd.com/gpu"

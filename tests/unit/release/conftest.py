@@ -15,7 +15,12 @@ RECORD = evaluation_record(
     ),
     threshold=0.512345678,
     config={"agn.backbone": "resnet18", "image.size": 256, "image.crop": None},
-    lineage={"git_sha": "abc", "agn_weights_sha256": "e" * 64, "package.torch": "2.13"},
+    lineage={
+        "git_sha": "abc",
+        "agn_weights_sha256": "e" * 64,
+        "image_digest": f"sha256:{'9' * 64}",
+        "package.torch": "2.13",
+    },
 )
 
 

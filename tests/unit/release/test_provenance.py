@@ -45,6 +45,7 @@ def test_it_states_detector_sbom_and_what_they_were_made_from(release, pair):
     materials = {one["name"]: one["digest"] for one in build["resolvedDependencies"]}
     assert materials["reference network"] == {"sha256": "e" * 64}
     assert materials["source"] == {"gitCommit": "abc"}
+    assert materials["image"] == {"sha256": "9" * 64}
     assert said["predicate"]["runDetails"]["metadata"]["invocationId"] == "run1"
 
 
