@@ -26,6 +26,7 @@ from gtrans_core.errors import ConfigError
 from gtrans_core.storage.documents import describe_validation, read_toml
 from gtrans_core.tracking.address import address_problem
 from gtrans_core.trust.policy import TrustPolicy, Unsigned, public_key_of_environment
+from gtrans_core.trust.seen import SEEN_FILE, SeenApprovals
 
 _FOLDER = Path(__file__).parent / "profiles"
 
@@ -65,7 +66,8 @@ class Profile(BaseModel):
     def trust(self) -> TrustPolicy:
         """Whose models are loaded here."""
         key = Path(self.public_key) if self.public_key else public_key_of_environment()
-        return TrustPolicy(key, self.unsigned_models)
+        here = SeenApprovals(Path(self.store) / SEEN_FILE)
+        return TrustPolicy(key, self.unsigned_models, None if self.cluster else here)
 
     @field_validator("public_key")
     @classmethod

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast, get_args
 
 from gtrans_core.errors import ConfigError
 from gtrans_core.trust.keys import SIGNING_KEY, SigningKey, read_public_key
+from gtrans_core.trust.seen import SeenApprovals
 from gtrans_core.trust.signature import verify_folder
 
 Unsigned = Literal["refuse", "allow"]
@@ -24,10 +25,12 @@ class TrustPolicy:
     Attributes:
         public_key: PEM file.
         unsigned: without a public key, whether models are loaded all the same.
+        seen: remembers the newest approvals; None: nothing does.
     """
 
     public_key: Path | None = None
     unsigned: Unsigned = "refuse"
+    seen: SeenApprovals | None = field(default=None, compare=False)
 
     @classmethod
     def from_environment(cls) -> TrustPolicy:

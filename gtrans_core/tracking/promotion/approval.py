@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from gtrans_core.detector.model_name import category_of_model, model_name
 from gtrans_core.errors import ModelError
+from gtrans_core.storage import without_secrets
 from gtrans_core.tracking.client import set_version_tag, translate_mlflow_errors
 from gtrans_core.tracking.promotion.ledger import (
     APPROVAL_TAG,
@@ -61,7 +62,8 @@ def require_approved(
         client: the registry.
         found: the champion, by its alias.
         trust: whose approval counts.
-        earliest: what an earlier call returned: an older approval does not count any more.
+        earliest: what an earlier call returned: an older approval does not count any more, nor one
+            older than the newest that ``trust.seen`` knows.
 
     Returns:
         The approval's place among all moves; 0 where none is asked for.
@@ -74,6 +76,9 @@ def require_approved(
     if trust.public_key is None:
         return 0
     category = category_of_model(found.name)
+    registry = without_secrets(client.tracking_uri)
+    if trust.seen is not None:
+        earliest = max(earliest, trust.seen.newest(registry, found.name))
     with translate_mlflow_errors(client.tracking_uri, f"read the approval of {found.uri}"):
         ledger = read_ledger(client, category)
         if earliest == 0 and not any(recorded.approval for recorded in ledger.moves):
@@ -101,5 +106,11 @@ def require_approved(
             f"{category}` shows the moves"
         )
     if head.move.after < earliest:
-        raise ModelError(f"{name} is older than one that was there before; was the ledger cut?")
+        again = f"; if that was you, delete {trust.seen.path}" if trust.seen else ""
+        raise ModelError(
+            f"{name} is older than one that was there before: was the ledger cut, or the registry "
+            f"restored from a backup?{again}"
+        )
+    if trust.seen is not None:
+        trust.seen.remember(registry, found.name, head.move.after)
     return head.move.after

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from gtrans_core.tracking.registry.versions import version_now
 from gtrans_core.tracking.verify import verify_registered
 from gtrans_core.trust.keys import SigningKey, make_key_pair
 from gtrans_core.trust.policy import TrustPolicy
+from gtrans_core.trust.seen import SeenApprovals
 from gtrans_core.trust.signature import sign_folder
 from tests.support.promoters import GATE
 
@@ -177,6 +179,18 @@ class TestApproval:
         assert two.approved() < seen  # nothing in the registry says that there was more
         with pytest.raises(ModelError, match="older than one that was there before"):
             two.approved(earliest=seen)
+
+    def test_and_this_machine_is_who_saw_more_even_after_a_restart(self, two, tmp_path):
+        trust = replace(two.trust, seen=SeenApprovals(tmp_path / "store" / "approvals.json"))
+        require_approved(two.client, two.champion(), trust)
+        last = two.moves()[-1]
+        two.client.delete_model_version(last.name, last.version)
+        two.move_alias(1)
+        again = replace(trust, seen=SeenApprovals(trust.seen.path))
+        with pytest.raises(ModelError, match=r"was the ledger cut.*delete .*approvals\.json"):
+            require_approved(two.client, two.champion(), again)
+        trust.seen.path.unlink()  # the registry was restored from a backup, say
+        assert require_approved(two.client, two.champion(), again) == 0
 
     def test_a_promotion_without_a_key_is_signed_afterwards(self, plant):
         plant.register("one")
