@@ -38,9 +38,9 @@ class Prediction:
             and is to be compared with ``threshold`` alone: each detector has its own scale.
         is_anomalous: ``score > threshold``.
         threshold: the detector's, from good images that were kept out of training.
-        heat_map: how unusual each pixel is, float32 [S, S], on a scale of its own; S is the
-            detector's ``input_size``, and the whole image (or its centre crop, where the config
-            has one) is resized to it.
+        heat_map: how unusual each pixel is, float32 [H, W], on a scale of its own; the
+            detector's ``input_shape`` says H and W, and the whole image (or its centre crop, where
+            the config has one) is resized to them.
     """
 
     score: float
@@ -51,7 +51,7 @@ class Prediction:
     _map_range: tuple[float, float] = field(repr=False)
 
     def draw(self) -> PIL.Image.Image:
-        """The image in grey under its heat map, RGB, S x S pixels.
+        """The image in grey under its heat map, RGB, of the heat map's size.
 
         The bright half of the colours is what few good images reach.
         """
@@ -87,9 +87,9 @@ class Detector:
         return self._detector.info.threshold
 
     @property
-    def input_size(self) -> int:
-        """S, the side in pixels of what the network sees, and of its heat maps."""
-        return self._detector.info.config.image.input_size
+    def input_shape(self) -> tuple[int, int]:
+        """Height and width in pixels of what the network sees, and of its heat maps."""
+        return self._detector.info.config.image.view_shape
 
     def predict(self, image: Image) -> Prediction:
         """Score one image.
@@ -136,7 +136,7 @@ class Detector:
         )
 
     def _view(self, image: Image, name: str) -> npt.NDArray[np.uint8]:
-        """What the network sees, uint8 [3, S, S]."""
+        """What the network sees, uint8 [3, H, W]."""
         match image:
             case str() | os.PathLike():
                 found = single_image(os.fspath(image))

@@ -108,7 +108,7 @@ def _rows(
 ) -> list[Row]:
     views = category.test_views(config)
     masks = category.test_masks(config)
-    size = (config.image.input_size,) * 2
+    size = category.shape(config)
     maps = {name: np.empty((len(views), *size), np.float32) for name in scorings}
     scores = {name: np.empty(len(views)) for name in scorings}
     assert scorer.scene is not None  # noqa: S101 - given above

@@ -66,8 +66,12 @@ class Category:
         report = build_cache(store, identity, self.train, guide.agn, lambda *_: None)
         return load_cache(report.folder), report.key
 
+    def shape(self, config: GTransConfig) -> tuple[int, int]:
+        """Height and width of what the network sees."""
+        return self.train.settled(config).image.view_shape
+
     def test_views(self, config: GTransConfig) -> npt.NDArray[np.uint8]:
-        """What the network sees of each test image [N, 3, S, S], in content order."""
+        """What the network sees of each test image [N, 3, H, W], in content order."""
         image = self.train.settled(config).image
         return np.stack(
             [
@@ -77,13 +81,13 @@ class Category:
         )
 
     def test_masks(self, config: GTransConfig) -> npt.NDArray[np.bool_] | None:
-        """Ground truth [N, S, S] in content order, or None for a data set without masks."""
+        """Ground truth [N, H, W] in content order, or None for a data set without masks."""
         if not self.test.has_masks:
             return None
-        size = config.image.input_size
-        masks = np.zeros((len(self.test.samples), size, size), np.bool_)
+        image = self.train.settled(config).image
+        masks = np.zeros((len(self.test.samples), *image.view_shape), np.bool_)
         for i, sample in enumerate(self.test.in_content_order()):
             mask = read_mask(self.test, sample)
             if mask is not None:
-                masks[i] = preprocess_mask(mask, config.image)
+                masks[i] = preprocess_mask(mask, image)
         return masks

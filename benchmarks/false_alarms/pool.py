@@ -27,7 +27,7 @@ class Pool:
 
     def fit(self, positions: Sequence[int]) -> Callable[[int], float]:
         """What scores a position once the closed-form parts are fitted to these."""
-        config, size = self.config, (self.config.image.input_size,) * 2
+        config, size = self.config, self.config.image.view_shape
         scene, memory = fit_closed_form(self.features, positions, config)
         assert scene is not None  # noqa: S101 - the default config gives it a share
         unread_1HW = torch.empty(1, *size)

@@ -56,7 +56,7 @@ def run_nearest_neighbour(
     facts = {
         "peer": "nearest_neighbour",
         "seed": seed,
-        "image_size": config.image.size,
+        "image_size": config.image.view_shape[0],
         "threads": 1,
         "train_images": len(train_paths),
         "test_images": len(test_paths),

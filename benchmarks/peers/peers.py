@@ -65,7 +65,7 @@ def run_peer(
         weights=str(export_weights(config.agn, work_dir.resolve() / "weights.safetensors")),
         mean=spec.mean,
         std=spec.std,
-        image_size=config.image.input_size,
+        image_size=config.image.view_shape[0],
         output=str(output),
     )
     _answer(request, work_dir.resolve(), python)

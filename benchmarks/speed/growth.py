@@ -102,7 +102,7 @@ def _cache(store: Path) -> tuple[list[float], list[float]]:
 def _scene(store: Path) -> list[float]:
     """CPU seconds of fitting scene model and patch memory to caches of so many images."""
     config = GTransConfig()
-    shapes = load_guide(config.agn, store / "weights").agn.spec.map_shapes(config.image.input_size)
+    shapes = load_guide(config.agn, store / "weights").agn.spec.map_shapes(config.image.view_shape)
     seconds = []
     for count in IMAGES:
         maps = [torch.empty(count, *shape, dtype=torch.float16).normal_() for shape in shapes]

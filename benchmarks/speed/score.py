@@ -43,10 +43,10 @@ def measure(store: Path) -> dict[str, Any]:
     """CPU milliseconds of each, and the floor: what the same work takes at the machine's best."""
     torch.set_num_threads(1)
     image = GTransConfig().image
-    view, jpeg = view_of(image.input_size), file_of("JPEG", (900, 900))
+    view, jpeg = view_of(image.view_shape[0]), file_of("JPEG", (900, 900))
     scorer, plain = make_scorer(store), make_scorer(store, *PLAIN)
-    engine, plain_engine = (packaged(s, image.input_size) for s in (scorer, plain))
-    fp32_engine = OnnxEngine(export_onnx(scorer, image.input_size), threads=1)
+    engine, plain_engine = (packaged(s, image.view_shape[0]) for s in (scorer, plain))
+    fp32_engine = OnnxEngine(export_onnx(scorer, image.view_shape), threads=1)
     tasks = {
         "onnxruntime": timed(lambda: engine.score_view(view)),
         "onnxruntime_jpeg": timed(lambda: engine.score_view(decode_view(jpeg, "image", image))),
@@ -61,7 +61,7 @@ def measure(store: Path) -> dict[str, Any]:
         found = side_by_side(tasks | peers, REPEATS)
     gflops = floor.matrix_gflops(found["matrix product"])
     gbytes = floor.stream_gbytes(found["stream"])
-    needed, moved = floor.operations(scorer, image.input_size), floor.scene_bytes(scorer)
+    needed, moved = floor.operations(scorer, image.view_shape[0]), floor.scene_bytes(scorer)
     return {
         "gtrans": {name: {"cpu_ms": found[name]} for name in OURS},
         **{name: {"cpu_ms": found[name]} for name in peers},

@@ -95,17 +95,17 @@ def write_random_cache(root: Path, images: int, config: GTransConfig) -> Path:
         std=spec.std,
         image=config.image,
     )
-    side = config.image.input_size
+    shape = config.image.view_shape
     generator = torch.Generator().manual_seed(0)
     shards = []
     for start in range(0, images, SHARD_SIZE):
         part = names[start : start + SHARD_SIZE]
         views = torch.randint(
-            0, 256, (len(part), 3, side, side), dtype=torch.uint8, generator=generator
+            0, 256, (len(part), 3, *shape), dtype=torch.uint8, generator=generator
         )
         maps = [
-            torch.rand(len(part), *shape, generator=generator).half()
-            for shape in spec.map_shapes(side)
+            torch.rand(len(part), *of_map, generator=generator).half()
+            for of_map in spec.map_shapes(shape)
         ]
         data = safetensors.torch.save(
             dict(zip(TENSOR_NAMES, (views, *maps), strict=True)), {"images": " ".join(part)}

@@ -32,7 +32,7 @@ def make_scorer(store: Path, *overrides: str) -> Scorer:
     """A scorer of the default config with some changes."""
     config = load_config(None, overrides)
     guide = load_guide(config.agn, store / "weights")
-    shapes = guide.agn.spec.map_shapes(config.image.input_size)
+    shapes = guide.agn.spec.map_shapes(config.image.view_shape)
     scene = random_scene(shapes, config) if config.scoring.has_scene else None
     memory = random_memory(guide.agn.spec, config) if config.has_memory else None
     trans = build_trans(guide.agn.spec, config)
@@ -41,7 +41,7 @@ def make_scorer(store: Path, *overrides: str) -> Scorer:
 
 def packaged(scorer: Scorer, size: int) -> OnnxEngine:
     """What a detector of this scorer holds, on one thread: the scene model in int8."""
-    return OnnxEngine(quantise_scene(export_onnx(scorer, size)), threads=1)
+    return OnnxEngine(quantise_scene(export_onnx(scorer, (size, size))), threads=1)
 
 
 def random_scene(shapes: list[tuple[int, int, int]], config: GTransConfig) -> SceneModel:

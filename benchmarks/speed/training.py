@@ -183,8 +183,8 @@ class _Bench:
         scoring = self.config.scoring.model_copy(update={"scene_share": 0.0, "memory_share": 0.0})
         alone = self.config.model_copy(update={"scoring": scoring})
         scorer = Scorer(self.agn, trans, None, alone).to(self.device)
-        size = self.config.image.input_size
-        views = torch.zeros(batch, 3, size, size, dtype=torch.uint8, device=self.device)
+        shape = self.config.image.view_shape
+        views = torch.zeros(batch, 3, *shape, dtype=torch.uint8, device=self.device)
         return batch * 4 / self._seconds(lambda: scorer(views), 4)
 
     def _loss(self, model: Any, inputs: Tensor, maps: list[Tensor]) -> Any:
@@ -195,12 +195,11 @@ class _Bench:
 
     def _random_features(self, images: int) -> CachedFeatures:
         generator = torch.Generator().manual_seed(0)
-        size = self.config.image.input_size
-        shape = (images, 3, size, size)
-        views = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+        shape = self.config.image.view_shape
+        views = torch.randint(0, 256, (images, 3, *shape), dtype=torch.uint8, generator=generator)
         first, second, third = (
-            torch.rand(images, channels, size // stride, size // stride, generator=generator).half()
-            for channels, stride in zip(self.spec.channels, self.spec.strides, strict=True)
+            torch.rand(images, *of_map, generator=generator).half()
+            for of_map in self.spec.map_shapes(shape)
         )
         names = tuple(f"{i:064x}" for i in range(images))
         return CachedFeatures(names, views, (first, second, third))

@@ -26,7 +26,7 @@ def step(side: int) -> dict[str, Any]:
     optimizer = make_optimizer(trans, config.training)
     batch = config.training.batch_size
     inputs = spec.normalise(torch.zeros(batch, 3, side, side, dtype=torch.uint8))
-    maps = [torch.rand(batch, *shape) for shape in spec.map_shapes(side)]
+    maps = [torch.rand(batch, *shape) for shape in spec.map_shapes((side, side))]
     for _ in range(2):
         started = time.process_time()
         optimizer.zero_grad(set_to_none=True)

@@ -222,6 +222,6 @@ def _warm(model: ServedModel) -> ServedModel:
     Raises:
         ModelError: when the score is not a number.
     """
-    side = model.detector.info.config.image.input_size
-    model.detector.predict_view(np.zeros((3, side, side), np.uint8))
+    shape = model.detector.info.config.image.view_shape
+    model.detector.predict_view(np.zeros((3, *shape), np.uint8))
     return model

@@ -11,6 +11,7 @@ from gtrans_core.config.run_parameters import FROM_CONFIG, with_run_parameters
 from gtrans_core.config.sections import (
     LEAST_SCENE_IMAGES,
     MOST_MEGAPIXELS,
+    USUAL_SIDE,
     AgnConfig,
     EvaluationConfig,
     GTransConfig,
@@ -30,6 +31,7 @@ __all__ = [
     "LEAST_SCENE_IMAGES",
     "MOST_MEGAPIXELS",
     "SAME_AS_AGN",
+    "USUAL_SIDE",
     "AgnConfig",
     "EvaluationConfig",
     "GTransConfig",

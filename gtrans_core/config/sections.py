@@ -27,14 +27,17 @@ class Section(BaseModel):
 MOST_MEGAPIXELS = 170
 """More would be a decompression bomb to Pillow."""
 GreyLevel = Annotated[int, Field(ge=0, le=65535)]
+Side = Annotated[int, Field(ge=32, le=2048, multiple_of=16)]
+USUAL_SIDE = 256
+"""An image becomes as many pixels as a square of this side has, where nobody says otherwise."""
 
 
 class ImageConfig(Section):
     """From an image file to the network's input."""
 
-    size: Annotated[int, Field(ge=32, le=2048, multiple_of=16)] = 256
-    """Side in pixels that an image is resized to (plain resize, aspect ratio not kept)."""
-    crop: Annotated[int, Field(ge=32, le=2048, multiple_of=16)] | None = None
+    size: Side | tuple[Side, Side] | None = None
+    """What images are resized to: a side, or [height, width]; not set: 256 x 256 in their shape."""
+    crop: Side | None = None
     """Side in pixels of a centre crop after the resize; none by default (a crop hides defects)."""
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     """Resampling filter of the resize (antialiased)."""
@@ -47,16 +50,27 @@ class ImageConfig(Section):
 
     @model_validator(mode="after")
     def _crop_fits(self) -> ImageConfig:
-        if self.crop is not None and self.crop > self.size:
+        if self.crop is not None and self.crop > min(self.resized_shape):
             raise ValueError("crop is larger than size; take one that is not")
         if self.levels is not None and self.levels[0] >= self.levels[1]:
             raise ValueError("levels are not a lower and a higher one")
         return self
 
     @property
-    def input_size(self) -> int:
-        """Side of the network's input in pixels."""
-        return self.crop or self.size
+    def resized_shape(self) -> tuple[int, int]:
+        """Height and width of the whole image after the resize.
+
+        Before the training images have settled them (``Manifest.settled``), those of a square.
+        """
+        if isinstance(self.size, tuple):
+            return self.size
+        side = self.size or USUAL_SIDE
+        return (side, side)
+
+    @property
+    def view_shape(self) -> tuple[int, int]:
+        """Height and width of what the network sees: the resized image, or its centre crop."""
+        return (self.crop, self.crop) if self.crop else self.resized_shape
 
 
 class AgnConfig(Section):
@@ -254,7 +268,7 @@ class GTransConfig(Section):
 
     @model_validator(mode="after")
     def _taps_fit_the_input(self) -> GTransConfig:
-        if self.image.input_size % max(self.agn.taps):
+        if any(side % max(self.agn.taps) for side in self.image.view_shape):
             raise ValueError(
                 "image.crop, or else image.size, must be a multiple of the coarsest stride of "
                 "agn.taps"

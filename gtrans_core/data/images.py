@@ -43,6 +43,8 @@ MaskArray = npt.NDArray[np.bool_]
 _SAVE_AS = "save it with 8 or 16 bits a channel"
 INTEGER_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _COLOUR_MODES = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr")
+_ON_ITS_SIDE = range(5, 9)
+"""EXIF orientations that swap width and height."""
 _FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -103,18 +105,19 @@ def decode_view(data: bytes, name: str, config: ImageConfig) -> ImageArray:
     Args:
         data: the file's bytes.
         name: what to call it in an error.
-        config: gives the size S = ``config.input_size``, the filter and how to resize.
+        config: gives the size ``config.view_shape``, the filter and how to resize.
 
     Returns:
-        uint8 [3, S, S], C-contiguous.
+        uint8 [3, H, W], C-contiguous.
 
     Raises:
         DataError: as ``decode_image``.
     """
     gap = REDUCING_GAP if config.resize == "fast" else None
     with reported_as(name):
-        least_side = gap * config.size if gap else None
-        return _view(upright(data, config.max_megapixels, least_side)[0], config, gap)
+        height, width = config.resized_shape
+        least = (gap * width, gap * height) if gap else None
+        return _view(upright(data, config.max_megapixels, least)[0], config, gap)
 
 
 def view_of(image: Image.Image, name: str, config: ImageConfig) -> ImageArray:
@@ -165,11 +168,11 @@ def reported_as(name: str) -> Iterator[None]:
 
 
 def upright(
-    data: bytes, max_megapixels: int, least_side: int | None = None
+    data: bytes, max_megapixels: int, least: tuple[int, int] | None = None
 ) -> tuple[Image.Image, int]:
     """Open, check what the header says, decode every pixel, turn as EXIF says.
 
-    A JPEG may come out as a half, a quarter or an eighth, neither side below ``least_side``.
+    A JPEG may come out as a half, a quarter or an eighth, not below the width and height ``least``.
 
     Returns:
         The image, and the EXIF orientation it had (1..8).
@@ -181,9 +184,9 @@ def upright(
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise RefusedError(_too_large(max_megapixels, str(error))) from None  # Pillow's own limit
     _check_header(image, max_megapixels)
-    if least_side is not None:
-        image.draft(None, (least_side, least_side))
     before = _orientation(image)  # a TIFF is turned as it is loaded
+    if least is not None:
+        image.draft(None, least[::-1] if before in _ON_ITS_SIDE else least)
     image.load()
     orientation = max(before, _orientation(image))  # a PNG may say so after its pixels
     ImageOps.exif_transpose(image, in_place=True)
@@ -237,8 +240,8 @@ def _view(image: Image.Image, config: ImageConfig, gap: int | None) -> ImageArra
         image = _rgb(image, config.levels)
     elif config.levels is not None:
         raise _not_deep(config.levels)
-    side, resampling = config.size, _FILTERS[config.interpolation]
-    resized = image.resize((side, side), resampling, reducing_gap=gap)
+    height, width = config.resized_shape
+    resized = image.resize((width, height), _FILTERS[config.interpolation], reducing_gap=gap)
     rgb = np.asarray(centre_crop(resized, config).convert("RGB"))
     return np.ascontiguousarray(rgb.transpose(2, 0, 1))
 
@@ -267,11 +270,20 @@ def integers_of(image: Image.Image) -> npt.NDArray[np.integer]:
 
 
 def centre_crop(image: Image.Image, config: ImageConfig) -> Image.Image:
-    """What ``image.crop`` leaves of an image of S x S pixels, S = ``image.size``."""
+    """What ``image.crop`` leaves of an image of ``config.resized_shape``."""
     if config.crop is None:
         return image
-    low = (config.size - config.crop) // 2
-    return image.crop((low, low, low + config.crop, low + config.crop))
+    top, left = cropped_away(config)
+    return image.crop((left, top, left + config.crop, top + config.crop))
+
+
+def cropped_away(config: ImageConfig) -> tuple[int, int]:
+    """Rows above and columns left of what ``image.crop`` leaves."""
+    height, width = (
+        (whole - left) // 2
+        for whole, left in zip(config.resized_shape, config.view_shape, strict=True)
+    )
+    return height, width
 
 
 def _format_list() -> str:

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gtrans_core.config import GTransConfig, digest_of
+from gtrans_core.config import USUAL_SIDE, GTransConfig, digest_of
+from gtrans_core.data.shape import STEP, Shape, shape_for
 from gtrans_core.errors import DataError
 from gtrans_core.storage import write_atomic
 from gtrans_core.storage.documents import Facts, read_json
@@ -72,11 +73,27 @@ class Manifest(Facts):
     """Grey levels of 16-bit images that become 0 and 255, where ingest had to settle that."""
 
     def settled(self, config: GTransConfig) -> GTransConfig:
-        """The config with the grey levels that these images are read by."""
-        if self.levels is None or config.image.levels is not None:
+        """The config with the size and the grey levels that these images are read by.
+
+        Of a training split: what reads them later, the test split too, reads as they say.
+        """
+        image = config.image
+        changes: dict[str, object] = {}
+        if image.levels is None and self.levels is not None:
+            changes["levels"] = self.levels
+        if image.size is None:
+            changes["size"] = self._size(config)
+        if not changes:
             return config
-        image = config.image.model_copy(update={"levels": self.levels})
-        return config.model_copy(update={"image": image})
+        return config.model_copy(update={"image": image.model_copy(update=changes)})
+
+    def _size(self, config: GTransConfig) -> int | Shape:
+        """What ``image.size`` is where it is not set; a crop is a square of a square."""
+        if config.image.crop is not None or not self.samples:
+            return USUAL_SIDE
+        step = max(STEP, *config.agn.taps)
+        height, width = shape_for(((s.height, s.width) for s in self.samples), step)
+        return height if height == width else (height, width)
 
     @property
     def digest(self) -> str:

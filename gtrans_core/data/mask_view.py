@@ -21,10 +21,10 @@ def preprocess_mask(mask: MaskArray, config: ImageConfig) -> MaskArray:
 
     Args:
         mask: bool [H, W].
-        config: gives the size S = ``config.input_size``.
+        config: gives the size ``config.view_shape``.
 
     Returns:
-        bool [S, S].
+        bool [H, W], that size.
     """
     defective = _share(mask, config) >= 0.5
     lost = _without_a_pixel(mask, defective)
@@ -34,9 +34,10 @@ def preprocess_mask(mask: MaskArray, config: ImageConfig) -> MaskArray:
 
 
 def _share(mask: MaskArray, config: ImageConfig) -> npt.NDArray[np.float32]:
-    """Share of each pixel's area that is marked, [S, S]."""
-    side = (config.size, config.size)
-    return np.asarray(Image.fromarray(mask.astype(np.float32)).resize(side, Image.Resampling.BOX))
+    """Share of each pixel's area that is marked, of ``config.resized_shape``."""
+    height, width = config.resized_shape
+    marks = Image.fromarray(mask.astype(np.float32))
+    return np.asarray(marks.resize((width, height), Image.Resampling.BOX))
 
 
 def _without_a_pixel(mask: MaskArray, small: MaskArray) -> MaskArray:

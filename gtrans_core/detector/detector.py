@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One image's verdict. ``heat_map`` is fp32 [S, S], S the network's input size."""
+    """One image's verdict. ``heat_map`` is fp32 [H, W], as what the network sees."""
 
     score: float
     is_anomalous: bool
@@ -95,7 +95,7 @@ class Detector:
         return [self.predict_view(view) for view in views]
 
     def view(self, data: bytes, name: str) -> npt.NDArray[np.uint8]:
-        """What the network sees of an encoded image: uint8 [3, S, S].
+        """What the network sees of an encoded image: uint8 [3, H, W].
 
         Raises:
             DataError: when the image cannot be decoded, naming it.

@@ -72,7 +72,7 @@ def _export(detector: Detector, folder: Path, facts: dict[str, Any]) -> Exported
     image = detector.info.config.image
     try:
         # Not the packaged graph: that may have products in int8 that only ONNX Runtime knows.
-        graph = export_onnx(detector.scorer, image.input_size)
+        graph = export_onnx(detector.scorer, image.view_shape)
     except ValueError as error:
         raise ModelError(f"ONNX cannot hold this network ({error})") from None
     write_atomic(folder / ONNX_NAME, graph)
@@ -82,10 +82,10 @@ def _export(detector: Detector, folder: Path, facts: dict[str, Any]) -> Exported
         "category": detector.info.category,
         "threshold": detector.info.threshold,
         "verdict": "flagged when score > threshold",
-        "input": f"view: uint8 [1, 3, {image.input_size}, {image.input_size}], RGB",
-        "outputs": "heat_map: float32 [1, S, S]; score: float32 [1]",
-        "resize_to": image.size,
-        "input_side": image.input_size,
+        "input": "view: uint8 [1, 3, {}, {}], RGB".format(*image.view_shape),
+        "outputs": "heat_map: float32 [1, {}, {}]; score: float32 [1]".format(*image.view_shape),
+        "resize_to": _side_or_sides(image.resized_shape),
+        "input_side": _side_or_sides(image.view_shape),
         "filter": image.interpolation.upper(),
         "reducing_gap": REDUCING_GAP if image.resize == "fast" else None,
         "grey_levels": image.levels,
@@ -106,6 +106,11 @@ def _export(detector: Detector, folder: Path, facts: dict[str, Any]) -> Exported
     return Exported(tuple(sorted(files)), differences)
 
 
+def _side_or_sides(shape: tuple[int, int]) -> int | list[int]:
+    """The side of a square; of any other shape, height and width."""
+    return shape[0] if shape[0] == shape[1] else list(shape)
+
+
 def _write_facts(folder: Path, facts: dict[str, Any]) -> None:
     write_atomic(folder / FACTS_NAME, json.dumps(facts, indent=1).encode())
 
@@ -113,11 +118,11 @@ def _write_facts(folder: Path, facts: dict[str, Any]) -> None:
 def _images(detector: Detector) -> list[bytes]:
     """Images of noise: what matters here is that both see and compute the same."""
     rng = np.random.default_rng(0)
-    side = 2 * detector.info.config.image.size
+    height, width = (2 * side for side in detector.info.config.image.resized_shape)
     if detector.info.config.image.levels is not None:
-        return [_deep_png(rng.integers(0, 1 << 16, (side, side), dtype=np.uint16))] * _IMAGES
+        return [_deep_png(rng.integers(0, 1 << 16, (height, width), dtype=np.uint16))] * _IMAGES
     return [
-        encode_png(rng.integers(0, 256, (side, side + 8, 3), dtype=np.uint8))
+        encode_png(rng.integers(0, 256, (height, width + 8, 3), dtype=np.uint8))
         for _ in range(_IMAGES)
     ]
 

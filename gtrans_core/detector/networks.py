@@ -68,7 +68,7 @@ def _load_scene(
         scene = SceneModel(state)
     except ValueError as error:
         raise _does_not_fit(path, error) from None
-    if scene.map_shapes() != spec.map_shapes(config.image.input_size):
+    if scene.map_shapes() != spec.map_shapes(config.image.view_shape):
         raise ModelError(f"{path}: does not fit its config (its maps have other shapes)")
     return scene
 

@@ -23,20 +23,20 @@ PARITY_VIEWS = 16
 _OPSET = 17
 
 
-def export_onnx(scorer: Scorer, size: int) -> bytes:
-    """The scorer as an ONNX graph: a uint8 view [1, 3, S, S] in, heat map and score out.
+def export_onnx(scorer: Scorer, shape: tuple[int, int]) -> bytes:
+    """The scorer as an ONNX graph: a uint8 view [1, 3, H, W] in, heat map and score out.
 
     The same scorer gives the same bytes, in any process.
 
     Args:
         scorer: on the CPU.
-        size: S, the side of the network's input in pixels.
+        shape: height and width of the network's input in pixels.
 
     Raises:
         ValueError: when ONNX lacks an operation of the backbone.
     """
     file = io.BytesIO()
-    view = torch.zeros(1, 3, size, size, dtype=torch.uint8)
+    view = torch.zeros(1, 3, *shape, dtype=torch.uint8)
     try:
         with warnings.catch_warnings(), torch.no_grad():
             # The newer exporter needs one more package, and loops over Python's constants warn.
@@ -69,7 +69,7 @@ def _canonical(graph: bytes) -> bytes:
 
 
 def largest_difference(reference: Engine, other: Engine, views: npt.NDArray[np.uint8]) -> float:
-    """Largest |s' − s| / |s| over views [N, 3, S, S], N > 0; s and s' the engines' scores."""
+    """Largest |s' − s| / |s| over views [N, 3, H, W], N > 0; s and s' the engines' scores."""
     first = np.array([reference.score_view(view)[1] for view in views])
     second = np.array([other.score_view(view)[1] for view in views])
     return float(np.max(np.abs(second - first) / np.abs(first)))
@@ -82,11 +82,12 @@ def package_graph(
 
     Args:
         scorer: the network in torch.
-        views: good images [N, 3, S, S] to compare both on.
+        views: good images [N, 3, H, W] to compare both on.
         say: is told why there is none.
     """
     try:
-        engine = OnnxEngine(export_onnx(scorer, views.shape[-1]))
+        height, width = views.shape[-2:]
+        engine = OnnxEngine(export_onnx(scorer, (height, width)))
         difference = largest_difference(scorer, engine, views)
     except ValueError as error:
         say(f"packaged for torch: ONNX Runtime cannot run this network ({error})")

@@ -22,7 +22,7 @@ INT8_PARITY = 1e-3
 """Largest relative difference of a score for which the scene model is packaged in int8."""
 
 Views = Callable[[], Iterable[npt.NDArray[np.uint8]]]
-"""Good images as the network sees them, uint8 [3, S, S] each, from the first one on."""
+"""Good images as the network sees them, uint8 [3, H, W] each, from the first one on."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class Exhibit:
 
     Attributes:
         result: name, kind, score and verdict.
-        side: of the coordinates of contour and outline, which are those of the network's view.
+        shape: height and width of the network's view, whose pixels contour and outline count.
         aspect: width over height of the part as the camera saw it.
         image: WebP of the network's view.
         heat: WebP of the heat map; the colder, the more transparent.
@@ -37,7 +37,7 @@ class Exhibit:
     """
 
     result: ImageResult
-    side: int
+    shape: tuple[int, int]
     aspect: float
     image: bytes
     heat: bytes
@@ -73,7 +73,7 @@ def _exhibit(evaluation: Evaluation, result: ImageResult, at: int, map_level: fl
     mask: Mask | None = None if evaluation.masks is None else evaluation.masks[at]
     return Exhibit(
         result=result,
-        side=len(heat_map),
+        shape=(heat_map.shape[0], heat_map.shape[1]),
         aspect=sample.width / sample.height,
         image=_webp(Image.fromarray(np.ascontiguousarray(view.transpose(1, 2, 0)))),
         heat=_heat(heat_map, map_level),
@@ -109,8 +109,8 @@ def _heat(heat_map: HeatMap, map_level: float) -> bytes:
     colours = colormaps["plasma"](heat)
     colours[..., 3] = 0.9 * np.sqrt(heat)
     picture = Image.fromarray(np.rint(255 * colours).astype(np.uint8))
-    side = min(_HEAT_SIDE, len(heat_map))
-    return _webp(picture.resize((side, side), Image.Resampling.BILINEAR))
+    picture.thumbnail((_HEAT_SIDE, _HEAT_SIDE), Image.Resampling.BILINEAR, reducing_gap=None)
+    return _webp(picture)
 
 
 def _webp(picture: Image.Image) -> bytes:

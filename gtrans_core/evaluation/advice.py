@@ -48,7 +48,8 @@ class Findings:
     Attributes:
         record: of the evaluation.
         conclusion: its verdict.
-        config: it was made with.
+        config: it was made with, as it was given: what the images settle is not in it.
+        seen: height and width in pixels that images are resized to.
         source: what ingest read, as ``--data`` takes it.
         images: a row each.
         sizes: width and height of each image file, by path.
@@ -58,6 +59,7 @@ class Findings:
     record: EvaluationRecord
     conclusion: Conclusion
     config: GTransConfig
+    seen: tuple[int, int]
     source: str
     images: Sequence[ImageResult]
     sizes: Mapping[str, tuple[int, int]]
@@ -133,9 +135,14 @@ def _about_misses(found: Findings) -> Iterator[NextStep]:
             f"{len(missed)} defective {_images(len(missed))} pass as good, clearly below the "
             "threshold.",
             "Look at them below: does a person see the defect at the network's "
-            f"{found.config.image.size} pixels? A larger image shows more.",
-            _run(found, {"image.size": 2 * found.config.image.size}),
+            f"{found.seen[1]} x {found.seen[0]} pixels? A larger image shows more.",
+            _run(found, {"image.size": _doubled(found)}),
         )
+
+
+def _doubled(found: Findings) -> int | list[int]:
+    height, width = (2 * side for side in found.seen)
+    return height if height == width else [height, width]
 
 
 def _lower_threshold(

@@ -25,8 +25,8 @@ PIXEL_METRICS = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "au_pro_30", "au_pro
 class Evaluation:
     """A scored test split, in content order.
 
-    ``views`` uint8 [N, 3, S, S]; ``maps`` fp32 [N, S, S]; ``scores`` [N]; ``masks`` bool
-    [N, S, S], or None for a data set without masks.
+    ``views`` uint8 [N, 3, H, W]; ``maps`` fp32 [N, H, W]; ``scores`` [N]; ``masks`` bool
+    [N, H, W], or None for a data set without masks.
     """
 
     samples: tuple[Sample, ...]
@@ -72,11 +72,11 @@ def score_split(
         DataError: when an image or mask is gone, changed or damaged.
     """
     samples = manifest.in_content_order()
-    count, size = len(samples), config.input_size
-    views = np.empty((count, 3, size, size), np.uint8)
-    maps = np.empty((count, size, size), np.float32)
+    count, shape = len(samples), config.view_shape
+    views = np.empty((count, 3, *shape), np.uint8)
+    maps = np.empty((count, *shape), np.float32)
     scores = np.empty(count, np.float64)
-    masks = np.zeros((count, size, size), np.bool_) if manifest.has_masks else None
+    masks = np.zeros((count, *shape), np.bool_) if manifest.has_masks else None
     for i, sample in enumerate(samples):
         views[i] = decode_view(read_image(manifest, sample), sample.path, config)
         maps[i], scores[i] = engine.score_view(views[i])

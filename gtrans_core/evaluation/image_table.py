@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from gtrans_core.data.images import cropped_away
 from gtrans_core.errors import ModelError
 from gtrans_core.storage import write_atomic
 
@@ -132,9 +133,13 @@ def _place_in_file(
     heat_map: npt.NDArray[np.float32], sample: Sample, config: ImageConfig
 ) -> tuple[int, int]:
     """Column and row of the highest value, from the resized and cropped view back to the file."""
-    row, column = divmod(int(heat_map.argmax()), heat_map.shape[1])
-    cropped = (config.size - config.input_size) // 2
-    x, y = ((place + cropped + 0.5) / config.size for place in (column, row))
+    place = divmod(int(heat_map.argmax()), heat_map.shape[1])
+    y, x = (
+        (at + cropped + 0.5) / whole
+        for at, cropped, whole in zip(
+            place, cropped_away(config), config.resized_shape, strict=True
+        )
+    )
     return int(x * sample.width), int(y * sample.height)
 
 

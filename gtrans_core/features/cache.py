@@ -118,7 +118,7 @@ class CacheReport:
 class CachedFeatures:
     """Images of a category in memory, in content order.
 
-    ``views``: uint8 [N, 3, S, S]; ``maps``: three half-precision tensors [N, C_i, H_i, W_i].
+    ``views``: uint8 [N, 3, H, W]; ``maps``: three half-precision tensors [N, C_i, H_i, W_i].
     """
 
     digests: tuple[str, ...]
@@ -212,7 +212,7 @@ def unique_samples(manifest: Manifest) -> Iterator[Sample]:
 
 
 def read_views(manifest: Manifest, samples: Sequence[Sample], image: ImageConfig) -> Tensor:
-    """What the network sees of some images: uint8 [N, 3, S, S].
+    """What the network sees of some images: uint8 [N, 3, H, W].
 
     Raises:
         DataError: when an image is gone, damaged or changed.
@@ -361,9 +361,9 @@ def _shard_images(path: Path, identity: CacheIdentity, spec: BackboneSpec) -> tu
         safetensors.torch.load(data)  # refuses tensors that do not cover the file
     except (ValueError, KeyError, TypeError, SafetensorError):
         raise DamagedFileError(f"{path}: not a shard") from None
-    side = identity.image.input_size
-    maps = [[len(images), *shape] for shape in spec.map_shapes(side)]
-    if not fits or shapes != [[len(images), 3, side, side], *maps]:
+    seen = identity.image.view_shape
+    maps = [[len(images), *shape] for shape in spec.map_shapes(seen)]
+    if not fits or shapes != [[len(images), 3, *seen], *maps]:
         raise DamagedFileError(f"{path}: holds other types or shapes than this cache")
     return images
 
@@ -373,6 +373,6 @@ def _missing_bytes(
 ) -> int:
     """Bytes of the tensors still to be written: uint8 views and halved maps."""
     missing = len(identity.images) - sum(len(images) for images in existing)
-    side = identity.image.input_size
-    halved = sum(2 * math.prod(shape) for shape in spec.map_shapes(side))
-    return missing * (3 * side**2 + halved)
+    seen = identity.image.view_shape
+    halved = sum(2 * math.prod(shape) for shape in spec.map_shapes(seen))
+    return missing * (3 * math.prod(seen) + halved)

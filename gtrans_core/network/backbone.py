@@ -33,9 +33,11 @@ class BackboneSpec:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
-    def map_shapes(self, size: int) -> list[tuple[int, int, int]]:
-        """[C_i, H_i, W_i] of the three maps of a square input, ``size`` pixels a side."""
-        return [(c, size // s, size // s) for c, s in zip(self.channels, self.strides, strict=True)]
+    def map_shapes(self, shape: tuple[int, int]) -> list[tuple[int, int, int]]:
+        """[C_i, H_i, W_i] of the three maps of an input of this height and width."""
+        height, width = shape
+        pairs = zip(self.channels, self.strides, strict=True)
+        return [(channels, height // s, width // s) for channels, s in pairs]
 
     def normalise(self, views_B3HW: Tensor) -> Tensor:
         """uint8 RGB [B, 3, H, W] to the backbone's fp32 input, channels last."""
@@ -97,32 +99,33 @@ def build_backbone(
 
 
 @torch.no_grad()
-def check_input_size(spec: BackboneSpec, size: int, knob: str = AGN_KNOB) -> None:
-    """Try with random weights whether a backbone gives its maps for an input size.
+def check_input_shape(spec: BackboneSpec, shape: tuple[int, int], knob: str = AGN_KNOB) -> None:
+    """Try with random weights whether a backbone gives its maps for an input shape.
 
     The meta device would save the arithmetic of one image, but load torch's compiler (2 s).
 
     Args:
         spec: the backbone and what its maps should be.
-        size: side of the square input in pixels.
+        shape: height and width of the input in pixels.
         knob: where its name comes from, for error messages.
 
     Raises:
-        ConfigError: when it does not take this size, or its maps have another shape.
+        ConfigError: when it does not take this shape, or its maps have another one.
     """
-    expected = [(1, *shape) for shape in spec.map_shapes(size)]
+    expected = [(1, *of_map) for of_map in spec.map_shapes(shape)]
+    pixels = f"{shape[1]} x {shape[0]} pixels"
     try:
         with torch.random.fork_rng(devices=[]):
             backbone, _ = build_backbone(spec.name, spec.strides)
-            shapes = [tuple(m.shape) for m in backbone.eval()(torch.zeros(1, 3, size, size))]
+            shapes = [tuple(m.shape) for m in backbone.eval()(torch.zeros(1, 3, *shape))]
     except (AssertionError, RuntimeError) as error:
         raise ConfigError(
-            f"{knob} {spec.name}: does not take inputs of {size} x {size} pixels "
+            f"{knob} {spec.name}: does not take inputs of {pixels} "
             f"({_first_line(error)}); change image.size or the backbone"
         ) from None
     if shapes != expected:
         raise ConfigError(
-            f"{knob} {spec.name}: gives maps {shapes} for {size} x {size} pixels, "
+            f"{knob} {spec.name}: gives maps {shapes} for {pixels}, "
             f"expected {expected}; take another backbone"
         )
 

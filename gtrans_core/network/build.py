@@ -11,7 +11,7 @@ from gtrans_core.network.backbone import (
     BackboneSpec,
     backbone_spec,
     build_backbone,
-    check_input_size,
+    check_input_shape,
     trim,
 )
 from gtrans_core.network.student import Student
@@ -50,16 +50,16 @@ def check_student(spec: BackboneSpec, config: GTransConfig) -> None:
     name = config.trans.backbone
     if name != SAME_AS_AGN:
         own = backbone_spec(name, spec.strides, _KNOB)
-        check_input_size(own, config.image.input_size, _KNOB)
+        check_input_shape(own, config.image.view_shape, _KNOB)
     if config.training.processes > 1:
-        _refuse_idle_weights(spec, name, config.image.input_size)
+        _refuse_idle_weights(spec, name, config.image.view_shape)
 
 
-def _refuse_idle_weights(spec: BackboneSpec, name: str, size: int) -> None:
+def _refuse_idle_weights(spec: BackboneSpec, name: str, shape: tuple[int, int]) -> None:
     """Processes that train together wait for the gradient of every weight."""
     with torch.random.fork_rng(devices=[]):
         student = _build_student(spec, name).eval()
-    maps = student(torch.zeros(1, 3, size, size))
+    maps = student(torch.zeros(1, 3, *shape))
     names, weights = zip(*student.named_parameters(), strict=True)
     total = torch.stack([map_BCHW.sum() for map_BCHW in maps]).sum()
     gradients = torch.autograd.grad(total, weights, allow_unused=True)

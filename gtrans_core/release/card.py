@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import jinja2
 
@@ -35,8 +36,14 @@ def render_card(facts: ReleaseFacts) -> str:
             if row.caught < row.images
         ),
         unavailable=", ".join(name for name, value in record.metrics.items() if value is None),
-        size=record.config.get("image.crop") or record.config.get("image.size", "?"),
+        seen=_seen(record.config.get("image.crop") or record.config.get("image.size", "?")),
     )
+
+
+def _seen(size: Any) -> str:
+    """Width x height of what the network sees: ``image.size`` is a side, or height and width."""
+    height, width = size if isinstance(size, (list, tuple)) else (size, size)
+    return f"{width} x {height}"
 
 
 def _percent(share: float) -> str:

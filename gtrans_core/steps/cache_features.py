@@ -11,7 +11,7 @@ from gtrans_core.features.cache import build_cache, cache_identity
 from gtrans_core.features.reference import FeatureCacheRef
 from gtrans_core.features.shared import build_shared_cache
 from gtrans_core.features.weights import load_guide
-from gtrans_core.network.backbone import check_input_size
+from gtrans_core.network.backbone import check_input_shape
 from gtrans_core.network.build import check_student
 from gtrans_core.progress import Progress
 from gtrans_core.steps.context import RunContext
@@ -50,7 +50,7 @@ def cache_features(
     manifest = Manifest.read(train_manifest)
     config = manifest.settled(config)
     guide = load_guide(config.agn, context.weights_folder)
-    check_input_size(guide.agn.spec, config.image.input_size)
+    check_input_shape(guide.agn.spec, config.image.view_shape)
     check_student(guide.agn.spec, config)  # not of the cache, but training would fail after it
     identity = cache_identity(
         manifest, guide.agn.spec, guide.weights_sha256, config.image, author_compat_identity(config)

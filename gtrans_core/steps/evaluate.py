@@ -77,9 +77,9 @@ def evaluate(
     """
     progress = Progress("evaluate", context.category)
     progress.started()
-    config, gate = GTransConfig.from_json(config_json), Gate.from_json(gate_json)
+    given, gate = GTransConfig.from_json(config_json), Gate.from_json(gate_json)
     train = Manifest.read(train_manifest)
-    config = train.settled(config)
+    config = train.settled(given)
     scorer, info = _load_scorer(context, config, model, train)
     good = GoodImages.open(FeatureCacheRef.read(feature_cache), config, info)
     cross_fitted = None if info.held_out else good.cross_fitted(scorer, progress)
@@ -128,7 +128,16 @@ def evaluate(
     )
     conclusion = conclude(record, check_gate(gate, record.evidence(), None))
     sizes = {sample.path: (sample.width, sample.height) for sample in scored.samples}
-    findings = Findings(record, conclusion, config, train.source, images, sizes, held_out_scores)
+    findings = Findings(
+        record=record,
+        conclusion=conclusion,
+        config=given,
+        seen=config.image.resized_shape,
+        source=train.source,
+        images=images,
+        sizes=sizes,
+        held_out=held_out_scores,
+    )
     known_before = feedback_note(scored, calibration.threshold)
     notes = " ".join(filter(None, (calibration.note, known_before)))
     html = evaluation_report(context, findings, gallery, info, notes).encode()

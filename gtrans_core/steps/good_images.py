@@ -47,7 +47,7 @@ class GoodImages:
         return cls(features, config, split, tuple(places[digest] for digest in wanted))
 
     def view(self, position: int) -> npt.NDArray[np.uint8]:
-        """One image as the network sees it [3, S, S]."""
+        """One image as the network sees it [3, H, W]."""
         return self.features.subset([position]).views[0].numpy()
 
     def views(self) -> Iterator[npt.NDArray[np.uint8]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gtrans_core.config import GTransConfig
 from gtrans_core.data.layout import MIN_TRAIN_IMAGES, scan_category
-from gtrans_core.data.manifest import data_digest
+from gtrans_core.data.manifest import Manifest, data_digest
 from gtrans_core.data.sources.catalogue import fetch_category
 from gtrans_core.detector.promise import promise_of
 from gtrans_core.errors import DataError
@@ -52,7 +52,7 @@ def ingest(
     )
     unique = len({sample.sha256 for sample in train.samples})
     _require_enough(unique, folder)
-    for line in _few_images(unique, config):
+    for line in (*_shape_kept(train, config), *_few_images(unique, config)):
         progress.said(line)
     train.write(train_manifest)
     test.write(test_manifest)
@@ -69,6 +69,17 @@ def _look_at_record(context: RunContext) -> str:
         return ""
     note = require_record(context.tracking, context.category)
     return f"{note}; the steps go on, and register needs it" if note else ""
+
+
+def _shape_kept(train: Manifest, config: GTransConfig) -> list[str]:
+    """What the network sees of images that are not square, where the config does not say."""
+    height, width = train.settled(config).image.resized_shape
+    if config.image.size is not None or height == width:
+        return []
+    return [
+        f"these images are not square and keep about their shape: the network sees {width} x "
+        f"{height} pixels (image.size = [{height}, {width}])"
+    ]
 
 
 def _few_images(images: int, config: GTransConfig) -> list[str]:

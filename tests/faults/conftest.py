@@ -54,7 +54,7 @@ def packaged_detector(tmp_path_factory: pytest.TempPathFactory, tiny_config) -> 
 
     config = tiny_config()
     scorer = make_scorer(config)
-    graph = OnnxEngine(export_onnx(scorer, config.image.input_size))
+    graph = OnnxEngine(export_onnx(scorer, config.image.view_shape))
     folder = tmp_path_factory.mktemp("packaged") / "detector"
     Detector(scorer, detector_info(config), graph).save(folder)
     return folder

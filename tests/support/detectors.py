@@ -28,7 +28,7 @@ def make_scorer(config: GTransConfig) -> Scorer:
     torch.manual_seed(config.seed)
     guide = load_guide(config.agn, Path())
     trans = build_trans(guide.agn.spec, config)
-    shapes = guide.agn.spec.map_shapes(config.image.input_size)
+    shapes = guide.agn.spec.map_shapes(config.image.view_shape)
     noise = [torch.rand(6, *shape) for shape in shapes]
     scene = fit_scene(noise, rank=2) if config.scoring.has_scene else None
     memory = None
@@ -46,5 +46,5 @@ def make_detector(config: GTransConfig, **facts: Any) -> Detector:
 def save_with_graph(folder: Path, config: GTransConfig) -> None:
     """A packaged detector that ONNX Runtime scores, as training makes them by default."""
     scorer = make_scorer(config)
-    graph = OnnxEngine(export_onnx(scorer, config.image.input_size))
+    graph = OnnxEngine(export_onnx(scorer, config.image.view_shape))
     Detector(scorer, detector_info(config), graph).save(folder)

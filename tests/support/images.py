@@ -25,9 +25,10 @@ def png(seed: int = 0, size: tuple[int, int] = (SIDE, SIDE)) -> bytes:
     return encoded(np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8))
 
 
-def views_of(size: int, count: int = 4) -> np.ndarray:
-    """Squares of noise as the detector takes them: uint8 [count, 3, size, size]."""
-    return np.random.default_rng(0).integers(0, 256, (count, 3, size, size), np.uint8)
+def views_of(size: int | tuple[int, int], count: int = 4) -> np.ndarray:
+    """Noise as the detector takes it, squares or of this height and width: [count, 3, H, W]."""
+    shape = (size, size) if isinstance(size, int) else size
+    return np.random.default_rng(0).integers(0, 256, (count, 3, *shape), np.uint8)
 
 
 def mask(value: int = 255, size: tuple[int, int] = (SIDE, SIDE)) -> bytes:

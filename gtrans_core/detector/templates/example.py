@@ -12,19 +12,24 @@ FOLDER = Path(__file__).parent
 FACTS = json.loads((FOLDER / "export.json").read_text())
 
 
+def sides(fact):  # a square has one
+    height, width = (fact, fact) if isinstance(fact, int) else fact
+    return width, height
+
+
 def view(path):
-    image, side, gap = Image.open(path), FACTS["resize_to"], FACTS["reducing_gap"]
+    image, size, gap = Image.open(path), sides(FACTS["resize_to"]), FACTS["reducing_gap"]
     if gap:  # a large JPEG is decoded at a half, a quarter or an eighth
-        image.draft(None, (gap * side, gap * side))
+        on_its_side = image.getexif().get(274, 1) in range(5, 9)
+        image.draft(None, tuple(gap * side for side in size[:: -1 if on_its_side else 1]))
     image = ImageOps.exif_transpose(image)
     if FACTS["grey_levels"]:  # the model was trained on grey images of 16 bits
         low, high = FACTS["grey_levels"]
         grey = np.clip(np.asarray(image), low, high).astype(np.int64) - low
         image = Image.fromarray(((grey * 255 + (high - low) // 2) // (high - low)).astype(np.uint8))
-    image = image.convert("RGB").resize(
-        (side, side), Image.Resampling[FACTS["filter"]], reducing_gap=gap
-    )
-    image = ImageOps.crop(image, (side - FACTS["input_side"]) // 2)
+    image = image.convert("RGB").resize(size, Image.Resampling[FACTS["filter"]], reducing_gap=gap)
+    seen = sides(FACTS["input_side"])
+    image = ImageOps.crop(image, tuple((a - b) // 2 for a, b in zip(size, seen, strict=True)))
     return np.asarray(image).transpose(2, 0, 1)[None]
 
 

@@ -85,10 +85,36 @@ def test_a_view_is_the_decoded_image_resized(
     view = decode_view(data, "a.png", config)
     assert view.flags.c_contiguous
     whole = Image.fromarray(decode_image(data, "a.png"))
-    low = (config.size - config.input_size) // 2
+    low = (config.resized_shape[0] - config.view_shape[0]) // 2
     expected = np.asarray(whole.resize((config.size, config.size), FILTERS["bilinear"]))
-    inner = slice(low, low + config.input_size)
+    inner = slice(low, low + config.view_shape[0])
     np.testing.assert_array_equal(view, expected[inner, inner].transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG"])
+def test_a_view_may_be_wider_than_high(file_format: str, orientation: int) -> None:
+    """Of a JPEG that the decoder shrinks too, and of one that lies on its side in the file."""
+    upright = render(good_surface(np.random.default_rng(0), 800))[:500]
+    lying = np.rot90(upright) if orientation == 6 else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(Image.fromarray(lying.copy()), file_format, exif=exif)
+    view = decode_view(data, "a.png", ImageConfig(size=(96, 192)))
+    assert view.shape == (3, 96, 192)
+    expected = np.asarray(Image.fromarray(upright).resize((192, 96), FILTERS["bilinear"]))
+    assert np.abs(view.transpose(1, 2, 0).astype(int) - expected).mean() < 4
+    square = decode_view(data, "a.png", ImageConfig(size=(96, 192), crop=64))
+    np.testing.assert_array_equal(square, view[:, 16:80, 64:128])
+
+
+def test_a_mask_is_in_the_views_geometry() -> None:
+    mask = np.zeros((50, 80), np.bool_)
+    mask[10:20, 40:80] = True
+    small = preprocess_mask(mask, ImageConfig(size=(96, 160)))
+    rows, columns = np.nonzero(small)
+    assert small.shape == (96, 160)
+    assert (rows.min(), columns.min(), columns.max()) == (19, 80, 159)
 
 
 def test_a_transparent_grey_lies_on_black() -> None:

@@ -70,6 +70,16 @@ def test_the_example_scores_as_the_detector_and_imports_nothing_of_ours(
     assert len(code) <= 25
 
 
+def test_of_another_shape_height_and_width_are_named(tiny_config, tmp_path: Path):
+    wide = make_detector(tiny_config("image.size=[64, 96]"))
+    with patch.object(module, "find_spec", return_value=None):
+        written = export_detector(wide, tmp_path / "wide")
+    assert written.differences["model.onnx"] < 1e-4  # the example's, on files
+    facts = json.loads((tmp_path / "wide" / "export.json").read_text())
+    assert facts["resize_to"] == facts["input_side"] == [64, 96]
+    assert facts["input"] == "view: uint8 [1, 3, 64, 96], RGB"
+
+
 def test_grey_images_of_16_bits_are_read_at_their_levels(tiny_config, tmp_path: Path):
     deep = make_detector(tiny_config("image.levels=[1000, 9000]"))
     with patch.object(module, "find_spec", return_value=None):

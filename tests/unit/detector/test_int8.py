@@ -31,7 +31,7 @@ def graph(tiny_config, tmp_path_factory) -> bytes:
         scene = fit_scene(guide.agn(guide.agn.spec.normalise(views)), rank=12)
     torch.manual_seed(0)
     trans = build_trans(guide.agn.spec, config)
-    return export_onnx(Scorer(guide.agn, trans, scene, config), SIZE)
+    return export_onnx(Scorer(guide.agn, trans, scene, config), (SIZE, SIZE))
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_a_graph_without_a_scene_model_stays_as_it_is(tiny_config, tmp_path) -> 
     config = tiny_config("scoring.scene_share=0", "scoring.memory_share=0")
     guide = load_guide(config.agn, tmp_path)
     scorer = Scorer(guide.agn, build_trans(guide.agn.spec, config), None, config)
-    graph = export_onnx(scorer, SIZE)
+    graph = export_onnx(scorer, (SIZE, SIZE))
     assert quantise_scene(graph) == graph
 
 
@@ -101,9 +101,9 @@ def test_scales_that_share_a_tensor_of_gains(tiny_config, tmp_path) -> None:
     """The exporter stores equal tensors once; each scale gets gains of its own."""
     config = tiny_config("scoring.scene_share=1", "scoring.memory_share=0")
     guide = load_guide(config.agn, tmp_path)
-    scene = random_scene(guide.agn.spec.map_shapes(SIZE), config)
+    scene = random_scene(guide.agn.spec.map_shapes((SIZE, SIZE)), config)
     scorer = Scorer(guide.agn, build_trans(guide.agn.spec, config), scene, config)
-    graph = export_onnx(scorer, SIZE)
+    graph = export_onnx(scorer, (SIZE, SIZE))
     assert "scene.gain_2" not in tensors(graph)
     [view] = views_of(SIZE, 1)
     light = OnnxEngine(quantise_scene(graph)).score_view(view)[1]

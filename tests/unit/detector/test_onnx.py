@@ -33,7 +33,7 @@ def scorer(tiny_config) -> Scorer:
 
 @pytest.fixture(scope="module")
 def graph(scorer: Scorer) -> OnnxEngine:
-    return OnnxEngine(export_onnx(scorer, 64))
+    return OnnxEngine(export_onnx(scorer, (64, 64)))
 
 
 @pytest.mark.parametrize(
@@ -44,15 +44,15 @@ def graph(scorer: Scorer) -> OnnxEngine:
         ("scoring.scene_share=0", "research.fusion=product", "research.map_weights=image"),
         ("scoring.scene_share=0", "research.fusion=sum", "scoring.image_score=max"),
         ("research.guidance=none", "scoring.smoothing_sigma=0"),
-        ("image.size=96",),
+        ("image.size=[64, 96]",),
     ],
     ids=" ".join,
 )
 def test_every_way_to_score_is_the_same_on_both(tiny_config, overrides: tuple[str, ...]) -> None:
     config = tiny_config(*overrides)
     scorer = make_scorer(config)
-    engine = OnnxEngine(export_onnx(scorer, config.image.input_size))
-    for view in views_of(config.image.input_size):
+    engine = OnnxEngine(export_onnx(scorer, config.image.view_shape))
+    for view in views_of(config.image.view_shape):
         expected, found = scorer.score_view(view), engine.score_view(view)
         assert found[1] == pytest.approx(expected[1], rel=PARITY)
         assert found[0].dtype == np.float32

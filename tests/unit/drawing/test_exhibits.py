@@ -59,6 +59,13 @@ class TestExhibit:
         [one] = shown(replace(scored, samples=(wide,)))
         assert one.aspect == 2
 
+    def test_a_view_need_not_be_square(self):
+        scored = evaluation(["good"], [0.1], None)
+        wide = replace(scored, views=scored.views[:, :, :4], maps=scored.maps[:, :4])
+        [one] = shown(wide)
+        assert one.shape == (4, 8)
+        assert [Image.open(io.BytesIO(p)).size for p in (one.image, one.heat)] == [(8, 4)] * 2
+
     @pytest.mark.parametrize("level", [0.0, -1.0, float("nan")])
     def test_a_level_that_is_none_is_refused(self, level: float):
         with pytest.raises(ValueError, match="map level"):

@@ -44,7 +44,7 @@ VOID = {"meta", "img", "br", "input"}
 def exhibit(**facts):
     """Of an image that lies at 0.5 of the threshold, unless a test says otherwise."""
     result = image_result(**{"kind": "broken", "score": 0.5, "threshold": 1.0} | facts)
-    return Exhibit(result, 8, 1.5, WEBP, HEAT, "M1 1L2 2Z", "M3 3L4 4Z")
+    return Exhibit(result, (8, 8), 1.5, WEBP, HEAT, "M1 1L2 2Z", "M3 3L4 4Z")
 
 
 def report_data(**changes):

@@ -66,6 +66,7 @@ def steps(
             record=found,
             conclusion=conclude(found, check_gate(GATE, found.evidence(), None)),
             config=config or GTransConfig(),
+            seen=(256, 256),
             source="/data/my parts",
             images=images,
             sizes={row.path: SIZE for row in images},

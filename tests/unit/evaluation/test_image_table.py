@@ -73,13 +73,14 @@ def test_only_a_mask_says_how_large_a_defect_is():
     [
         (ImageConfig(size=32), (20.5 / 32 * 640, 10.5 / 32 * 320)),
         (ImageConfig(size=64, crop=32), ((20.5 + 16) / 64 * 640, (10.5 + 16) / 64 * 320)),
+        (ImageConfig(size=(32, 96)), (20.5 / 96 * 640, 10.5 / 32 * 320)),
     ],
-    ids=["resized", "cropped"],
+    ids=["resized", "cropped", "wide"],
 )
 def test_the_peak_is_where_it_is_in_the_file(config: ImageConfig, place: tuple[float, float]):
     scored = evaluation(["dent"], [0.0], None)
     sample = scored.samples[0].model_copy(update={"width": 640, "height": 320})
-    heat_map = np.zeros((1, 32, 32), np.float32)
+    heat_map = np.zeros((1, *config.view_shape), np.float32)
     heat_map[0, 10, 20] = 1
     [row] = results(replace(scored, samples=(sample,), maps=heat_map), config)
     assert (row.peak_x, row.peak_y) == (int(place[0]), int(place[1]))

@@ -54,7 +54,7 @@ def test_state_sha256_sees_every_byte_name_and_shape(agn: Agn):
 
 
 def test_scorer_gives_one_image_exactly_one_score(agn: Agn):
-    scene = fit_scene([torch.rand(6, *shape) for shape in agn.spec.map_shapes(64)], rank=4)
+    scene = fit_scene([torch.rand(6, *shape) for shape in agn.spec.map_shapes((64, 64))], rank=4)
     config = GTransConfig(scoring=ScoringConfig(memory_share=0))
     scorer = Scorer(agn, build_trans(agn.spec, config), scene, config)
     views = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8).numpy()

@@ -12,7 +12,7 @@ from gtrans_core.network.backbone import (
     BackboneSpec,
     backbone_spec,
     build_backbone,
-    check_input_size,
+    check_input_shape,
 )
 from gtrans_core.network.build import build_trans
 
@@ -36,7 +36,7 @@ def refused(name: str, taps: tuple[int, int, int] = (4, 8, 16)) -> str:
 
 def size_refused(spec: BackboneSpec, size: int) -> str:
     with pytest.raises(ConfigError) as caught:
-        check_input_size(spec, size)
+        check_input_shape(spec, (size, size))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -51,7 +51,7 @@ def test_three_maps_as_the_spec_says(name: str) -> None:
     assert [tuple(m.shape) for m in maps] == [
         (1, c, 64 // s, 96 // s) for c, s in zip(spec.channels, (4, 8, 16), strict=True)
     ]
-    check_input_size(spec, 256)
+    check_input_shape(spec, (256, 256))
 
 
 def test_deeper_taps() -> None:
@@ -166,8 +166,8 @@ def test_backbone_with_channels_last_maps_is_refused() -> None:
 
 
 @pytest.mark.parametrize("size", [32, 64, 224, 256, 1024])
-def test_input_size_is_free(size: int) -> None:
-    check_input_size(backbone_spec("test_efficientnet", (4, 8, 16)), size)
+def test_input_shape_is_free(size: int) -> None:
+    check_input_shape(backbone_spec("test_efficientnet", (4, 8, 16)), (size, size))
 
 
 def test_trans_takes_its_channels_and_seed_from_spec_and_config(tiny_config) -> None:

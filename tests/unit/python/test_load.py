@@ -45,7 +45,7 @@ def test_a_detector_says_what_it_is(detector: gtrans.Detector, folder: Path):
     assert detector.category == "part"
     assert detector.version is None
     assert detector.threshold == loaded.info.threshold
-    assert detector.input_size == 64
+    assert detector.input_shape == (64, 64)
     assert repr(detector) == "<gtrans.Detector of part, not registered>"
 
 

@@ -59,7 +59,7 @@ def test_what_they_take_and_give_is_this():
         *("score", "is_anomalous", "threshold", "heat_map", "draw")
     }
     assert public(gtrans.Detector) == {
-        *("category", "version", "threshold", "input_size", "predict", "predict_many")
+        *("category", "version", "threshold", "input_shape", "predict", "predict_many")
     }
 
 

@@ -38,6 +38,12 @@ def test_the_promise_names_its_images_and_its_limits_are_said(facts):
     assert "not signed" not in card
 
 
+def test_width_comes_before_height(facts):
+    config = facts.record.config | {"image.size": [224, 288]}
+    record = facts.record.model_copy(update={"config": config})
+    assert "scored at 288 x 224 pixels" in render_card(replace(facts, record=record))
+
+
 def test_an_unsigned_first_champion_without_a_reason(facts):
     approval = replace(facts.approval, why="", previous=None)
     card = render_card(replace(facts, approval=approval, signature=None))

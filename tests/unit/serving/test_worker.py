@@ -220,7 +220,7 @@ def test_a_bad_image_fails_alone_among_those_beside_it(started):
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "torch"])
 def test_scores_under_load_are_bit_equal_to_those_alone(started, detector, make_png, engine):
-    graph = OnnxEngine(export_onnx(detector.scorer, 64)) if engine == "onnxruntime" else None
+    graph = OnnxEngine(export_onnx(detector.scorer, (64, 64))) if engine == "onnxruntime" else None
     model = ServedModel("bottle", 1, "d", Detector(detector.scorer, detector.info, graph))
     encoded = [make_png(seed) for seed in range(12)]
     alone = [model.detector.predict_bytes([data])[0] for data in encoded]

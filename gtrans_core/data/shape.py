@@ -1,0 +1,50 @@
+"""The shape in which the network sees images: about their own, of a fixed number of pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gtrans_core.config import USUAL_SIDE
+
+STEP = 32
+"""Sides are multiples of it, so that the maps at each stride cover the whole image."""
+_NEARLY = 0.9
+"""Of the largest scale; what is lost below would be missed more than a few percent of shape."""
+
+Shape = tuple[int, int]
+"""Height and width in pixels."""
+
+
+def shape_for(images: Iterable[Shape], step: int = STEP) -> Shape:
+    """The shape that images of these shapes are resized to.
+
+    The image with the median aspect ratio decides. Of all pairs of multiples of ``step`` with no
+    more pixels than a square of ``USUAL_SIDE``, those count that show it nearly as large as any
+    does, in the direction that is shown smaller; of these, the one that stretches it least is
+    taken, and of equals the largest. A square stays a square.
+
+    Args:
+        images: at least one.
+        step: divides both sides.
+    """
+    ordered = sorted(images, key=lambda shape: shape[1] / shape[0])
+    height, width = ordered[(len(ordered) - 1) // 2]
+    most = USUAL_SIDE**2
+    pairs = [
+        (rows, columns)
+        for rows in range(step, most // step + 1, step)
+        for columns in range(step, most // rows + 1, step)
+    ]
+
+    def scales(pair: Shape) -> tuple[float, float]:
+        low, high = sorted((pair[0] / height, pair[1] / width))
+        return low, high
+
+    least = _NEARLY * max(scales(pair)[0] for pair in pairs)
+    large = [pair for pair in pairs if scales(pair)[0] >= least]
+
+    def stretch(pair: Shape) -> tuple[float, int]:
+        low, high = scales(pair)
+        return high / low, -pair[0] * pair[1]
+
+    return min(large, key=stretch)
