@@ -13,6 +13,9 @@ PEERS_INSTALLED := .venv-peers/.installed
 
 # Waiting OpenMP threads sleep: spinning ones slow each other down when a machine does two things.
 export OMP_WAIT_POLICY ?= PASSIVE
+# What is imported is compiled once and kept, even where the environment (many containers') says not
+# to: tests start hundreds of processes, and each compiled torch, MLflow and Kubeflow anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help
 help: ## List what can be made
