@@ -39,8 +39,8 @@ class Result:
         model: ``models:/gtrans-CATEGORY/VERSION``, for ``gtrans.load``.
         metrics: of the test images, each from 0 to 1, the higher the better: ``image_auroc``,
             ``image_ap``, ``image_f1_max``, ``pixel_auroc``, ``pixel_ap``, ``pixel_f1_max``,
-            ``au_pro_30``, ``au_pro_05``. None where the test images cannot tell, as without
-            defects or masks.
+            ``au_pro_30``, ``au_pro_05``, ``seg_f1``. None where the test images cannot tell, as
+            without defects or masks.
         report: the HTML report, with heat maps and threshold.
     """
 

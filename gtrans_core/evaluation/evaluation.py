@@ -15,10 +15,10 @@ from gtrans_core.data.mask_view import preprocess_mask
 from gtrans_core.data.reading import read_image, read_mask
 from gtrans_core.detector.engine import Engine
 from gtrans_core.evaluation.defect_result import DefectResult
-from gtrans_core.evaluation.metrics import au_pro, image_metrics, pixel_metrics, roc_auc
+from gtrans_core.evaluation.metrics import au_pro, image_metrics, pixel_metrics, roc_auc, seg_f1
 
 IMAGE_METRICS = ("image_auroc", "image_ap", "image_f1_max")
-PIXEL_METRICS = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "au_pro_30", "au_pro_05")
+PIXEL_METRICS = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "au_pro_30", "au_pro_05", "seg_f1")
 
 
 @dataclass(frozen=True)
@@ -87,13 +87,19 @@ def score_split(
     return Evaluation(samples, views, maps, scores, masks)
 
 
-def split_metrics(evaluation: Evaluation) -> dict[str, float | None]:
-    """All metrics of a split, on raw scores; None where the split cannot tell."""
+def split_metrics(evaluation: Evaluation, map_level: float) -> dict[str, float | None]:
+    """All metrics of a split, on raw scores; None where the split cannot tell.
+
+    Args:
+        evaluation: the scored split.
+        map_level: heat-map value from which on a pixel is unusual; from good images alone.
+    """
     metrics: dict[str, float | None] = dict.fromkeys((*IMAGE_METRICS, *PIXEL_METRICS))
     if evaluation.has_both:
         metrics |= image_metrics(evaluation.labels, evaluation.scores)
     if evaluation.masks is not None and evaluation.shows_defects:
         metrics |= pixel_metrics(evaluation.masks, evaluation.maps)
+        metrics["seg_f1"] = seg_f1(evaluation.masks, evaluation.maps, map_level)
     return metrics
 
 

@@ -1,4 +1,4 @@
-"""The eight metrics of a test split, by the names that files, MLflow and gates know them by."""
+"""The nine metrics of a test split, by the names that files, MLflow and gates know them by."""
 
 from typing import Literal
 
@@ -11,6 +11,7 @@ MetricName = Literal[
     "pixel_f1_max",
     "au_pro_30",
     "au_pro_05",
+    "seg_f1",
 ]
 
 METRIC_LABELS: dict[MetricName, str] = {
@@ -22,6 +23,7 @@ METRIC_LABELS: dict[MetricName, str] = {
     "pixel_f1_max": "pixel F1-max",
     "au_pro_30": "AU-PRO@0.3",
     "au_pro_05": "AU-PRO@0.05",
+    "seg_f1": "SegF1",
 }
 """What people read; AP is average precision."""
 

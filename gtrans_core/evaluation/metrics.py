@@ -1,4 +1,4 @@
-"""Exact detection and localisation metrics on raw scores: AUROC, AP, F1-max, AU-PRO.
+"""Exact detection and localisation metrics on raw scores: AUROC, AP, F1-max, AU-PRO, SegF1.
 
 Scores are compared with each other and nothing else: never clamped, never normalised, so any
 strictly increasing transform of them gives the same numbers. Ties are exact: equal scores cross a
@@ -97,6 +97,26 @@ def pixel_metrics(masks: npt.ArrayLike, maps: npt.ArrayLike) -> dict[str, float]
         "au_pro_30": au_pro_30,
         "au_pro_05": au_pro_05,
     }
+
+
+def seg_f1(masks: npt.ArrayLike, maps: npt.ArrayLike, level: float) -> float:
+    """F1 of the pixels above a level that was fixed before, in [0, 1]: no choice on test data.
+
+    Pixels of all images count together, ``map > level`` predicts defective. (SegF1 of
+    Heckler-Kram et al., "The MVTec AD 2 Dataset", arXiv 2503.21622.)
+
+    Args:
+        masks: as for ``au_pro``; both 0 and 1 must occur.
+        maps: as for ``au_pro``.
+        level: of heat maps; from good images alone.
+
+    Raises:
+        ValueError: naming what is missing or wrong.
+    """
+    anomalous, scores = checked(masks, maps, _PIXELS)
+    flagged = scores > level
+    found = int(np.count_nonzero(flagged & anomalous))
+    return 2 * found / (int(np.count_nonzero(flagged)) + int(np.count_nonzero(anomalous)))
 
 
 def image_metrics(labels: npt.ArrayLike, scores: npt.ArrayLike) -> dict[str, float]:

@@ -181,7 +181,7 @@ def _record(
     return EvaluationRecord(
         category=context.category,
         data_digest=detector.data_digest,
-        metrics=split_metrics(scored),
+        metrics=split_metrics(scored, detector.map_level),
         per_defect=tuple(defect_results(scored, detector.threshold)),
         threshold=detector.threshold,
         false_alarm_rate=detector.promise.rate

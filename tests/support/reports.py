@@ -37,7 +37,7 @@ def report_data() -> ReportData:
     views = rng.integers(60, 160, (len(kinds), 3, SIDE, SIDE), np.uint8)
     scored = Evaluation(samples, views, maps, scores, masks)
     images = image_results(scored, THRESHOLD, THRESHOLD, ImageConfig(size=SIDE))
-    metrics, kinds_found = split_metrics(scored), defect_results(scored, THRESHOLD)
+    metrics, kinds_found = split_metrics(scored, THRESHOLD), defect_results(scored, THRESHOLD)
     history = [{"step": step, "train_loss": 1 / (step + 1)} for step in range(9)]
     drawn = draw_gallery(scored, images, metrics, THRESHOLD, THRESHOLD, HELD_OUT, history, 2)
     record = evaluation_record(metrics=metrics, per_defect=tuple(kinds_found), good_images=20)

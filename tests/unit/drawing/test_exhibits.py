@@ -81,7 +81,7 @@ def test_a_contour_that_touches_the_border_is_closed_there():
 def gallery(kinds: list[str], scores: list[float]) -> Gallery:
     scored = evaluation(kinds, scores, None)
     rows = image_results(scored, 0.5, 0.25, ImageConfig(size=32))
-    return draw_gallery(scored, rows, split_metrics(scored), 0.5, 0.25, [0.1, 0.2], [], 2)
+    return draw_gallery(scored, rows, split_metrics(scored, 0.25), 0.5, 0.25, [0.1, 0.2], [], 2)
 
 
 class TestGallery:

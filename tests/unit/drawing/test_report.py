@@ -35,6 +35,7 @@ METRICS = {
     "pixel_f1_max": 0.5466,
     "au_pro_30": 0.9377,
     "au_pro_05": 0.7288,
+    "seg_f1": 0.4922,
 }
 NO_MASKS = METRICS | dict.fromkeys([k for k in METRICS if not k.startswith("image")])
 HOSTILE = '<script>alert(\'1\')</script>" onload="x" {{ 7 * 7 }} &amp;'
@@ -273,15 +274,16 @@ class TestNumbers:
             "Pixel AP (average precision)": "0.555",
             "Pixel F1-max": "0.547",
             "AU-PRO@0.05": "0.729",
+            "SegF1": "0.492",
         }
 
     def test_what_there_is_no_number_for_is_not_available(self):
         shown = page(metrics=NO_MASKS, per_defect=[DefectRow(defect="broken", images=3, caught=3)])
         values = list(shown.tiles().values())
-        assert values.count("not available") == 5
+        assert values.count("not available") == 6
         assert "0.000" not in values
         assert shown.rows()[0] == ["broken", "3", "3", "none", "not available", "not available"]
-        assert sum("lacks masks" in words for words in shown.words("dd")) == 5
+        assert sum("lacks masks" in words for words in shown.words("dd")) == 6
 
     def test_zero_is_a_number(self):
         assert (

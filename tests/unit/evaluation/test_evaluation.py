@@ -21,7 +21,7 @@ SCORES = [0.1, 0.4, 0.3, 0.9, 0.8]
 
 def gallery(scored: Evaluation, threshold: float) -> Gallery:
     rows = image_results(scored, threshold, 0.5, ImageConfig(size=32))
-    return draw_gallery(scored, rows, split_metrics(scored), threshold, 0.5, [0.1, 0.2], [], 1)
+    return draw_gallery(scored, rows, split_metrics(scored, 0.5), threshold, 0.5, [0.1, 0.2], [], 1)
 
 
 def test_each_defect_is_judged_against_all_good_images_and_the_hardest_comes_first():
@@ -38,7 +38,7 @@ def test_a_score_at_the_threshold_is_not_caught():
 
 
 def test_without_masks_pixel_metrics_are_none_and_image_metrics_are_there():
-    metrics = split_metrics(evaluation(KINDS, SCORES, None))
+    metrics = split_metrics(evaluation(KINDS, SCORES, None), 0.5)
     assert metrics["image_auroc"] == pytest.approx(5 / 6)
     assert all(metrics[name] is None for name in PIXEL_METRICS)
     assert all(r.au_pro_30 is None for r in defect_results(evaluation(KINDS, SCORES, None), 0.5))
@@ -50,7 +50,7 @@ def test_a_defect_that_no_mask_shows_has_no_au_pro_and_breaks_nothing():
     results = {r.defect: r.au_pro_30 for r in defect_results(scored, threshold=0.5)}
     assert results["crack"] is None
     assert results["dent"] is not None
-    hidden = split_metrics(evaluation(KINDS, SCORES, masks_of(count=5)))
+    hidden = split_metrics(evaluation(KINDS, SCORES, masks_of(count=5)), 0.5)
     assert all(hidden[name] is None for name in PIXEL_METRICS)
 
 
@@ -72,7 +72,7 @@ def test_what_the_split_cannot_tell_is_not_available(kinds: list[str], known: se
     scored = evaluation(kinds, [0.1, 0.4][:count], masks_of(*range(count), count=count))
     if "good" in kinds:
         scored = replace(scored, masks=None)
-    metrics = split_metrics(scored)
+    metrics = split_metrics(scored, 0.5)
     assert {name for name, value in metrics.items() if value is not None} == known
     pictures = gallery(scored, 0.2).files
     assert {n for n in pictures if n.startswith("heat_maps")} == {f"heat_maps_{k}" for k in kinds}

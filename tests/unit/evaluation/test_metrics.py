@@ -190,6 +190,13 @@ class TestTogether:
             "au_pro_05": metrics.au_pro(masks, maps, 0.05),
         }
 
+    @pytest.mark.parametrize("level", [-1.0, 0.3, 0.5, 9.0])
+    def test_seg_f1_is_that_of_scikit_learn(self, level):
+        masks, maps = random_split(seed=11)
+        maps[0, 0, 0] = level  # a pixel at the level is not flagged
+        expected = reference.f1_score(masks.ravel(), maps.ravel() > level, zero_division=0.0)
+        assert metrics.seg_f1(masks, maps, level) == pytest.approx(expected, abs=1e-12)
+
     def test_image_metrics_are_the_single_ones(self):
         labels, scores = [0, 1, 1, 0, 1], [0.1, 0.3, 0.2, 0.2, 0.9]
         result = metrics.image_metrics(labels, scores)
