@@ -99,8 +99,9 @@ def _keep(book: FeedbackBook, category: str, table: Path) -> None:
 
 def _show(category: str, statements: Sequence[Statement]) -> None:
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+
+    from gtrans.cli.shared.outside_text import cell
 
     if not statements:
         typer.echo(f"no feedback on {category} yet")
@@ -111,12 +112,12 @@ def _show(category: str, statements: Sequence[Statement]) -> None:
     for one in statements:
         shown.add_row(
             f"{one.said_at:%Y-%m-%d %H:%M}",
-            escape(one.who),
-            escape(one.name),
+            cell(one.who),
+            cell(one.name),
             str(one.version or "-"),
             f"{one.score:.4g} / {one.threshold:.4g}",
             "flagged" if one.flagged else "ok",
-            escape(one.truth),
+            cell(one.truth),
         )
     Console().print(shown)
     wrong = sum(one.corrects for one in statements)

@@ -47,8 +47,9 @@ def history(
 
 
 def _history_table(found: ChampionHistory) -> Table:
-    from rich.markup import escape
     from rich.table import Table
+
+    from gtrans.cli.shared.outside_text import cell
 
     table = Table(box=None)
     for heading in ("when (UTC)", "who", "what", "from", "to", *_METRICS.values(), "why"):
@@ -56,13 +57,13 @@ def _history_table(found: ChampionHistory) -> Table:
     for recorded in found.moves:
         move = recorded.move
         table.add_row(
-            move.when.removesuffix("+00:00"),
-            escape(move.who),
+            cell(move.when.removesuffix("+00:00")),
+            cell(move.who),
             move.kind,
             str(move.previous or "none"),
             str(move.champion),
             *(_shown(move.metrics.get(name)) for name in _METRICS),
-            escape(move.why),
+            cell(move.why),
         )
     return table
 

@@ -15,6 +15,7 @@ from gtrans.cli.shared.options import (
     Why,
 )
 from gtrans_core.detector.model_name import model_name
+from gtrans_core.system.text import printable
 
 if TYPE_CHECKING:
     from gtrans_core.tracking.promotion.championship import Judgement
@@ -86,7 +87,7 @@ def _show_verdict(category: str, judgement: Judgement) -> None:
     console.print(f"{model_name(category)} version {judgement.version}, {rival}", highlight=False)
     for reason in judgement.verdict.reasons:
         console.print("  [red]refused[/]", end=" ")
-        console.print(reason, markup=False, highlight=False, soft_wrap=True)
+        console.print(printable(reason), markup=False, highlight=False, soft_wrap=True)
     passed = sum(check.passed for check in judgement.verdict.checks)
     if passed:
         others = "other " if judgement.verdict.reasons else ""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gtrans.cli.shared.options import Category, Experiment, GateFile, ProfileName, Store
+from gtrans_core.system.text import printable
 
 if TYPE_CHECKING:
     from gtrans_core.steps.recalibrate import Recalibration
@@ -68,10 +69,12 @@ def _show(found: Recalibration) -> None:
     """What the new threshold does to the test images."""
     before, after = found.before, found.after
     if after.promise is not None:
-        typer.echo(after.promise.text)
+        typer.echo(printable(after.promise.text))
     typer.echo(f"On the test images, with version {found.base.version}'s threshold and now:")
     for kind, now in zip(before.per_defect, after.per_defect, strict=True):
-        typer.echo(f"  {kind.defect}: caught {kind.caught} -> {now.caught} of {kind.images}")
+        typer.echo(
+            f"  {printable(kind.defect)}: caught {kind.caught} -> {now.caught} of {kind.images}"
+        )
     typer.echo(
         f"  good: false alarms {before.good_flagged} -> {after.good_flagged} of {after.good_images}"
     )

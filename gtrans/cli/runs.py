@@ -48,10 +48,12 @@ def _show(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from gtrans.cli.shared.outside_text import cell
+
     table = Table(box=None)
     for heading in headings:
         # An id is copied whole.
         table.add_column(heading, no_wrap=heading in ("run", "schedule"))
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(cell, row))
     Console().print(table)

@@ -21,6 +21,7 @@ from gtrans.cli.shared.options import (
     ProfileName,
     Store,
 )
+from gtrans_core.system.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +84,7 @@ def submit(
             for name in names
         ]
     for run in runs:
-        typer.echo(f"{run.name}: {run.page}")
+        typer.echo(printable(f"{run.name}: {run.page}"))
     if wait:
         require_success(_followed(server, runs))
 
@@ -92,11 +93,11 @@ def _followed(server: Kubeflow, runs: Sequence[Submitted]) -> list[Submitted]:
     from gtrans.pipelines.cluster.submit import follow
 
     try:
-        return follow(
-            server,
-            runs,
-            lambda run, step, state: typer.echo(f"[{' '.join(filter(None, (run, step)))}] {state}"),
-        )
+        return follow(server, runs, _tell)
     except KeyboardInterrupt:
         sys.stderr.write("no longer watching; the runs go on (gtrans stop RUN ends one)\n")
         raise typer.Exit(130) from None
+
+
+def _tell(run: str, step: str, state: str) -> None:
+    typer.echo(printable(f"[{' '.join(filter(None, (run, step)))}] {state}"))

@@ -8,10 +8,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
 from gtrans_core.storage import replacing
+from gtrans_core.system.spreadsheet import without_formulas
 
 PARQUET = ".parquet"
 
@@ -35,7 +37,7 @@ def write_as_suffix_says(table: Path, out: Path) -> None:
 def _write_csv(rows: pq.ParquetFile, file: BinaryIO) -> None:
     with csv.CSVWriter(file, rows.schema_arrow) as writer:
         for batch in rows.iter_batches():
-            writer.write_batch(batch)
+            writer.write_table(without_formulas(pa.Table.from_batches([batch])))
 
 
 def _write_json_lines(rows: pq.ParquetFile, file: BinaryIO) -> None:

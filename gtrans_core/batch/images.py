@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from gtrans_core.data.folders import files_below, is_hidden
 from gtrans_core.data.pictures import (
+    MAX_FILE_BYTES,
     SUFFIXES,
     by_suffix,
     has_suffix,
@@ -193,9 +194,13 @@ def _read_file(path: Path, shown: str) -> bytes:
     if reason := why_not_read(path.name):
         raise DataError(f"{shown}: {reason}")
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:  # a device has no size, and a pipe may be named
+            data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise DataError(f"{shown}: cannot be read ({error.strerror})") from None
+    if len(data) > MAX_FILE_BYTES:
+        raise DataError(f"{shown}: too large, more than {MAX_FILE_BYTES:,} bytes")
+    return data
 
 
 def _without_suffix(name: str) -> str:

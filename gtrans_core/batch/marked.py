@@ -13,6 +13,7 @@ from pyarrow import csv
 from gtrans_core.batch.formats import PARQUET, SUFFIXES
 from gtrans_core.errors import DataError
 from gtrans_core.storage.documents import parse_json
+from gtrans_core.system.spreadsheet import as_it_was
 
 TRUTH = "truth"
 _NEEDED = ("path", "image_sha256", "score", "threshold", "category", "model_digest")
@@ -67,7 +68,7 @@ def _marked(table: Path, number: int, row: dict[str, Any]) -> MarkedRow:
             model_digest=str(row["model_digest"]),
             truth=str(row[TRUTH]).strip(),
         )
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise DataError(f"{table}: marked row {number}: {error}") from None
 
 
@@ -78,11 +79,15 @@ def _rows(table: Path) -> list[dict[str, Any]]:
         if table.suffix == PARQUET:
             found: list[dict[str, Any]] = pq.read_table(table).to_pylist()
         elif table.suffix == ".csv":
-            found = csv.read_csv(table).to_pylist()
+            found = [_unmarked(row) for row in csv.read_csv(table).to_pylist()]
         else:
             lines = table.read_text("utf-8").splitlines()
-            found = [parse_json(line) for line in lines if line.strip()]
-    except (OSError, ValueError, pa.ArrowException) as error:
+            found = [dict(parse_json(line)) for line in lines if line.strip()]
+    except (OSError, ValueError, TypeError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{table}: cannot be read as {table.suffix} ({reason})") from None
     return found
+
+
+def _unmarked(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: as_it_was(cell) if isinstance(cell, str) else cell for key, cell in row.items()}

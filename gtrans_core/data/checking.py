@@ -16,11 +16,8 @@ from gtrans_core.data.images import Picture, decode_picture
 from gtrans_core.data.levels import counts_of
 from gtrans_core.data.listing import DataFile
 from gtrans_core.data.masks import Mask, read_mask_file
-from gtrans_core.data.pictures import why_not_read
+from gtrans_core.data.pictures import MAX_FILE_BYTES, why_not_read
 from gtrans_core.errors import DataError
-
-MAX_FILE_BYTES = 512 * 2**20
-"""Above what 50 megapixels take uncompressed at 16 bits a channel: larger files are not read."""
 
 OnProgress = Callable[[int, int], None]
 

@@ -20,6 +20,9 @@ SUFFIXES = (
 )
 """Of files that are read, in any case of letters."""
 
+MAX_FILE_BYTES = 512 * 2**20
+"""Above what 50 megapixels take uncompressed at 16 bits a channel: larger files are not read."""
+
 SAVE_AS = "save it as PNG, JPEG, BMP, TIFF or WebP"
 
 _NOT_READ = {

@@ -17,6 +17,7 @@ import numpy as np
 from gtrans_core.data.images import cropped_away
 from gtrans_core.errors import ModelError
 from gtrans_core.storage import write_atomic
+from gtrans_core.system.spreadsheet import without_formulas
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from gtrans_core.evaluation.evaluation import Evaluation
 
 IMAGES, IMAGES_CSV = "images.parquet", "images.csv"
+_MOST_ROWS = 2_000_000
+"""A file of kilobytes can stand for billions."""
 
 Label = Literal["good", "defective"]
 Said = Literal["ok", "flagged"]
@@ -163,7 +166,7 @@ def image_files(results: Iterable[ImageResult]) -> dict[str, bytes]:
     table = pa.Table.from_pylist([asdict(row) for row in rows], schema=_schema())
     parquet, text = io.BytesIO(), io.BytesIO()
     pyarrow.parquet.write_table(table, parquet)
-    pyarrow.csv.write_csv(table, text)
+    pyarrow.csv.write_csv(without_formulas(table), text)
     return {IMAGES: parquet.getvalue(), IMAGES_CSV: text.getvalue()}
 
 
@@ -171,15 +174,18 @@ def read_images(file: Path) -> list[ImageResult]:
     """Read ``images.parquet``; columns that a later version may add are passed over.
 
     Raises:
-        ModelError: when it is missing, damaged or of other columns.
+        ModelError: when it is missing, damaged, of other columns or types, or far too long.
     """
     import pyarrow as pa
     import pyarrow.parquet
 
     columns = [field.name for field in fields(ImageResult)]
     try:
-        rows = pyarrow.parquet.read_table(file).select(columns).to_pylist()
-    except (OSError, KeyError, pa.ArrowException) as error:
+        with pyarrow.parquet.ParquetFile(file) as table:
+            if table.metadata.num_rows > _MOST_ROWS:
+                raise ValueError(f"it has {table.metadata.num_rows:,} rows")
+            rows = table.read().select(columns).cast(_schema()).to_pylist()
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(
             f"{file}: expected the table that evaluate writes ({reason}); run the pipeline again"

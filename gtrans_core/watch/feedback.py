@@ -15,11 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, AwareDatetime, ValidationError
 
 from gtrans_core.errors import DataError, StorageError
 from gtrans_core.storage import checked_name, open_store, write_atomic
-from gtrans_core.storage.documents import describe_validation
+from gtrans_core.storage.documents import Facts, describe_validation
 
 FEEDBACK_FOLDER = "feedback"
 """Below the store."""
@@ -40,10 +40,8 @@ def checked_truth(text: str) -> str:
     return text
 
 
-class Statement(BaseModel):
+class Statement(Facts):
     """One file below ``said/``: what somebody says of an image, and what a model said."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
     category: str

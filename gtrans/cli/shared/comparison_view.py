@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from gtrans.cli.shared.outside_text import cell
 from gtrans_core.evaluation.metric_names import labels_of
+from gtrans_core.system.text import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -37,8 +39,8 @@ def versions_table(found: Comparison) -> Table:
             str(rank),
             str(len(group.trials)),
             _some([str(trial.version or "-") for trial in group.trials]),
-            aliases or "-",
-            gates or "-",
+            cell(aliases or "-"),
+            cell(gates or "-"),
             _shown(group.spread(MISSED), 0 if len(group.trials) == 1 else 1),
             _shown(group.spread(FALSE_ALARMS), 0 if len(group.trials) == 1 else 1),
             _shown(group.spread("image_auroc"), 3),
@@ -62,31 +64,27 @@ def metrics_table(found: Comparison) -> Table:
 
 def differences_tables(found: Comparison) -> Iterator[Table]:
     """Config keys that differ, the data and the runs: a row each, a column a group."""
-    from rich.markup import escape
-
     for start in range(0, len(found.groups), _SIDE_BY_SIDE):
         groups = found.groups[start : start + _SIDE_BY_SIDE]
         ranks = [f"# {rank}" for rank, _ in enumerate(groups, start=start + 1)]
         table = _table("", *ranks, left=True)
         for key in found.differing:
             values = (_cut(group.config.get(key, "-")) for group in groups)
-            table.add_row(escape(key), *map(escape, values))
-        table.add_row("data", *(g.data_digest[:_ID_LENGTH] or "not known" for g in groups))
+            table.add_row(cell(key), *map(cell, values))
+        table.add_row("data", *(cell(g.data_digest[:_ID_LENGTH]) or "not known" for g in groups))
         for number in range(max(len(group.trials) for group in groups)):
             name = "run (seed)" if number == 0 else ""
-            table.add_row(name, *(escape(_run(group, number)) for group in groups))
+            table.add_row(name, *(cell(_run(group, number)) for group in groups))
         yield table
 
 
 def duel_table(duel: Duel, images: Contest) -> Table:
     """How many images of each kind champion and challenger get wrong."""
-    from rich.markup import escape
-
     table = _table("kind", "images", f"version {duel.champion}", f"version {duel.challenger}", "")
     for row in images.kinds:
         word = "false alarms" if row.kind == "good" else "missed"
         counts = (row.images, row.champion_wrong, row.challenger_wrong)
-        table.add_row(escape(_cut(row.kind, 30)), *map(str, counts), word)
+        table.add_row(cell(_cut(row.kind, 30)), *map(str, counts), word)
     return table
 
 
@@ -177,7 +175,7 @@ def _some(words: Sequence[str]) -> str:
 
 def _change(each: ChangedVerdict) -> str:
     scores = f"{each.champion_score:.3g} -> {each.challenger_score:.3g} x threshold"
-    return f"{each.change:22}  {scores:30}  {each.path}"
+    return f"{each.change:22}  {scores:30}  {printable(each.path)}"
 
 
 def _cut(text: str, length: int = _VALUE_LENGTH) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from gtrans_core.detector.model_name import model_name
+from gtrans_core.system.text import printable
 
 if TYPE_CHECKING:
     from gtrans_core.tracking.promotion.promotion import PromotionResult
@@ -16,7 +17,7 @@ def show_promotion(category: str, result: PromotionResult, dry_run: bool) -> Non
     """Print who is champion now, or would be, and what else was found."""
     name = model_name(category)
     for note in result.notes:
-        typer.echo(note)
+        typer.echo(printable(note))
     if not result.moved:
         typer.echo(f"{name} version {result.champion} is the champion already")
         return

@@ -204,3 +204,13 @@ def test_control_characters_are_shown_not_obeyed(tmp_path: Path):
     [image] = find_images([str(tmp_path)])
     assert image.path == f"{tmp_path}/a\\x1b[31m\\nb\\u202e.png"
     assert image.read() == b"x"
+
+
+def test_what_has_no_end_is_not_read_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("gtrans_core.batch.images.MAX_FILE_BYTES", 1000)
+    with (tmp_path / "sparse.png").open("wb") as file:
+        file.truncate(2**40)
+    for endless in ("/dev/zero", str(tmp_path / "sparse.png")):
+        [image] = find_images([endless])
+        with pytest.raises(DataError, match="too large, more than 1,000 bytes"):
+            image.read()

@@ -98,6 +98,8 @@ def test_nothing_is_kept_unless_it_is_marked(rows, tmp_path: Path):
         ({"image_sha256": "0" * 64}, DataError, "changed since it was scored"),
         ({"score": ""}, DataError, "has no score"),
         ({"score": "high"}, DataError, "marked row 1: could not convert"),
+        ({"score": [1]}, DataError, "marked row 1: float()"),
+        ({"model_version": {}}, DataError, "marked row 1: int()"),
     ],
 )
 def test_what_does_not_fit_is_told(rows, tmp_path: Path, change, kind, message):
@@ -105,6 +107,20 @@ def test_what_does_not_fit_is_told(rows, tmp_path: Path, change, kind, message):
     done = gtrans(tmp_path / "store", "--from", str(table))
     assert isinstance(done.exception, kind)
     assert message in str(done.exception)
+
+
+@pytest.mark.parametrize("line", ["7", "[1]", '"x"', "null", "[" * 9999, '{"score": NaN}'])
+def test_a_line_that_is_no_row_is_told(tmp_path: Path, line: str):
+    (tmp_path / "results.jsonl").write_text(line)
+    done = gtrans(tmp_path / "store", "--from", str(tmp_path / "results.jsonl"))
+    assert isinstance(done.exception, DataError)
+
+
+def test_a_name_like_a_formula_survives_the_csv(rows, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(Path(rows[0]["path"]).parent)
+    Path(rows[0]["path"]).rename("=1+1.png")
+    table = write([{**rows[0], "path": "'=1+1.png"}], tmp_path / "results.csv")
+    assert gtrans(tmp_path / "store", "--from", str(table)).output.startswith("1 of 1 marked")
 
 
 def test_another_place_and_two_verbs_at_once(rows, tmp_path: Path):

@@ -117,6 +117,28 @@ class TestFiles:
         with pytest.raises(ModelError, match=r"images\.parquet: .*run the pipeline again"):
             read_images(tmp_path / IMAGES)
 
+    @pytest.mark.parametrize(
+        ("column", "odd"), [("score", "x"), ("verdict", ["ok"]), ("score", None), ("peak_x", 2**40)]
+    )
+    def test_another_type_is_refused(self, tmp_path: Path, column: str, odd: object):
+        row = {**vars(results()[0]), column: odd}
+        pq.write_table(pa.Table.from_pylist([row]), tmp_path / IMAGES)
+        with pytest.raises(ModelError, match=r"images\.parquet: .*run the pipeline again"):
+            read_images(tmp_path / IMAGES)
+
+    def test_a_small_file_of_very_many_rows_is_refused_unread(self, tmp_path: Path):
+        same = pa.DictionaryArray.from_arrays(pa.array([0] * 2_000_001, pa.int8()), pa.array([""]))
+        pq.write_table(pa.table({"path": same}), tmp_path / IMAGES)
+        with pytest.raises(ModelError, match="it has 2,000,001 rows"):
+            read_images(tmp_path / IMAGES)
+
+    def test_nothing_in_the_csv_is_a_formula(self, tmp_path: Path):
+        write_images(tmp_path, [replace(results()[0], kind="=HYPERLINK(1)", path="-1+1")])
+        text = (tmp_path / IMAGES_CSV).read_text()
+        assert '"\'=HYPERLINK(1)"' in text
+        assert '"\'-1+1"' in text
+        assert read_images(tmp_path / IMAGES)[0].kind == "=HYPERLINK(1)"
+
     def test_another_table_is_refused(self, tmp_path: Path):
         pq.write_table(pa.table({"path": ["a"]}), tmp_path / IMAGES)
         with pytest.raises(ModelError, match="sha256"):

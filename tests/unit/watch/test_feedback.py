@@ -92,6 +92,11 @@ def test_what_cannot_be_a_folder_is_no_truth(truth: str):
         statement(truth=truth)
 
 
+def test_a_score_that_is_no_number_is_no_statement():
+    with pytest.raises(ValidationError, match="finite"):
+        statement(score=float("nan"))
+
+
 def test_a_damaged_file_and_a_changed_image_are_named(book: FeedbackBook, tmp_path: Path):
     said = statement()
     book.add(said, IMAGE)
