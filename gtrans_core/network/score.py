@@ -156,6 +156,15 @@ def image_map_count(maps: int, config: GTransConfig) -> int:
     return wanted
 
 
+def trans_share(config: GTransConfig) -> float:
+    """How much of an image's score Trans has, 0 to 1: of ``image_map``, not of the heat map."""
+    if config.research.fusion != "geometric":
+        return 1.0
+    maps = len(config.agn.taps)
+    read = range(maps - image_map_count(maps, config), maps)
+    return _shares(len(_trans_read(read, maps, config)), config.has_memory, config)[0]
+
+
 def usual_map(usual_maps: Sequence[Tensor], size: tuple[int, int], config: GTransConfig) -> Tensor:
     """How much more than elsewhere good images show at each place, [1, H, W], of mean 1.
 

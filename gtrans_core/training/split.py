@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from gtrans_core.config import LEAST_SCENE_IMAGES, GTransConfig
 from gtrans_core.detector.thresholds import needed_images
 from gtrans_core.errors import TrainingError
+from gtrans_core.network.score import trans_share
 
 FOLDS = 20
 """Parts for cross-fitting, at most. Many: a model that lacks a twentieth of the images scores good
 ones hardly higher than the packaged one, and fitting is cheap."""
-LEAST_SCENE_SHARE = 0.5
-"""Trans is not trained anew for each fold. That matters little while most of the score is the scene
-model's; with a smaller share, more images are held out instead."""
+MOST_TRANS_SHARE = 0.5
+"""Trans is not trained anew for each fold. That matters little while most of an image's score is of
+parts that are; where Trans has more of it, more images are held out instead."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def split_images(digests: Sequence[str], config: GTransConfig) -> Split:
     held_out = round(config.training.held_out_fraction * count)
     choosing = max(1, held_out // 2) if config.training.selection == "best_held_out" else 0
     enough = held_out - choosing >= needed and count - held_out >= LEAST_SCENE_IMAGES
-    if not enough and config.scoring.scene_share < LEAST_SCENE_SHARE:
+    if not enough and trans_share(config) > MOST_TRANS_SHARE:
         held_out = min(needed + choosing, max(1, count // 2))
         choosing = min(choosing, held_out - 1)
         enough = True

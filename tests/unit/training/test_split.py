@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from gtrans_core.config import load_config
 from gtrans_core.detector.thresholds import needed_images
 from gtrans_core.errors import TrainingError
+from gtrans_core.network.score import trans_share
 from gtrans_core.training.closed_form import read_out_of_fold
 from gtrans_core.training.split import FOLDS, hold_out, split_images
 
 BEST = "training.selection=best_held_out"
-TRANS_ALONE = "scoring.scene_share=0"
+TRANS_ALONE = ("scoring.scene_share=0", "scoring.memory_share=0")
 
 
 def names(count: int) -> list[str]:
@@ -78,9 +79,25 @@ def test_other_images_choose_the_epoch_than_set_the_threshold():
 @pytest.mark.parametrize(("count", "held_out"), [(5, 2), (12, 6), (20, 10), (60, 19), (209, 42)])
 def test_where_trans_scores_alone_more_are_held_out_instead(count: int, held_out: int):
     """Trans is not trained anew for each fold."""
-    split = split_images(names(count), load_config(overrides=[TRANS_ALONE]))
+    split = split_images(names(count), load_config(overrides=TRANS_ALONE))
     assert len(split.calibration) == held_out
     assert held_out >= min(needed_images(0.05), count // 2)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "share"),
+    [
+        ((), 0.0),  # the default: Trans is read for the heat map alone
+        (TRANS_ALONE, 1.0),
+        (("scoring.scene_share=0",), 0.5),  # the patch memory has the other half
+        (("scoring.scene_share=0.2", "scoring.memory_share=0", "scoring.trans_maps=0"), 0.8),
+        (("scoring.scene_share=0", "research.fusion=sum"), 1.0),
+    ],
+)
+def test_what_trans_has_of_an_images_score_decides(overrides: tuple[str, ...], share: float):
+    config = load_config(overrides=overrides)
+    assert trans_share(config) == pytest.approx(share)
+    assert split_images(names(20), config).is_cross_fitted == (share <= 0.5)
 
 
 def test_one_image_is_refused():
