@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -53,6 +54,14 @@ def test_the_check_counts_warnings_as_faults():
     """With ``--quiet`` a strict build passes links to nowhere."""
     recipe = (ROOT / "Makefile").read_text().partition("docs-check: $(INSTALLED)")[2].splitlines()
     assert recipe[1].split()[-2:] == ["build", "--strict"]
+
+
+def test_the_search_of_a_site_in_a_folder_is_ours_and_not_loaded_from_outside():
+    """The plugin would load it from a CDN, unless a script of that name is there."""
+    config = (ROOT / "mkdocs.yml").read_text()
+    [script] = re.findall(r"polyfills: \[(.*iframe-worker.*)\]", config)
+    assert "- offline\n" in config
+    assert "IFrameWorker" in (ROOT / "docs" / script).read_text()
 
 
 def test_a_link_to_a_file_that_is_not_there_fails():
