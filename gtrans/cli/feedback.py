@@ -47,12 +47,12 @@ def feedback(
     counts.
     """
     from gtrans.pipelines.profiles import load_profile
-    from gtrans_core.watch.feedback import FEEDBACK_FOLDER, FeedbackBook
+    from gtrans_core.watch.feedback import FeedbackBook, default_place
 
     if table is not None and to is not None:
         raise ConfigError("--from and --to exclude each other")
-    default = Path(load_profile(profile_name, store=store).store) / FEEDBACK_FOLDER
-    book = FeedbackBook(place or str(default))
+    profile = load_profile(profile_name, store=store)
+    book = FeedbackBook(place or default_place(profile.store))
     if table is not None:
         _keep(book, category, table)
         return

@@ -27,14 +27,14 @@ def report(
     from gtrans.pipelines.profiles import load_profile
     from gtrans_core.storage import write_atomic
     from gtrans_core.tracking.client import connect_existing
-    from gtrans_core.tracking.registry.origin import origin_of
+    from gtrans_core.tracking.registry.origin import report_of
     from gtrans_core.tracking.registry.versions import version_in_use
 
     profile = load_profile(profile_name, store=store)
     client = connect_existing(profile.tracking_uri)
     number = version or version_in_use(client, category).version
     path = Path(profile.store) / "reports" / f"{category}-{number}.html"
-    write_atomic(path, origin_of(client, category, number).report)
+    write_atomic(path, report_of(client, category, number))
     typer.echo(path)
     if open_it and not webbrowser.open(path.as_uri()):
         typer.echo("no browser here; open that file with one")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gtrans.cli.shared.options import ProfileName, Store
+from gtrans_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from gtrans.pipelines.profiles import Profile
@@ -49,10 +50,26 @@ def serve(
     watch: Annotated[
         bool, typer.Option("--watch/--no-watch", help="Keep the scores for gtrans drift.")
     ] = True,
+    feedback: Annotated[
+        bool,
+        typer.Option(
+            "--feedback",
+            help="Keep images that people mark on the page (gtrans feedback).",
+        ),
+    ] = False,
+    feedback_place: Annotated[
+        str,
+        typer.Option(
+            "--feedback-place", metavar="DIR|s3://...", help="Where; default: below the store."
+        ),
+    ] = "",
+    feedback_bytes: Annotated[
+        int, typer.Option("--feedback-bytes", help="Most bytes that are kept there.")
+    ] = 2**30,
     profile_name: ProfileName = "local",
     store: Store = None,
 ) -> None:
-    """Serve detectors over HTTP, with a web page to drop an image on.
+    """Serve detectors over HTTP, with a web page to try images on.
 
     A category's new champion takes over while the service runs. On SIGTERM the service finishes the
     requests under way and ends.
@@ -64,18 +81,28 @@ def serve(
         max_request_bytes=max_request_bytes,
         queue_size=queue_size,
         round_size=round_size,
+        feedback_bytes=feedback_bytes,
     )
+    if feedback_place and not feedback:
+        raise ConfigError("--feedback-place: nothing is kept without --feedback; give both")
     from gtrans.pipelines.profiles import load_profile
     from gtrans.serving.app import create_app
+    from gtrans.serving.feedback import FeedbackDesk
     from gtrans.serving.gate import access_for
     from gtrans.serving.models import Models
     from gtrans.serving.server import bind
     from gtrans.serving.server import serve as run_server
+    from gtrans_core.watch.feedback import default_place
     from gtrans_core.watch.record import WATCH_FOLDER, ScoreRecorder
 
     listener = bind(settings)
     access = access_for(host, listener.getsockname()[0], anybody=no_token)
     profile = load_profile(profile_name, store=store)
+    desk = None
+    if feedback:
+        place = feedback_place or default_place(profile.store)
+        desk = FeedbackDesk(place, settings.feedback_bytes, settings.feedback_a_minute)
+        _say(f"images that people mark are kept in {place}")
     models = Models(_sources(categories or (), model or (), profile))
     if access.host_names is None and not access.token:
         _say(f"warning: {host} can be reached from other machines, and nobody is asked for a token")
@@ -85,14 +112,13 @@ def serve(
     _say(f"Open http://{f'[{host}]' if ':' in host else host}:{port}/  (Ctrl-C ends it)")
     with ScoreRecorder(Path(profile.store) / WATCH_FOLDER) as recorder:
         record = recorder.record if watch else lambda *_: None
-        run_server(create_app(models, settings, record, access), listener, settings)
+        run_server(create_app(models, settings, record, access, desk), listener, settings)
 
 
 def _settings(**values: Any) -> ServeSettings:
     from pydantic import ValidationError
 
     from gtrans.serving.settings import ServeSettings
-    from gtrans_core.errors import ConfigError
     from gtrans_core.storage.documents import describe_validation
 
     held = ServeSettings.model_fields["max_body_bytes"].default

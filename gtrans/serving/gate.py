@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gtrans.serving.pages import ASSETS
 from gtrans.serving.refusals import Refusal
 from gtrans_core.errors import ConfigError
 
 TOKEN = "GTRANS_SERVE_TOKEN"  # noqa: S105  # nosec B105  # a name
 """Environment variable with the token that clients must show."""
 _SHORTEST_TOKEN = 16
-WITHOUT_TOKEN = frozenset({"/", "/healthz", "/readyz", "/metrics"})
-"""What answers without one: the page, which asks for it, and what probes and Prometheus read."""
+WITHOUT_TOKEN = frozenset({"/", "/docs", "/healthz", "/readyz", "/metrics"})
+"""What answers without one: the pages, which ask for it, and what probes and Prometheus read."""
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d+)?")
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -122,7 +123,9 @@ class Gate:
         reading = scope["method"] in _READING
         if not reading and _is_cross_origin(headers, host):
             return Refusal(403, "another site's page may not post here")
-        if not (reading and scope["path"] in WITHOUT_TOKEN) and not self._shows_token(headers):
+        path = scope["path"]
+        is_open = reading and (path in WITHOUT_TOKEN or path.startswith(ASSETS))
+        if not is_open and not self._shows_token(headers):
             reason = f"show the service's token: 'Authorization: Bearer ...' ({TOKEN})"
             return Refusal(401, reason, {"WWW-Authenticate": "Bearer"})
         if not reading and self._under_way >= self._posts:

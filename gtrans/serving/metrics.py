@@ -64,6 +64,12 @@ class ServiceMetrics:
             buckets=_TOGETHER,
             registry=self.registry,
         )
+        self._marks = Counter(
+            "gtrans_feedback",
+            "Images that people marked on the page",
+            ["category", "model"],
+            registry=self.registry,
+        )
         self._reloads = Counter(
             "gtrans_reloads",
             "Attempts to load a new champion",
@@ -106,6 +112,10 @@ class ServiceMetrics:
         verdict = "flagged" if scored.prediction.is_anomalous else "ok"
         self._images.labels(model.category, verdict).inc()
         self._scoring_seconds.labels(model.category).observe(scored.seconds)
+
+    def marked(self, category: str, *, was_right: bool) -> None:
+        """Count a mark that was kept."""
+        self._marks.labels(category, "right" if was_right else "wrong").inc()
 
     def began(self, images: int) -> None:
         """Count an image that begins, and those that are scored with it."""

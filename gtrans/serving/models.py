@@ -18,6 +18,7 @@ from gtrans_core.errors import ConfigError, GTransError, ModelError
 from gtrans_core.tracking.client import connect_existing
 from gtrans_core.tracking.promotion.approval import require_approved
 from gtrans_core.tracking.registry.loading import load_registered
+from gtrans_core.tracking.registry.origin import report_of
 from gtrans_core.tracking.registry.versions import ModelVersion, version_now
 from gtrans_core.trust.policy import TrustPolicy
 
@@ -53,6 +54,13 @@ class Source(Protocol):
 
     def load(self) -> ServedModel:
         """Fetch and verify it."""
+
+    def report(self, served: ServedModel) -> bytes:
+        """The HTML report of a detector that was loaded.
+
+        Raises:
+            GTransError: where there is none.
+        """
 
 
 class Champion:
@@ -107,6 +115,15 @@ class Champion:
         self._approval = approval
         return ServedModel(self.category, loaded.version, loaded.digest, loaded.detector)
 
+    def report(self, served: ServedModel) -> bytes:
+        """The report in the run that the version came from.
+
+        Raises:
+            ModelError: when no run made it.
+            TrackingError: when MLflow cannot be reached, or the run has no report.
+        """
+        return report_of(self._client, self.category, served.version)
+
 
 class Folder:
     """A detector's folder; read once, since it has no version that could move.
@@ -132,6 +149,14 @@ class Folder:
         return ServedModel(
             self.category, 0, detector_digest(self.folder), Detector.load(self.folder)
         )
+
+    def report(self, served: ServedModel) -> bytes:  # noqa: ARG002
+        """None: that is with the run, in the registry.
+
+        Raises:
+            ModelError: always.
+        """
+        raise ModelError(f"{self.folder}: not registered, so it has no report here")
 
 
 class Models:
@@ -172,6 +197,14 @@ class Models:
     def all(self) -> list[ServedModel]:
         """What answers now, by category."""
         return [self._served[category] for category in self.categories]
+
+    def report(self, category: str) -> bytes:
+        """The HTML report of what answers for a category that is served; fetched at each call.
+
+        Raises:
+            GTransError: where there is none.
+        """
+        return self._sources[category].report(self._served[category])
 
     def refresh(self) -> None:
         """Exchange each detector whose champion moved; what fails to load leaves the old one."""

@@ -45,6 +45,10 @@ class ServeSettings(Section):
     refusal_seconds: Annotated[float, Field(ge=0, le=60)] = 0.5
     """Seconds until a request is told that there is no room: clients that return at once, whatever
     they are told, would cost the others a third of the images a second."""
+    feedback_bytes: Annotated[int, Field(ge=0, le=2**50)] = 1024 * MEBIBYTE
+    """Bytes of marked images and statements in all; beyond it nothing more is kept."""
+    feedback_a_minute: Annotated[int, Field(ge=1, le=10_000)] = 120
+    """Images that may be marked in any minute."""
     poll_seconds: Annotated[float, Field(gt=0, le=86_400)] = 15.0
     """Seconds between two looks at the registry for a new champion."""
     drain_seconds: Annotated[int, Field(ge=1, le=3600)] = 30

@@ -16,12 +16,14 @@ from starlette.requests import ClientDisconnect, Request
 from gtrans.serving.refusals import CLOSE
 from gtrans.serving.settings import ServeSettings
 from gtrans.serving.worker import EncodedImage
+from gtrans_core.system.text import printable
 
 FORM = "multipart/form-data"
 _RAW = "application/octet-stream"
 _FIELDS = 8
 """Most text fields that a form is parsed with; they are refused, but with a reason."""
 
+_LONGEST_NAME = 255
 _WINDOW_SECONDS = 5.0
 """A body's rate is looked at over as much."""
 _STALLED_SECONDS = 1.0
@@ -58,13 +60,17 @@ class Uploads:
         self._arriving: set[_Body] = set()
 
     @asynccontextmanager
-    async def images(self, request: Request) -> AsyncIterator[list[EncodedImage]]:
+    async def images(self, request: Request, name: str = "") -> AsyncIterator[list[EncodedImage]]:
         """The images of a request, as long as the context lasts.
 
+        Args:
+            request: an image is its body, or files of a form are.
+            name: of an image that is the body; empty: ``image``.
+
         Raises:
-            HTTPException: 400 for no image or an invalid form; 408 when the body takes too
-                long or stalls; 413 when it is too large, or has too many images; 415 for another
-                content type; 503 when too much is held already, by all or by this client.
+            HTTPException: 400 for no image, an invalid form or an unfit name; 408 when the body
+                takes too long or stalls; 413 when it is too large, or has too many images; 415 for
+                another content type; 503 when too much is held already, by all or by this client.
         """
         kind = content_type(request)
         if kind not in (FORM, _RAW) and not kind.startswith("image/"):
@@ -73,11 +79,14 @@ class Uploads:
                 f"content type '{kind or 'none'}': send the bytes of an image file as image/png, "
                 f"image/jpeg or {_RAW}, or files as {FORM}",
             )
+        shown = require_text("name", name, _LONGEST_NAME) or "image"
         self._refuse_size(int(request.headers.get("content-length", 0)))
         body = _Body(request.client.host if request.client else "")
         try:
             await self._read(request, body)
-            yield await (self._form_files(request, body) if kind == FORM else _raw_image(body))
+            yield await (
+                self._form_files(request, body) if kind == FORM else _raw_image(body, shown)
+            )
         finally:
             self._release(body)
 
@@ -187,10 +196,10 @@ def busy(*, hang_up: bool = False) -> HTTPException:
     return HTTPException(503, "too much to do at the moment: come back in a second", headers)
 
 
-async def _raw_image(body: _Body) -> list[EncodedImage]:
+async def _raw_image(body: _Body, name: str) -> list[EncodedImage]:
     if not body.size:
-        raise HTTPException(400, "no image: the body is empty")
-    image = EncodedImage("image", b"".join(body.chunks))
+        raise HTTPException(400, f"{name}: no image, the body is empty")
+    image = EncodedImage(name, b"".join(body.chunks))
     body.chunks.clear()
     return [image]
 
@@ -201,6 +210,17 @@ async def _drained(body: _Body) -> AsyncGenerator[bytes, None]:
     while body.chunks:
         yield body.chunks.pop()
     yield b""
+
+
+def require_text(field: str, text: str, longest: int) -> str:
+    """Text from a parameter that is fit to be kept and shown.
+
+    Raises:
+        HTTPException: 400, when it is too long or has characters that a terminal obeys.
+    """
+    if len(text) > longest or printable(text) != text:
+        raise _hang_up(400, f"{field}: expected at most {longest} printable characters")
+    return text
 
 
 def _hang_up(status: int, reason: str) -> HTTPException:

@@ -16,14 +16,14 @@ from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
-import numpy as np
-
+from gtrans.serving.drawings import Asked, Layers, heat_map_png, layers_of
 from gtrans.serving.models import ServedModel
-from gtrans_core.data.images import encode_png
+from gtrans_core.data.images import upright_size
 from gtrans_core.detector.detector import Prediction
 from gtrans_core.errors import ModelError
 
 _LOG = logging.getLogger(__name__)
+_VERDICTS = Asked()
 
 
 class QueueFullError(Exception):
@@ -50,14 +50,18 @@ class Scored:
     Attributes:
         name: of the image.
         prediction: score, verdict and raw heat map.
+        asked: what its request wants.
         heat_map_png: the image under its heat map, in the size of the network's input; None where
             nobody asked for it.
+        layers: the heat map to lay over the image; None where nobody asked for it.
         seconds: from the encoded image to this.
     """
 
     name: str
     prediction: Prediction
+    asked: Asked
     heat_map_png: bytes | None
+    layers: Layers | None
     seconds: float
 
 
@@ -66,7 +70,7 @@ class _Order:
     """One request's images; each is known by its place among them."""
 
     model: ServedModel
-    draw: bool
+    asked: Asked
     pending: deque[tuple[int, EncodedImage]]
     unfinished: int
     scored: dict[int, Scored] = field(default_factory=dict)
@@ -159,7 +163,7 @@ class Worker:
             thread.join()
 
     def submit(
-        self, model: ServedModel, images: Sequence[EncodedImage], *, draw: bool = False
+        self, model: ServedModel, images: Sequence[EncodedImage], asked: Asked = _VERDICTS
     ) -> Future[list[Scored]]:
         """Queue a request's images; the future gives them in order, all by the same detector.
 
@@ -170,7 +174,7 @@ class Worker:
         Raises:
             QueueFullError: when there is no room for all of them, or the worker is stopping.
         """
-        order = _Order(model, draw, deque(enumerate(images)), len(images))
+        order = _Order(model, asked, deque(enumerate(images)), len(images))
         with self._changed:
             no_more = self._stopping or self.failure
             if no_more or self._waiting + len(images) > self._queue_size:
@@ -236,14 +240,16 @@ class Worker:
             view = detector.view(task.image.data, task.image.name)
         with nullcontext() if detector.graph else self._torch:
             prediction = detector.predict_view(view)
-        drawing = None
-        if task.order.draw:
-            from gtrans_core.drawing.heat_maps import overlay  # matplotlib takes its time
-
+        png = layers = None
+        if task.order.asked.heat_map:
             with self._drawing:
-                blend = overlay(np.moveaxis(view, 0, -1), prediction.heat_map, detector.map_range)
-            drawing = encode_png(blend)
-        return Scored(task.image.name, prediction, drawing, time.perf_counter() - began)
+                png = heat_map_png(view, prediction, detector)
+        if task.order.asked.layers:
+            size = upright_size(task.image.data, task.image.name)
+            with self._drawing:
+                layers = layers_of(size, view, prediction, detector)
+        seconds = time.perf_counter() - began
+        return Scored(task.image.name, prediction, task.order.asked, png, layers, seconds)
 
     def _finish(self, task: _Task, outcome: Scored | Exception) -> None:
         """Note what became of an image, and settle its order when that was the last one."""

@@ -135,6 +135,19 @@ def view_of(image: Image.Image, name: str, config: ImageConfig) -> ImageArray:
         return _view(turned, config, REDUCING_GAP if config.resize == "fast" else None)
 
 
+def upright_size(data: bytes, name: str) -> tuple[int, int]:
+    """Width and height in pixels of an encoded image once it is upright, by its header alone.
+
+    Raises:
+        DataError: for bytes that are no image.
+    """
+    with reported_as(name), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        width, height = image.size
+        # Of a TIFF Pillow tells the size that it will have.
+        lies = image.format != "TIFF" and _orientation(image) in _ON_ITS_SIDE
+        return (height, width) if lies else (width, height)
+
+
 def encode_png(image: ImageArray) -> bytes:
     """A lossless PNG file of an image, uint8 [H, W, 3]."""
     buffer = io.BytesIO()

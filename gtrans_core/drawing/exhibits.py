@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-from matplotlib import colormaps
-from matplotlib.path import Path as Outline
-from PIL import Image
 
-from gtrans_core.drawing.canvas import finite, new_figure
-from gtrans_core.drawing.heat_maps import HeatMap, Mask, heat_of
+from gtrans_core.drawing.canvas import finite
+from gtrans_core.drawing.heat_maps import Mask
+from gtrans_core.drawing.layers import contour_path, heat_layer, view_layer
 from gtrans_core.evaluation.evaluation import Evaluation
 from gtrans_core.evaluation.image_table import ImageResult
-
-_HEAT_SIDE = 128
-"""A heat map is smooth: more pixels show nothing more."""
-_QUALITY = 75
 
 
 @dataclass(frozen=True)
@@ -75,45 +67,8 @@ def _exhibit(evaluation: Evaluation, result: ImageResult, at: int, map_level: fl
         result=result,
         shape=(heat_map.shape[0], heat_map.shape[1]),
         aspect=sample.width / sample.height,
-        image=_webp(Image.fromarray(np.ascontiguousarray(view.transpose(1, 2, 0)))),
-        heat=_heat(heat_map, map_level),
+        image=view_layer(view),
+        heat=heat_layer(heat_map, map_level),
         contour=contour_path(finite(result.path, heat_map), map_level),
         outline="" if mask is None else contour_path(mask.astype(np.float64), 0.5),
     )
-
-
-def contour_path(values: npt.NDArray[np.float64], level: float) -> str:
-    """The contour of a map [H, W] as an SVG path, closed at the border; empty where all is below.
-
-    Pixel (row, column) has its middle at (column + 0.5, row + 0.5).
-    """
-    if not (values > level).any():
-        return ""
-    framed = np.pad(values, 1, constant_values=min(0.0, float(values.min())))
-    axes = new_figure(1, 1).subplots()
-    drawn = axes.contour(framed, levels=[level])
-    return "".join(_as_svg(outline) for outline in drawn.get_paths())
-
-
-def _as_svg(outline: Outline) -> str:
-    parts = []
-    for polygon in outline.to_polygons(closed_only=False):
-        points = np.asarray(polygon, np.float64)
-        kept = points[:: 2 if len(points) > 16 else 1] - 0.5
-        parts.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in kept) + "Z")
-    return "".join(parts)
-
-
-def _heat(heat_map: HeatMap, map_level: float) -> bytes:
-    heat = heat_of(heat_map, (0.0, 2 * map_level))
-    colours = colormaps["plasma"](heat)
-    colours[..., 3] = 0.9 * np.sqrt(heat)
-    picture = Image.fromarray(np.rint(255 * colours).astype(np.uint8))
-    picture.thumbnail((_HEAT_SIDE, _HEAT_SIDE), Image.Resampling.BILINEAR, reducing_gap=None)
-    return _webp(picture)
-
-
-def _webp(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "WEBP", quality=_QUALITY, alpha_quality=_QUALITY, method=4)
-    return buffer.getvalue()

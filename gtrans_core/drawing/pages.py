@@ -14,3 +14,8 @@ def page_environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def base_style() -> str:
+    """The style that every page for people has: colours by day and by night, letters, buttons."""
+    return page_environment().get_template("base.css").render()

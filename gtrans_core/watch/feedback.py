@@ -21,12 +21,17 @@ from gtrans_core.errors import DataError, StorageError
 from gtrans_core.storage import checked_name, open_store, write_atomic
 from gtrans_core.storage.documents import Facts, describe_validation
 
-FEEDBACK_FOLDER = "feedback"
+_FOLDER = "feedback"
 """Below the store."""
 FILE_PREFIX = "feedback-"
 """Begins the name of each exported image, by which a later evaluation knows it."""
 GOOD = "good"
 _KIND = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
+
+
+def default_place(store: str | Path) -> str:
+    """Where feedback is kept unless somebody says otherwise: below the store."""
+    return str(Path(store) / _FOLDER)
 
 
 def checked_truth(text: str) -> str:
@@ -93,6 +98,8 @@ class FeedbackBook:
     def __init__(self, place: str) -> None:
         self._place = place
         self._store = open_store(place)
+        self._known: dict[str, Statement] = {}
+        """By file: one that is there never changes."""
 
     def add(self, statement: Statement, image: bytes) -> bool:
         """Keep a statement and its image.
@@ -131,6 +138,14 @@ class FeedbackBook:
         """The statement that counts for each image, by the image's sha256."""
         return {one.image_sha256: one for one in self.read(category)}
 
+    def bytes_kept(self) -> int:
+        """Size of all images and statements, of every category.
+
+        Raises:
+            StorageError: when the place cannot be read.
+        """
+        return sum(entry.size for entry in self._store.list())
+
     def image(self, statement: Statement) -> bytes:
         """The image of a statement, as it was scored.
 
@@ -166,13 +181,17 @@ class FeedbackBook:
         return Exported(written, there)
 
     def _statement(self, name: str) -> Statement:
+        if name in self._known:
+            return self._known[name]
         try:
-            return Statement.model_validate_json(self._store.read(name))
+            found = Statement.model_validate_json(self._store.read(name))
         except ValidationError as error:
             raise StorageError(
                 f"{self._place}/{name}: not a statement of feedback, so remove it "
                 f"({describe_validation(error)})"
             ) from None
+        self._known[name] = found
+        return found
 
 
 def now() -> datetime:

@@ -47,24 +47,45 @@ def origin_of(client: MlflowClient, category: str, version: int) -> Origin:
         TrackingError: when MLflow refuses, cannot be reached, or the run has no record.
     """
     uri = version_uri(category, version)
-    found = find_version(client, uri)
-    if not found.run_id:
-        raise ModelError(f"{uri}: no MLflow run made it")
+    run_id = _run_of(client, uri)
     with (
         translate_mlflow_errors(client.tracking_uri, f"read the run of {uri}"),
         scratch_folder() as scratch,
     ):
-        run = client.get_run(found.run_id)
+        run = client.get_run(run_id)
         for name in (files.RECORD, files.REPORT):
-            client.download_artifacts(found.run_id, name, scratch)
+            client.download_artifacts(run_id, name, scratch)
         datasets = tuple(run.inputs.dataset_inputs) if run.inputs else ()
         return Origin(
-            run_id=str(found.run_id),
+            run_id=run_id,
             record=EvaluationRecord.read(Path(scratch)),
             report=(Path(scratch) / files.REPORT).read_bytes(),
             images=next((_place(one) for one in datasets), ""),
             datasets=datasets,
         )
+
+
+def report_of(client: MlflowClient, category: str, version: int) -> bytes:
+    """The HTML report of a version.
+
+    Raises:
+        ModelError: when there is no such version, or no run made it.
+        TrackingError: when MLflow refuses, cannot be reached, or the run has no report.
+    """
+    uri = version_uri(category, version)
+    run_id = _run_of(client, uri)
+    with (
+        translate_mlflow_errors(client.tracking_uri, f"read the report of {uri}"),
+        scratch_folder() as scratch,
+    ):
+        return Path(client.download_artifacts(run_id, files.REPORT, scratch)).read_bytes()
+
+
+def _run_of(client: MlflowClient, uri: str) -> str:
+    run_id = find_version(client, uri).run_id
+    if not run_id:
+        raise ModelError(f"{uri}: no MLflow run made it")
+    return str(run_id)
 
 
 def _place(dataset: DatasetInput) -> str:

@@ -87,21 +87,28 @@ class Page:
         """What an element shows."""
         return self.evaluate(f"document.querySelector({json.dumps(selector)}).innerText")
 
-    def set_file(self, selector: str, path: Path) -> None:
-        """Choose a file, as in the dialogue of a file field."""
+    def set_files(self, selector: str, *paths: Path) -> None:
+        """Choose files, or a folder, as in the dialogue of a file field."""
         root = self.call("DOM.getDocument")["root"]["nodeId"]
         node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
-        self.call("DOM.setFileInputFiles", files=[str(path)], nodeId=node)
+        self.call("DOM.setFileInputFiles", files=[str(path) for path in paths], nodeId=node)
 
-    def drop_file(self, selector: str, path: Path) -> None:
-        """Drag a file from the desktop onto an element."""
+    def drop_files(self, selector: str, *paths: Path) -> None:
+        """Drag files or folders from the desktop onto an element."""
         box = self.evaluate(
             f"(r => [r.x + r.width / 2, r.y + r.height / 2])"
             f"(document.querySelector({json.dumps(selector)}).getBoundingClientRect())"
         )
-        data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+        data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
         for kind in ("dragEnter", "dragOver", "drop"):
             self.call("Input.dispatchDragEvent", type=kind, x=box[0], y=box[1], data=data)
+
+    def press(self, key: str, code: int, **more: Any) -> None:
+        """One key, down and up."""
+        for kind in ("keyDown", "keyUp"):
+            self.call(
+                "Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **more
+            )
 
     def resize(self, width: int, height: int) -> None:
         """Size of the window, in pixels."""

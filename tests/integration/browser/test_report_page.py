@@ -46,11 +46,6 @@ MOVE = """(share => {
 IS_SHOWN = "getComputedStyle(document.querySelector('%s')).display !== 'none'"
 
 
-def press(page, key: str, code: int, **more: object) -> None:
-    for kind in ("keyDown", "keyUp"):
-        page.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **more)
-
-
 def counted(page) -> list[int]:
     return [int(text.split()[0]) for text in page.evaluate(COUNTS)]
 
@@ -78,13 +73,13 @@ class TestThreshold:
     def test_moves_by_keyboard_and_goes_back(self, page):
         page.evaluate("document.querySelector('#threshold').focus()")
         for _ in range(3):
-            press(page, "PageDown", 34)
+            page.press("PageDown", 34)
         assert float(page.evaluate(NOW)) < THRESHOLD
         assert "breaks the promise" in page.text("#threshold-is")
         label = "document.querySelector('#threshold').getAttribute('aria-valuetext')"
         assert page.evaluate(label).startswith("threshold 0.")
         page.evaluate("document.querySelector('#threshold-back').focus()")
-        press(page, "Enter", 13, text="\r")
+        page.press("Enter", 13, text="\r")
         assert page.evaluate(NOW) == "1"
         assert counted(page) == [10, 2, 1, 19]
         assert page.evaluate("document.activeElement.id") == "threshold"
@@ -105,13 +100,13 @@ class TestMistakes:
         page.evaluate("document.querySelector('.exhibit summary').focus()")
         width = "document.querySelector('.exhibit').getBoundingClientRect().width"
         before = page.evaluate(width)
-        press(page, "Enter", 13, text="\r")
+        page.press("Enter", 13, text="\r")
         page.wait_for("document.querySelector('.exhibit').open")
         assert page.evaluate(width) > 2 * before
         assert all(width > 150 for width in page.evaluate(LARGE))
         assert page.text(".exhibit[open] .said").startswith("dent: missed")
         assert page.text(".exhibit[open] .name") == "test/dent/020.png"
-        press(page, "Enter", 13, text="\r")
+        page.press("Enter", 13, text="\r")
         assert not page.evaluate("document.querySelector('.exhibit').open")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -109,3 +110,28 @@ def test_scores_are_kept_for_drift_unless_told_otherwise(
         result = gtrans("nut", flag, "--port", port, "--store", str(tmp_path))
     assert result.exit_code == 0, result.output
     assert bool(list(tmp_path.glob("watch/nut/**/*.json"))) == counted
+
+
+def started(tmp_path: Path, port: str, *options: str) -> tuple[Result, Any]:
+    """The verb's result, and the desk that it gave the service."""
+    given: list[Any] = []
+    with (
+        patch("gtrans.serving.models.Models"),
+        patch("gtrans.serving.server.serve"),
+        patch("gtrans.serving.app.create_app", side_effect=lambda *all_: given.append(all_[4])),
+        patch("gtrans.cli.serve._sources"),
+    ):
+        result = gtrans("nut", "--port", port, "--store", str(tmp_path), *options)
+    return result, given[0] if given else None
+
+
+def test_no_image_is_kept_unless_asked(tmp_path: Path, port: str):
+    assert started(tmp_path, port)[1] is None
+    result, desk = started(tmp_path, port, "--feedback")
+    assert desk is not None
+    assert f"images that people mark are kept in {tmp_path}/feedback" in result.output
+    other = tmp_path / "other"
+    result, desk = started(tmp_path, port, "--feedback", "--feedback-place", str(other))
+    assert f"kept in {other}" in result.output
+    told = refused(ConfigError, "nut", "--port", port, "--feedback-place", "x")
+    assert told == "--feedback-place: nothing is kept without --feedback; give both"

@@ -11,8 +11,6 @@ from typer.testing import CliRunner
 
 from gtrans.cli.main import app
 from gtrans_core.errors import TrackingError
-from gtrans_core.tracking.registry.origin import Origin
-from tests.support.records import evaluation_record
 
 CLASSIC = "#/experiments?workflowType=machine_learning"
 
@@ -47,13 +45,12 @@ def test_ui_makes_no_record(tmp_path: Path):
 
 @pytest.mark.parametrize("browser", [True, False])
 def test_report_is_fetched_named_and_opened(tmp_path: Path, browser: bool):
-    origin = Origin("r", evaluation_record(), b"<html>", "", ())
     with (
         patch("gtrans_core.tracking.client.connect_existing", autospec=True),
-        patch("gtrans_core.tracking.registry.origin.origin_of", autospec=True) as asked,
+        patch("gtrans_core.tracking.registry.origin.report_of", autospec=True) as asked,
         patch("webbrowser.open", return_value=browser) as opened,
     ):
-        asked.return_value = origin
+        asked.return_value = b"<html>"
         arguments = ["report", "flange", "--version", "3", "--open", "--store", str(tmp_path)]
         result = CliRunner().invoke(app, arguments)
     path = tmp_path / "reports" / "flange-3.html"

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gtrans_core.config import ImageConfig
-from gtrans_core.data.images import decode_image, decode_view
+from gtrans_core.data.images import decode_image, decode_view, upright_size
 from gtrans_core.data.mask_view import preprocess_mask
 from gtrans_core.data.sources.demo_surface import good_surface, render
 from gtrans_core.errors import DataError
@@ -157,6 +157,21 @@ def test_a_fast_resize_shows_what_the_exact_one_does(
     off = np.abs(fast - exact)
     assert 0 < off.mean() < 1
     assert off.max() < 16
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "TIFF"])
+def test_the_size_is_that_of_the_upright_image(file_format: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(noise_of("RGB", 30, 50), file_format, exif=exif)
+    height, width, _ = decode_image(data, "a").shape
+    assert upright_size(data, "a") == (width, height)
+
+
+def test_what_is_no_image_has_no_size() -> None:
+    with pytest.raises(DataError, match=r"^a\.png: not a PNG, JPEG"):
+        upright_size(b"text", "a.png")
 
 
 def test_a_fast_resize_of_a_jpeg_cut_short_is_refused() -> None:

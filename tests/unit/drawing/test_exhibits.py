@@ -10,9 +10,10 @@ from PIL import Image
 
 from gtrans_core.config import ImageConfig
 from gtrans_core.drawing.canvas import to_svg
-from gtrans_core.drawing.exhibits import Exhibit, contour_path, make_exhibits
+from gtrans_core.drawing.exhibits import Exhibit, make_exhibits
 from gtrans_core.drawing.figures import loss_curve, roc_figure
 from gtrans_core.drawing.gallery import MOST_MISTAKES, Gallery, draw_gallery
+from gtrans_core.drawing.layers import contour_path, legend
 from gtrans_core.drawing.threshold_chart import HELD_OUT, threshold_chart
 from gtrans_core.evaluation.evaluation import Evaluation, split_metrics
 from gtrans_core.evaluation.image_table import image_results
@@ -76,6 +77,12 @@ def test_a_contour_that_touches_the_border_is_closed_there():
     path = contour_path(np.ones((8, 8)), 0.5)
     assert path.endswith("Z")
     np.testing.assert_allclose(np.ptp(numbers(path), axis=0), (8, 8))
+
+
+def test_the_legend_goes_from_the_colour_of_the_coldest_to_that_of_the_hottest():
+    row = np.asarray(Image.open(io.BytesIO(legend())).convert("RGB")).astype(int)[0]
+    for place, colour in ((0, (13, 8, 135)), (-1, (240, 249, 33))):
+        assert np.abs(row[place] - colour).max() < 40
 
 
 def gallery(kinds: list[str], scores: list[float]) -> Gallery:

@@ -9,6 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from gtrans.serving.app import create_app
+from gtrans.serving.feedback import FeedbackDesk
 from gtrans.serving.gate import Access
 from gtrans.serving.models import Models, ServedModel
 from gtrans.serving.settings import ServeSettings
@@ -70,8 +71,13 @@ def serving(models: Models) -> Iterator[Callable[..., TestClient]]:
     """``serving(max_images=2, on_score=f)``: a client of a service with other settings."""
     clients: list[TestClient] = []
 
-    def start(on_score=None, access: Access | None = None, **settings) -> TestClient:
-        app = create_app(models, ServeSettings(**settings), on_score, access)
+    def start(
+        on_score=None,
+        access: Access | None = None,
+        feedback: FeedbackDesk | None = None,
+        **settings,
+    ) -> TestClient:
+        app = create_app(models, ServeSettings(**settings), on_score, access, feedback)
         client = TestClient(app, raise_server_exceptions=False)
         client.__enter__()
         clients.append(client)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from gtrans.serving.drawings import Asked
 from gtrans.serving.models import ServedModel
 from gtrans.serving.worker import EncodedImage, QueueFullError, Worker
 from gtrans_core.detector.detector import Detector, Prediction
@@ -165,7 +166,7 @@ def test_what_waits_is_scored_side_by_side_whoever_sent_it(started):
     first = worker.submit(ServedModel("nut", 1, "d", held), images("first", 1))
     assert held.entered.wait(10)
     waiting = [
-        worker.submit(models[0], images("a", 4), draw=True),
+        worker.submit(models[0], images("a", 4), Asked(heat_map=True)),
         worker.submit(models[1], images("b", 1)),
         worker.submit(models[1], images("c", 1)),
     ]
