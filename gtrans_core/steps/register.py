@@ -36,6 +36,7 @@ from gtrans_core.tracking.registry.signed_evidence import ModelEvidence
 from gtrans_core.tracking.registry.versions import ModelVersion
 from gtrans_core.tracking.runs import RunLogger
 from gtrans_core.tracking.step_run import end_left_open
+from gtrans_core.training.journal import SYSTEM_JOURNAL
 from gtrans_core.trust.keys import SigningKey
 from gtrans_core.trust.policy import read_unsigned, require_signing
 
@@ -78,6 +79,9 @@ def register(
     with _kept_in(evaluation.parent):
         run = context.run.open()
         _log_evaluation(run, record, evaluation, progress)
+        # A short training ends before MLflow is reached.
+        training = context.root / "training" / record.lineage.get("training_key", "")
+        replay(training / SYSTEM_JOURNAL, run.run_id, run.client)
         names = (files.TEST_MANIFEST, files.TRAIN_MANIFEST)
         manifests = [Manifest.read(evaluation / name) for name in names]
         example = input_example(manifests, read_info(detector).config.image)

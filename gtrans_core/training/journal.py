@@ -21,6 +21,9 @@ from gtrans_core.storage import storage_error, write_atomic
 from gtrans_core.storage.documents import parse_json
 from gtrans_core.storage.verified import quarantine
 
+SYSTEM_JOURNAL = "system.jsonl"
+"""Beside a training's journal, in the same format: what it takes of its machine."""
+
 
 class TrainingJournal:
     """Append-only records of one training.

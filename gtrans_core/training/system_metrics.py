@@ -16,7 +16,8 @@ from pathlib import Path
 
 import torch
 
-SYSTEM_JOURNAL = "system.jsonl"
+from gtrans_core.training.journal import SYSTEM_JOURNAL
+
 INTERVAL_S = 10.0
 _MEGA = 1 << 20
 

@@ -103,6 +103,12 @@ def test_fresh_images_make_a_version_that_is_gated_promoted_and_released(
     assert "recalibrated" in (tmp_path / "release/report.html").read_text()
 
 
+def test_the_run_it_came_from_has_what_training_took_of_the_machine(trained: TinyRun):
+    client = connect(trained.settings.tracking_uri)
+    run = client.get_run(client.get_model_version(NAME, "1").run_id)
+    assert run.data.metrics["system/process_memory_megabytes"] > 1
+
+
 def test_the_same_again_is_the_same_version_and_run(trained: TinyRun):
     first = gtrans(trained, "recalibrate", "--version", "1", "--false-alarm-rate", "0.5")
     assert first.exit_code == 0, first.output

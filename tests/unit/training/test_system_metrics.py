@@ -6,7 +6,8 @@ import json
 import time
 from pathlib import Path
 
-from gtrans_core.training.system_metrics import SYSTEM_JOURNAL, sampled
+from gtrans_core.training.journal import SYSTEM_JOURNAL
+from gtrans_core.training.system_metrics import sampled
 
 
 def test_samples_come_while_it_runs_and_one_at_the_end(tmp_path: Path):
