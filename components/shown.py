@@ -52,14 +52,26 @@ def roc_points(table: Path) -> tuple[list[float], list[float], list[float]]:
     """
     import numpy as np
     import pyarrow.parquet as pq
-    from sklearn.metrics import roc_curve
 
     rows = pq.read_table(table, columns=["label", "score"])
     scores = rows["score"].to_numpy()
-    labels = [label != "good" for label in rows["label"].to_pylist()]
-    curve = roc_curve(labels, scores)
+    curve = _roc_curve(np.array([label != "good" for label in rows["label"].to_pylist()]), scores)
     chosen = np.unique(np.linspace(0, len(curve[0]) - 1, _MOST_POINTS).round().astype(int))
     rates, caught, thresholds = (values[chosen].astype(float) for values in curve)
     # The first threshold is infinite, which JSON cannot say.
     thresholds = np.minimum(thresholds, float(scores.max()) + 1)
     return rates.tolist(), caught.tolist(), thresholds.tolist()
+
+
+def _roc_curve(defective: Any, scores: Any) -> tuple[Any, Any, Any]:
+    """As scikit-learn's ``roc_curve``, which takes a second to import: its corners only."""
+    import numpy as np
+
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # of equal scores
+    hits = np.cumsum(defective[order])[ends]
+    alarms = 1 + ends - hits
+    bends = (np.diff(alarms, 2) != 0) | (np.diff(hits, 2) != 0)
+    corners = np.concatenate(([True], bends, [True]))[-len(ends) :]
+    rates, caught = (np.append(0, of[corners]) / of[-1] for of in (alarms, hits))
+    return rates, caught, np.append(np.inf, scores[order][ends][corners])

@@ -10,7 +10,6 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 INPUT = "view"
 OUTPUTS = ["heat_map", "score"]
@@ -37,6 +36,8 @@ class OnnxEngine:
     """
 
     def __init__(self, graph: bytes, threads: int = 0) -> None:
+        import onnxruntime  # not above: it starts a thread, beside which no step may be forked
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         # Waiting threads sleep: spinning ones slow down whatever else the machine does.

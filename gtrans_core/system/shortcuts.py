@@ -106,8 +106,8 @@ def collect_again() -> None:
         gc.enable()
 
 
-def leave() -> NoReturn:
-    """End this process well, but take nothing apart. Saves 1.3 s after ``evaluate`` alone.
+def leave(code: int = 0) -> NoReturn:
+    """End this process, but take nothing apart. Saves 1.3 s after ``evaluate`` alone.
 
     As in an interpreter: threads and pools end, who asked is told, all that was said is out.
     """
@@ -115,7 +115,7 @@ def leave() -> NoReturn:
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(code)
 
 
 def keep_freed_memory() -> None:

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gtrans_core.errors import GTransError, TrackingError
 from gtrans_core.storage import exclusive, without_secrets
@@ -64,6 +64,23 @@ def injected_run_id() -> str | None:
     return os.environ.get("MLFLOW_RUN_ID") or None
 
 
+def import_mlflow() -> Any:
+    """MLflow, imported with the settings that ``connect`` wants."""
+    os.environ.update(_ALWAYS)
+    for name, value in _UNLESS_SET.items():
+        os.environ.setdefault(name, value)
+    import mlflow
+
+    return mlflow
+
+
+def import_mlflow_for_database() -> None:
+    """As ``import_mlflow``, with what MLflow imports once it opens a database."""
+    import_mlflow()
+    import mlflow.store.model_registry.sqlalchemy_store
+    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+
+
 def connect(uri: str) -> MlflowClient:
     """A client of one tracking server and registry; MLflow's global addresses play no part.
 
@@ -71,15 +88,12 @@ def connect(uri: str) -> MlflowClient:
         TrackingError: for an address that MLflow cannot use.
         StorageError: when the folder of a ``sqlite:///`` database cannot be written.
     """
-    os.environ.update(_ALWAYS)
-    for name, value in _UNLESS_SET.items():
-        os.environ.setdefault(name, value)
-    from mlflow import MlflowClient
-
+    mlflow = import_mlflow()
     with translate_mlflow_errors(uri, "connect"):
         if uri.startswith(SQLITE_SCHEME):
             _set_up_database(database_path(uri))
-        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+        client: MlflowClient = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+        return client
 
 
 def database_path(uri: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -141,6 +142,8 @@ def _prepare(
 ) -> LocalRun:
     if profile.cluster is not None:
         raise ConfigError("this profile is of a cluster: gtrans submit runs there")
+    if platform.system() != "Linux":
+        raise ConfigError("gtrans run needs Linux: its steps are forks of one process")
     require_packages("torch", "kfp")
     profile.trust.require_key(SigningKey.from_environment())
     require_writable(Path(profile.store))

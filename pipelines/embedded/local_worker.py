@@ -1,48 +1,86 @@
-"""The process that hosts kfp.local: ``python -m gtrans.pipelines.embedded.local_worker``.
+"""The processes of one run: ``python -m gtrans.pipelines.embedded.local_worker``.
 
 It reads one line of JSON from its standard input and ends with the pipeline, or soon after the
-other end of that pipe is gone.
+other end of that pipe is gone. Once Kubeflow is imported it forks: the new process hosts kfp.local,
+and this one goes on to load what the steps need and forks each of them (``step_server``), so that
+nothing is imported twice in a run.
 """
 
 import json
 import os
+import re
 import shlex
 import signal
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from gtrans_core.system.shortcuts import kubeflow_client_left_out
+from gtrans.pipelines.embedded.step_server import StepServer
+from gtrans_core.steps.names import ALL_STEPS
+from gtrans_core.system.shortcuts import (
+    collect_again,
+    kubeflow_client_left_out,
+    leave,
+    stop_collecting,
+)
+from gtrans_core.tracking.client import import_mlflow_for_database
+
+_OTHERWISE = ["-m", "kfp.dsl.executor_main"]
 
 
 def main() -> None:
     """Run the requested pipeline; exits non-zero when one of its steps failed."""
+    stop_collecting()  # until run_step begins, in a step
     # Steps get the group's SIGTERM too; this process outlives them, to read their last words.
     signal.signal(signal.SIGTERM, lambda _number, _frame: None)
     request = json.loads(sys.stdin.readline())
-    threading.Thread(target=_stop_when_abandoned, daemon=True).start()
-    _run(request)
-
-
-def _run(request: dict[str, Any]) -> None:
     with kubeflow_client_left_out():
         import kfp  # noqa: F401
+    from kfp import components, dsl, local  # noqa: F401  # the host's
+    from kfp.dsl import executor_main  # noqa: F401  # the steps'
+
+    pipeline = Path(request["compiled"]).read_text(encoding="utf-8")
+    server = StepServer()
+    if server.fork_host():
+        collect_again()
+        _host(request, pipeline, shlex.join(server.command))
+        return
+    ending = server.serve(_needs(pipeline))
+    if isinstance(ending, int):
+        leave(ending)
+    _run_step(ending)
+
+
+def _needs(pipeline: str) -> list[Callable[[], object]]:
+    """What loads the modules that steps of the pipeline import, those of the first step first."""
+    steps = [step for step in ALL_STEPS if re.search(rf"gtrans_core\.steps\.{step}\b", pipeline)]
+    if not steps:
+        return []
+    first, *others = (partial(import_module, f"gtrans_core.steps.{step}") for step in steps)
+    return [first, import_mlflow_for_database, *others]
+
+
+def _host(request: dict[str, Any], pipeline: str, client: str) -> None:
     from kfp import components, dsl, local
 
+    signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+    threading.Thread(target=_stop_when_abandoned, daemon=True).start()
     # kfp.local puts the interpreter's path into a shell command as it is.
-    sys.executable = f"{shlex.quote(sys.executable)} -m gtrans.pipelines.embedded.local_step"
+    sys.executable = client
     local.init(
         runner=local.SubprocessRunner(use_venv=False),
         pipeline_root=request["artifacts"],
         # kfp.local deletes this folder at the end: a fresh one, never one of the user's.
         workspace_root=tempfile.mkdtemp(),
     )
-    text = Path(request["compiled"]).read_text(encoding="utf-8")
     # kfp.local would fill in a random number that two runs may share.
-    text = text.replace(dsl.PIPELINE_JOB_ID_PLACEHOLDER, request["run_key"])
+    text = pipeline.replace(dsl.PIPELINE_JOB_ID_PLACEHOLDER, request["run_key"])
     try:
         components.load_component_from_text(text)(**request["parameters"])
     except RuntimeError as error:
@@ -56,6 +94,17 @@ def _stop_when_abandoned() -> None:
     while True:
         os.killpg(0, signal.SIGTERM)
         time.sleep(1)
+
+
+def _run_step(arguments: list[str]) -> None:
+    """Run the step that Kubeflow's arguments name; one that fails ends as any Python does."""
+    from kfp.dsl.executor_main import executor_main
+
+    if arguments[:2] != _OTHERWISE:
+        sys.exit(f"expected {_OTHERWISE} and its arguments, not {arguments[:2]}")
+    sys.argv[1:] = arguments[2:]
+    executor_main()
+    leave()
 
 
 if __name__ == "__main__":

@@ -315,3 +315,13 @@ class TestSeveralCategories:
         result = CliRunner().invoke(app, arguments, env={"GTRANS_STORE": ""})
         assert isinstance(result.exception, ConfigError)
         assert "gtrans submit" in str(result.exception)
+
+
+def test_another_system_than_linux_is_refused(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    refused = gtrans_run(tmp_path, "--category", "demo")
+    assert isinstance(refused.exception, ConfigError)
+    assert str(refused.exception).startswith("gtrans run needs Linux")
+    assert pipeline.jobs == []

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from kfp import dsl
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import roc_auc_score, roc_curve
 
 from gtrans.components.described import INPUTS, OUTPUTS, described
-from gtrans.components.shown import markdown, roc_points, show_evaluation
+from gtrans.components.shown import _roc_curve, markdown, roc_points, show_evaluation
 from gtrans_core.config import GTransConfig, load_config
 from gtrans_core.errors import (
     CategoriesError,
@@ -240,3 +240,13 @@ def test_a_description_is_one_plain_line(text: str) -> None:
     assert text[0].isupper() or text.startswith("refuse")
     assert text.endswith(".")
     assert text.isascii()
+
+
+def test_the_roc_curve_is_scikit_learns():
+    rng = np.random.default_rng(0)
+    for count in (2, 3, 10, 300):
+        defective = rng.random(count) < 0.5
+        defective[:2] = True, False
+        scores = rng.integers(0, rng.integers(1, 40), count) / 7
+        ours, theirs = _roc_curve(defective, scores), roc_curve(defective, scores)
+        assert all(map(np.array_equal, ours, theirs))

@@ -26,7 +26,7 @@ from kfp import compiler, dsl
 
 @dsl.component(base_image="python", install_kfp_package=False)
 def step(name: str, run_key: str, behaviour: str, artifact: dsl.Output[dsl.Artifact]):
-    import atexit, gc, os, sys, time
+    import atexit, gc, os, signal, sys, threading, time
     from concurrent.futures import ThreadPoolExecutor
     from gtrans_core.progress import Progress
     class TakenApart:
@@ -35,6 +35,8 @@ def step(name: str, run_key: str, behaviour: str, artifact: dsl.Output[dsl.Artif
     sys.kept_to_the_end = TakenApart()
     atexit.register(print, f"{name} was told of the end")
     print(f"{name} imports uncollected: {not gc.isenabled()}")
+    fresh = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL and threading.active_count() == 1
+    print(f"{name} is a process like any other: {fresh}, {os.environ['_KFP_RUNTIME']}")
     progress = Progress(name)
     progress.started()
     progress.advanced("things", 1, 2)
@@ -47,13 +49,15 @@ def step(name: str, run_key: str, behaviour: str, artifact: dsl.Output[dsl.Artif
             sys.exit(9)
         if behaviour == "crash":
             raise ZeroDivisionError("a bug")
+        if behaviour == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
         if behaviour == "hang":
             with open(os.environ["PID_FILE"], "w") as file:
                 file.write(str(os.getpid()))
             time.sleep(600)
         if behaviour == "silent":
             return
-    progress.finished(reused=False, pid=os.getpid())
+    progress.finished(reused=False, pid=os.getpid(), forked_by=os.getppid())
     pool = ThreadPoolExecutor(1)
     pool.submit(lambda: (time.sleep(0.2), print(f"{name} had work left")))
 
@@ -98,6 +102,11 @@ def test_a_good_run_reports_every_step_in_order(compiled: Path, tmp_path: Path):
     artifacts = [path for path in (job.folder / "artifacts").rglob("artifact") if path.is_file()]
     assert [path.read_text() for path in artifacts] == [job.folder.name] * len(CATEGORY_STEPS)
     assert f"[train] train of {job.folder.name}" in job.log.read_text()
+    # Each step is a process, and all of them are forks of one.
+    assert len({results["pid"] for results in outcome.results.values()}) == len(CATEGORY_STEPS)
+    assert len({results["forked_by"] for results in outcome.results.values()}) == 1
+    for step in CATEGORY_STEPS:
+        assert f"{step} is a process like any other: True, true" in job.log.read_text()
 
 
 def test_a_step_that_ends_well_is_neither_collected_nor_taken_apart(compiled: Path, tmp_path: Path):
@@ -134,6 +143,12 @@ def test_a_failed_step_gives_its_line_and_exit_code_and_ends_the_run(
     assert (outcome.exit_code, outcome.error) == (9, "no room")
     assert list(outcome.results) == ["ingest", "cache_features"]
     assert not [e for e in events if e["step"] == "evaluate"]
+
+
+def test_a_step_that_is_killed_is_a_crash_and_ends_the_run(compiled: Path, tmp_path: Path):
+    job, outcome, _ = run(compiled, tmp_path, "killed")
+    assert (outcome.exit_code, outcome.error) == (CRASHED, "train ended without finishing")
+    assert "Killed" in job.log.read_text()
 
 
 def test_a_crash_is_told_from_a_failure_and_its_traceback_is_in_the_log(

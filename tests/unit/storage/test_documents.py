@@ -113,6 +113,7 @@ OWN_PROCESSES = {
     "gtrans_core/training/train_together.py",
     "pipelines/embedded/local.py",
     "pipelines/embedded/local_worker.py",
+    "pipelines/embedded/step_server.py",
 }
 """They read what this very program wrote to its own child, or the child to it."""
 PARSERS = {("json", "load"), ("json", "loads"), ("yaml", "load"), ("yaml", "safe_load")}
