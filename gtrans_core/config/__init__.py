@@ -24,6 +24,7 @@ from gtrans_core.config.sections import (
     StoredConfig,
     TrainingConfig,
     TransConfig,
+    whole_shape,
 )
 
 __all__ = [
@@ -50,5 +51,6 @@ __all__ = [
     "earlier_layout",
     "flatten",
     "load_config",
+    "whole_shape",
     "with_run_parameters",
 ]

@@ -28,8 +28,17 @@ MOST_MEGAPIXELS = 170
 """More would be a decompression bomb to Pillow."""
 GreyLevel = Annotated[int, Field(ge=0, le=65535)]
 Side = Annotated[int, Field(ge=32, le=2048, multiple_of=16)]
+Tiles = Annotated[int, Field(ge=1, le=16)]
 USUAL_SIDE = 256
 """An image becomes as many pixels as a square of this side has, where nobody says otherwise."""
+
+
+def whole_shape(tile: tuple[int, int], tiles: tuple[int, int], overlap: int) -> tuple[int, int]:
+    """Height and width of what so many tiles of a shape cover together."""
+    height, width = (
+        count * side - (count - 1) * overlap for side, count in zip(tile, tiles, strict=True)
+    )
+    return height, width
 
 
 class ImageConfig(Section):
@@ -37,6 +46,10 @@ class ImageConfig(Section):
 
     size: Side | tuple[Side, Side] | None = None
     """What images are resized to: a side, or [height, width]; not set: 256 x 256 in their shape."""
+    tiles: tuple[Tiles, Tiles] = (1, 1)
+    """[rows, columns] that a part is cut into; each tile is seen at ``size``. [1, 1]: in one."""
+    overlap: Annotated[int, Field(ge=0, le=1024, multiple_of=16)] = 32
+    """Pixels that neighbouring tiles share; a multiple of the coarsest stride of ``agn.taps``."""
     crop: Side | None = None
     """Side in pixels of a centre crop after the resize; none by default (a crop hides defects)."""
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
@@ -52,25 +65,48 @@ class ImageConfig(Section):
     def _crop_fits(self) -> ImageConfig:
         if self.crop is not None and self.crop > min(self.resized_shape):
             raise ValueError("crop is larger than size; take one that is not")
+        if self.crop is not None and self.has_tiles:
+            raise ValueError("a crop is not cut into tiles; leave out crop or tiles")
+        if self.has_tiles and 2 * self.overlap > min(self.input_shape):
+            raise ValueError("overlap is more than half a tile; take a smaller one")
         if self.levels is not None and self.levels[0] >= self.levels[1]:
             raise ValueError("levels are not a lower and a higher one")
         return self
 
     @property
     def resized_shape(self) -> tuple[int, int]:
-        """Height and width of the whole image after the resize.
+        """Height and width of the whole image after the resize: of all tiles together.
 
         Before the training images have settled them (``Manifest.settled``), those of a square.
         """
+        return whole_shape(self._sides, self.tiles, self.overlap)
+
+    @property
+    def view_shape(self) -> tuple[int, int]:
+        """Height and width of what is scored: the resized image, or its centre crop."""
+        return (self.crop, self.crop) if self.crop else self.resized_shape
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        """Height and width of what the network sees at a time: the view, or one of its tiles."""
+        return (self.crop, self.crop) if self.crop else self._sides
+
+    @property
+    def has_tiles(self) -> bool:
+        """Whether a part is cut."""
+        return self.tiles != (1, 1)
+
+    @property
+    def tile_pixels(self) -> int | None:
+        """Pixels of a tile; None where a part is not cut."""
+        return math.prod(self.input_shape) if self.has_tiles else None
+
+    @property
+    def _sides(self) -> tuple[int, int]:
         if isinstance(self.size, tuple):
             return self.size
         side = self.size or USUAL_SIDE
         return (side, side)
-
-    @property
-    def view_shape(self) -> tuple[int, int]:
-        """Height and width of what the network sees: the resized image, or its centre crop."""
-        return (self.crop, self.crop) if self.crop else self.resized_shape
 
 
 class AgnConfig(Section):
@@ -105,7 +141,9 @@ class SceneConfig(Section):
     rank: Annotated[int, Field(ge=1, le=1024)] = 128
     """Principal maps kept at each scale (at most two fewer than there are images)."""
     images: Annotated[int, Field(ge=4, le=10_000)] = 512
-    """Good training images it is fitted to, at most; they are held in memory."""
+    """Good training images (or tiles) it is fitted to, at most; they are held in memory."""
+    per_tile: Literal["auto", "yes", "no"] = "auto"
+    """One for each tile's place, for parts that lie still; ``auto``: as good images decide."""
 
 
 class MemoryConfig(Section):
@@ -116,7 +154,7 @@ class MemoryConfig(Section):
     patches: Annotated[int, Field(ge=1, le=100_000)] = 2500
     """Patches that are kept, at most; the cost of an image grows with them."""
     images: Annotated[int, Field(ge=1, le=10_000)] = 512
-    """Good training images it is chosen from, at most; they are held in memory."""
+    """Good training images (or tiles) it is chosen from, at most; they are held in memory."""
 
 
 Effort = Literal["fast", "standard", "best"]
@@ -268,7 +306,12 @@ class GTransConfig(Section):
 
     @model_validator(mode="after")
     def _taps_fit_the_input(self) -> GTransConfig:
-        if any(side % max(self.agn.taps) for side in self.image.view_shape):
+        coarsest = max(self.agn.taps)
+        if self.image.has_tiles and self.image.overlap % coarsest:
+            raise ValueError("image.overlap must be a multiple of the coarsest stride of agn.taps")
+        if self.image.has_tiles and self.research.author_compat:
+            raise ValueError("research.author_compat trains as the authors do, without image.tiles")
+        if any(side % coarsest for side in self.image.input_shape):
             raise ValueError(
                 "image.crop, or else image.size, must be a multiple of the coarsest stride of "
                 "agn.taps"

@@ -92,7 +92,8 @@ class Manifest(Facts):
         if config.image.crop is not None or not self.samples:
             return USUAL_SIDE
         step = max(STEP, *config.agn.taps)
-        height, width = shape_for(((s.height, s.width) for s in self.samples), step)
+        shapes = ((s.height, s.width) for s in self.samples)
+        height, width = shape_for(shapes, step, config.image.tiles, config.image.overlap)
         return height if height == width else (height, width)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gtrans_core.config import USUAL_SIDE
+from gtrans_core.config import USUAL_SIDE, whole_shape
 
 STEP = 32
 """Sides are multiples of it, so that the maps at each stride cover the whole image."""
@@ -15,8 +15,13 @@ Shape = tuple[int, int]
 """Height and width in pixels."""
 
 
-def shape_for(images: Iterable[Shape], step: int = STEP) -> Shape:
-    """The shape that images of these shapes are resized to.
+def shape_for(
+    images: Iterable[Shape],
+    step: int = STEP,
+    tiles: tuple[int, int] = (1, 1),
+    overlap: int = 0,
+) -> Shape:
+    """The shape that images of these shapes are resized to, or that of each of their tiles.
 
     The image with the median aspect ratio decides. Of all pairs of multiples of ``step`` with no
     more pixels than a square of ``USUAL_SIDE``, those count that show it nearly as large as any
@@ -26,6 +31,8 @@ def shape_for(images: Iterable[Shape], step: int = STEP) -> Shape:
     Args:
         images: at least one.
         step: divides both sides.
+        tiles: rows and columns that an image is cut into.
+        overlap: pixels that neighbouring tiles share.
     """
     ordered = sorted(images, key=lambda shape: shape[1] / shape[0])
     height, width = ordered[(len(ordered) - 1) // 2]
@@ -34,10 +41,12 @@ def shape_for(images: Iterable[Shape], step: int = STEP) -> Shape:
         (rows, columns)
         for rows in range(step, most // step + 1, step)
         for columns in range(step, most // rows + 1, step)
+        if tiles == (1, 1) or 2 * overlap <= min(rows, columns)
     ]
 
     def scales(pair: Shape) -> tuple[float, float]:
-        low, high = sorted((pair[0] / height, pair[1] / width))
+        whole = whole_shape(pair, tiles, overlap)
+        low, high = sorted((whole[0] / height, whole[1] / width))
         return low, high
 
     least = _NEARLY * max(scales(pair)[0] for pair in pairs)

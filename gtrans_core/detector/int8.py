@@ -12,6 +12,7 @@ which is its size up to a factor, since a gain g is 1 - noise / variance of its 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 _DOMAIN = "com.microsoft"
 _PRODUCT = "MatMulNBits"
-_BASIS = "scene.basis_"
+_BASIS = re.compile(r"scene\.(models\.\d+\.)?basis_\d+")
 _DOWN_BLOCK, _UP_BLOCK = 128, 32
 """Numbers that share a scale: of a map's elements, and of an element's part in the maps."""
 _WHOLE_NUMBERS = 4
@@ -48,7 +49,7 @@ def quantise_scene(graph: bytes) -> bytes:
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     # Equal tensors are stored once; the others are copies of it.
     copies = {n.output[0]: n.input[0] for n in model.graph.node if n.op_type == "Identity"}
-    bases = [name for name in weights if name.startswith(_BASIS)]
+    bases = [name for name in weights if _BASIS.fullmatch(name)]
     if not bases:
         return graph
     for name in bases:

@@ -21,8 +21,9 @@ from gtrans_core.network.agn import Agn
 from gtrans_core.network.backbone import BackboneSpec, build_backbone
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.memory import PatchMemory, memory_maps
-from gtrans_core.network.scene import SceneModel
+from gtrans_core.network.scene import AnyScene, read_scene
 from gtrans_core.network.scorer import Scorer
+from gtrans_core.network.tiling import Tiling
 
 
 def weight_files(scorer: Scorer, config: GTransConfig) -> dict[str, bytes]:
@@ -62,13 +63,13 @@ def build_scorer(folder: Path, config: GTransConfig, files: Mapping[str, bytes])
 
 def _load_scene(
     folder: Path, state: dict[str, Tensor], spec: BackboneSpec, config: GTransConfig
-) -> SceneModel:
+) -> AnyScene:
     path = folder / SCENE_NAME
     try:
-        scene = SceneModel(state)
+        scene = read_scene(state, Tiling(config.image).count)
     except ValueError as error:
         raise _does_not_fit(path, error) from None
-    if scene.map_shapes() != spec.map_shapes(config.image.view_shape):
+    if scene.map_shapes() != spec.map_shapes(config.image.input_shape):
         raise ModelError(f"{path}: does not fit its config (its maps have other shapes)")
     return scene
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from gtrans_core.config import GTransConfig, ScoringConfig
+from gtrans_core.config import GTransConfig
 from gtrans_core.detector.engine import Engine, OnnxEngine
 from gtrans_core.detector.int8 import quantise_scene
 from gtrans_core.detector.onnx import PARITY_VIEWS, package_graph
@@ -69,7 +69,7 @@ def calibrate(
     alpha = config.evaluation.false_alarm_rate
 
     def calibration(engine: Engine, graph: OnnxEngine | None) -> Calibration:
-        own = np.array([reading(engine, view, config.scoring) for view in views()])
+        own = np.array([reading(engine, view, config) for view in views()])
         scores, reached = (own if cross_fitted is None else cross_fitted).T
         threshold, rate = promised_threshold(scores, alpha)
         return Calibration(graph, own[:, 0], threshold, promised_threshold(reached, alpha)[0], rate)
@@ -90,12 +90,13 @@ def calibrate(
 
 
 def reading(
-    engine: Engine, view_3HW: npt.NDArray[np.uint8], config: ScoringConfig
+    engine: Engine, view_3HW: npt.NDArray[np.uint8], config: GTransConfig
 ) -> tuple[float, float]:
     """An image's score, and what it would be if it were read from the heat map."""
     map_HW, score = engine.score_view(view_3HW)
     map_1HW = torch.from_numpy(map_HW)[None]
-    return score, float(image_score(map_1HW, torch.ones(1, 1, 1), config))
+    alike, pixels = torch.ones(1, 1, 1), config.image.tile_pixels
+    return score, float(image_score(map_1HW, alike, config.scoring, pixels))
 
 
 def _chosen(full: Calibration, light: Calibration, say: Callable[[str], None]) -> Calibration:

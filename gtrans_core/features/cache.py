@@ -8,7 +8,7 @@ name) and ``cache.json`` (written last). A damaged shard is set aside and comput
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +28,7 @@ from gtrans_core.data.reading import read_image
 from gtrans_core.errors import DataError
 from gtrans_core.network.agn import Agn
 from gtrans_core.network.backbone import BackboneSpec
+from gtrans_core.network.tiling import Tiling
 from gtrans_core.storage import require_free_space, write_atomic
 from gtrans_core.storage.documents import Facts
 from gtrans_core.storage.verified import (
@@ -71,9 +72,10 @@ class CacheIdentity(BaseModel):
         """sha256 (hex) of the canonical JSON, but for what changes no pixel.
 
         An unmoved guide's keys do not mention ``drift``; those of whole grey levels do not mention
-        levels.
+        levels, nor those of whole images tiles.
         """
         unused = {"max_megapixels"} | (set() if self.image.levels else {"levels"})
+        unused |= set() if self.image.has_tiles else {"tiles", "overlap"}
         exclude: dict[str, set[str] | bool] = {
             "image": unused,
             "moved_statistics": not self.moved_statistics,
@@ -118,19 +120,23 @@ class CacheReport:
 class CachedFeatures:
     """Images of a category in memory, in content order.
 
-    ``views``: uint8 [N, 3, H, W]; ``maps``: three half-precision tensors [N, C_i, H_i, W_i].
+    ``views``: uint8 [N T, 3, H, W]; ``maps``: three half-precision tensors [N T, C_i, H_i, W_i]; T
+    the tiles of an image, which lie one after the other. ``digests``: of the N images.
     """
 
     digests: tuple[str, ...]
     views: Tensor
     maps: tuple[Tensor, Tensor, Tensor]
+    tiles: int = 1
 
     def subset(self, positions: Sequence[int]) -> CachedFeatures:
-        """The images at some positions, copied."""
+        """The tiles at some positions (``tile_positions``), copied, each as an image."""
         index = torch.tensor(positions, dtype=torch.long, device=self.views.device)
         map1, map2, map3 = (m[index] for m in self.maps)
         return CachedFeatures(
-            tuple(self.digests[i] for i in positions), self.views[index], (map1, map2, map3)
+            tuple(self.digests[i // self.tiles] for i in positions),
+            self.views[index],
+            (map1, map2, map3),
         )
 
     def request(self, positions: Sequence[int]) -> Callable[[], CachedFeatures]:
@@ -140,7 +146,12 @@ class CachedFeatures:
     def to(self, device: torch.device) -> CachedFeatures:
         """The same on a device."""
         map1, map2, map3 = (m.to(device) for m in self.maps)
-        return CachedFeatures(self.digests, self.views.to(device), (map1, map2, map3))
+        return CachedFeatures(self.digests, self.views.to(device), (map1, map2, map3), self.tiles)
+
+
+def tile_positions(images: Iterable[int], tiles: int) -> list[int]:
+    """Where the tiles of the images at these positions are."""
+    return [image * tiles + tile for image in images for tile in range(tiles)]
 
 
 def cache_identity(
@@ -185,7 +196,8 @@ def build_cache(
     samples = {s.sha256: s for s in manifest.samples}
     shards: list[Shard] = []
     computed = 0
-    for number, digests in enumerate(_chunks(identity.images, SHARD_SIZE)):
+    of_shard = max(1, SHARD_SIZE // Tiling(identity.image).count)
+    for number, digests in enumerate(_chunks(identity.images, of_shard)):
         shard = existing.get(digests)
         if shard is None:
             data = _compute_shard(agn, manifest, [samples[d] for d in digests], identity.image)
@@ -241,7 +253,8 @@ def load_cache(folder: Path) -> CachedFeatures:
     views, map1, map2, map3 = (
         concatenate([part.pop(name) for part in parts]) for name in TENSOR_NAMES
     )
-    return CachedFeatures(index.identity.images, views, (map1, map2, map3))
+    tiles = Tiling(index.identity.image).count
+    return CachedFeatures(index.identity.images, views, (map1, map2, map3), tiles)
 
 
 def finished_index(folder: Path) -> CacheIndex:
@@ -304,7 +317,7 @@ def _chunks(items: tuple[str, ...], size: int) -> Iterator[tuple[str, ...]]:
 def _compute_shard(
     agn: Agn, manifest: Manifest, samples: Sequence[Sample], image: ImageConfig
 ) -> bytes:
-    views = read_views(manifest, samples, image)
+    views = Tiling(image).cut(read_views(manifest, samples, image)).contiguous()
     maps = agn(agn.spec.normalise(views))
     tensors = {name: _halved(m) for name, m in zip(_MAP_NAMES, maps, strict=True)}
     metadata = {"images": " ".join(s.sha256 for s in samples)}
@@ -361,9 +374,9 @@ def _shard_images(path: Path, identity: CacheIdentity, spec: BackboneSpec) -> tu
         safetensors.torch.load(data)  # refuses tensors that do not cover the file
     except (ValueError, KeyError, TypeError, SafetensorError):
         raise DamagedFileError(f"{path}: not a shard") from None
-    seen = identity.image.view_shape
-    maps = [[len(images), *shape] for shape in spec.map_shapes(seen)]
-    if not fits or shapes != [[len(images), 3, *seen], *maps]:
+    seen, count = identity.image.input_shape, len(images) * Tiling(identity.image).count
+    maps = [[count, *shape] for shape in spec.map_shapes(seen)]
+    if not fits or shapes != [[count, 3, *seen], *maps]:
         raise DamagedFileError(f"{path}: holds other types or shapes than this cache")
     return images
 
@@ -373,6 +386,10 @@ def _missing_bytes(
 ) -> int:
     """Bytes of the tensors still to be written: uint8 views and halved maps."""
     missing = len(identity.images) - sum(len(images) for images in existing)
-    seen = identity.image.view_shape
-    halved = sum(2 * math.prod(shape) for shape in spec.map_shapes(seen))
-    return missing * (3 * math.prod(seen) + halved)
+    return missing * image_bytes(identity.image, spec)
+
+
+def image_bytes(image: ImageConfig, spec: BackboneSpec) -> int:
+    """Bytes that an image takes in a cache."""
+    halved = sum(2 * math.prod(shape) for shape in spec.map_shapes(image.input_shape))
+    return Tiling(image).count * (3 * math.prod(image.input_shape) + halved)

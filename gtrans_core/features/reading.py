@@ -28,6 +28,7 @@ from gtrans_core.features.cache import (
     load_cache,
     shard_error,
 )
+from gtrans_core.network.tiling import Tiling
 from gtrans_core.storage.verified import DamagedFileError, read_verified, safetensors_header
 
 _READERS = 4
@@ -45,8 +46,12 @@ class Features(Protocol):
     def digests(self) -> tuple[str, ...]:
         """sha256 of each image's file."""
 
+    @property
+    def tiles(self) -> int:
+        """T, tiles of an image, which lie one after the other: N T positions in all."""
+
     def subset(self, positions: Sequence[int]) -> CachedFeatures:
-        """The images at some positions, in memory.
+        """The tiles at some positions (``tile_positions``), each as an image, in memory.
 
         Raises:
             DataError: when a shard was damaged since it was opened.
@@ -81,6 +86,7 @@ class StreamedFeatures:
     def __init__(self, folder: Path) -> None:
         index = finished_index(folder)
         self.digests = index.identity.images
+        self.tiles = Tiling(index.identity.image).count
         try:
             shards = [_open_shard(folder / shard.name) for shard in index.shards]
         except DamagedFileError as error:
@@ -118,7 +124,7 @@ class StreamedFeatures:
                 _typed(buffer, [shard.parts[i] for shard, _ in places])
                 for i, buffer in enumerate(buffers)
             )
-            digests = tuple(self.digests[position] for position in positions)
+            digests = tuple(self.digests[position // self.tiles] for position in positions)
             return CachedFeatures(digests, views, (map1, map2, map3))
 
         return finish
@@ -173,7 +179,7 @@ def _open_shard(path: Path) -> _Shard:
     header = safetensors_header(data)
     first = 8 + int.from_bytes(data[:8], "little")
     parts = tuple(_part(header[name], first) for name in TENSOR_NAMES)
-    count = len(header["__metadata__"]["images"].split())
+    count = header[TENSOR_NAMES[0]]["shape"][0]
     digests = (
         _sha256([data[part.offset(i) : part.offset(i + 1)] for part in parts]) for i in range(count)
     )

@@ -50,9 +50,9 @@ def check_student(spec: BackboneSpec, config: GTransConfig) -> None:
     name = config.trans.backbone
     if name != SAME_AS_AGN:
         own = backbone_spec(name, spec.strides, _KNOB)
-        check_input_shape(own, config.image.view_shape, _KNOB)
+        check_input_shape(own, config.image.input_shape, _KNOB)
     if config.training.processes > 1:
-        _refuse_idle_weights(spec, name, config.image.view_shape)
+        _refuse_idle_weights(spec, name, config.image.input_shape)
 
 
 def _refuse_idle_weights(spec: BackboneSpec, name: str, shape: tuple[int, int]) -> None:

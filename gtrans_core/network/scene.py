@@ -64,6 +64,15 @@ class SceneModel(nn.Module):
             for i, map_BCHW in enumerate(agn_maps, start=1)
         ]
 
+    def unexplained(self, agn_maps: Sequence[Tensor], unit: SceneModel) -> list[Tensor]:
+        """As ``forward``, but with distances in the deviations of another model's channels."""
+        return [
+            (_rest(map_BCHW, *self._parts(i)[:-1]) * (self._parts(i)[1] / unit._parts(i)[1]))
+            .square()
+            .mean(dim=1, keepdim=True)
+            for i, map_BCHW in enumerate(agn_maps, start=1)
+        ]
+
     def map_shapes(self) -> list[tuple[int, ...]]:
         """[C, H, W] of each scale."""
         return [tuple(self._parts(i)[0].shape) for i in range(1, self.scales + 1)]
@@ -80,6 +89,68 @@ class SceneModel(nn.Module):
     def _parts(self, scale: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         mean, deviation, basis, gain, usual = (getattr(self, f"{p}_{scale}") for p in _PARTS)
         return mean, deviation, basis, gain, usual
+
+
+class TileScenes(nn.Module):
+    """A scene model for each tile's place, for parts that lie still.
+
+    Args:
+        models: T of them, of the same shapes.
+    """
+
+    def __init__(self, models: Sequence[SceneModel]) -> None:
+        super().__init__()
+        self.models = nn.ModuleList(models)
+
+    def forward(self, agn_maps: Sequence[Tensor]) -> list[Tensor]:
+        """Residual maps [B T, 1, H, W], as of one model, of the tiles' maps [B T, C, H, W]."""
+        count = len(self.models)
+        by_place = [model([m[i::count] for m in agn_maps]) for i, model in enumerate(self.models)]
+        return [torch.stack(maps, dim=1).flatten(0, 1) for maps in zip(*by_place, strict=True)]
+
+    def unexplained(self, agn_maps: Sequence[Tensor], unit: SceneModel) -> list[Tensor]:
+        """As ``SceneModel.unexplained``, of the tiles' maps [B T, C, H, W], in another order."""
+        count = len(self.models)
+        by_place = [
+            model.unexplained([m[i::count] for m in agn_maps], unit)
+            for i, model in enumerate(self._all())
+        ]
+        return [torch.cat(maps) for maps in zip(*by_place, strict=True)]
+
+    def map_shapes(self) -> list[tuple[int, ...]]:
+        """[C, H, W] of each scale of a tile."""
+        return self._all()[0].map_shapes()
+
+    def usual_maps(self) -> list[Tensor]:
+        """u [T, 1, H, W] of each scale: what good images show at each place of each tile."""
+        return [
+            torch.cat(maps) for maps in zip(*(m.usual_maps() for m in self._all()), strict=True)
+        ]
+
+    def _all(self) -> list[SceneModel]:
+        return [model for model in self.models if isinstance(model, SceneModel)]
+
+
+AnyScene = SceneModel | TileScenes
+"""One for all tiles, or one for each tile's place."""
+_PLACE = "models."
+
+
+def read_scene(tensors: Mapping[str, Tensor], tiles: int) -> AnyScene:
+    """The scene model of a detector whose parts have so many tiles, from its ``state_dict``.
+
+    Raises:
+        ValueError: when a tensor is missing or its shape does not fit the others.
+    """
+    if not any(name.startswith(_PLACE) for name in tensors):
+        return SceneModel(tensors)
+    of_place: list[dict[str, Tensor]] = [{} for _ in range(tiles)]
+    for name, tensor in tensors.items():
+        place, _, part = name.removeprefix(_PLACE).partition(".")
+        if not place.isdigit() or int(place) >= tiles:
+            raise ValueError(f"the scene models of {tiles} tiles have no {name}")
+        of_place[int(place)][part] = tensor
+    return TileScenes([SceneModel(part) for part in of_place])
 
 
 def fit_scene(maps: Sequence[Tensor], rank: int) -> SceneModel:
@@ -104,10 +175,18 @@ def fit_scene(maps: Sequence[Tensor], rank: int) -> SceneModel:
 def _residual(
     map_BCHW: Tensor, mean_CHW: Tensor, deviation_C11: Tensor, basis_KF: Tensor, gain_K: Tensor
 ) -> Tensor:
+    rest_BCHW = _rest(map_BCHW, mean_CHW, deviation_C11, basis_KF, gain_K)
+    return rest_BCHW.square().mean(dim=1, keepdim=True)
+
+
+def _rest(
+    map_BCHW: Tensor, mean_CHW: Tensor, deviation_C11: Tensor, basis_KF: Tensor, gain_K: Tensor
+) -> Tensor:
+    """z − ẑ [B, C, H, W]."""
     z_BCHW = (map_BCHW.float().contiguous() - mean_CHW) / deviation_C11
     z_BF = z_BCHW.flatten(1)
     rebuilt_BF = ((z_BF @ basis_KF.T) * gain_K) @ basis_KF
-    return (z_BF - rebuilt_BF).view_as(z_BCHW).square().mean(dim=1, keepdim=True)
+    return (z_BF - rebuilt_BF).view_as(z_BCHW)
 
 
 def _fit_scale(map_NCHW: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:

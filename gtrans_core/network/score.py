@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -14,6 +14,13 @@ from gtrans_core.network.loss import EPSILON, unit
 from gtrans_core.network.plane import gaussian_blur, resize
 from gtrans_core.network.scene import FLOOR
 
+Join = Callable[[Tensor], Tensor]
+
+
+def as_they_are(map_B1HW: Tensor) -> Tensor:
+    """Joins nothing: each part is one tile."""
+    return map_B1HW
+
 
 def heat_map(
     agn_maps: Sequence[Tensor],
@@ -22,6 +29,7 @@ def heat_map(
     memory_map: Tensor | None,
     size: tuple[int, int],
     config: GTransConfig,
+    join: Join = as_they_are,
 ) -> Tensor:
     """Anomaly map [B, H, W] (fp32, >= 0) at the input's size; higher is more anomalous.
 
@@ -37,11 +45,13 @@ def heat_map(
         memory_map: the patch memory's distances [B, 1, H_j, W_j]; None where it has no share.
         size: of the result.
         config: whose ``scoring`` and ``research`` say how to fuse and smooth.
+        join: makes maps [B, 1, H_i, W_i] of whole parts of those of their tiles.
     """
     if config.research.fusion == "geometric":
         read = range(len(agn_maps))
-        return _geometric_mean(agn_maps, trans_maps, scene_maps, memory_map, size, config, read)
-    m_1, m_2, m_3 = (resize(m, size) for m in _disagreements(agn_maps, trans_maps, config))
+        maps = agn_maps, trans_maps, scene_maps, memory_map
+        return _geometric_mean(*maps, size, config, read, join)
+    m_1, m_2, m_3 = (resize(join(m), size) for m in _disagreements(agn_maps, trans_maps, config))
     fused = m_1 * m_2 * m_3**2 if config.research.fusion == "product" else m_1 + m_2 + m_3
     return gaussian_blur(fused, config.scoring.smoothing_sigma).squeeze(1)
 
@@ -54,6 +64,7 @@ def _geometric_mean(
     size: tuple[int, int],
     config: GTransConfig,
     read: range,
+    join: Join,
 ) -> Tensor:
     """exp of the smoothed p log b + (1 − p) ((1 − q) mean_i log m_i + q mean_i log r_i), [B, H, W].
 
@@ -78,7 +89,9 @@ def _geometric_mean(
         ([] if memory_map is None else [memory_map], memory),
     )
     logs = [
-        share * _mean_log([resize(m, size) for m in maps]) for maps, share in parts if share > 0
+        share * _mean_log([resize(join(m), size) for m in maps])
+        for maps, share in parts
+        if share > 0
     ]
     return gaussian_blur(sum(logs[1:], logs[0]), config.scoring.smoothing_sigma).exp().squeeze(1)
 
@@ -125,6 +138,7 @@ def image_map(
     scene_maps: Sequence[Tensor],
     memory_map: Tensor | None,
     config: GTransConfig,
+    join: Join = as_they_are,
 ) -> Tensor:
     """The map [B, H, W] that an image's score is read from: of the coarsest maps alone.
 
@@ -138,6 +152,7 @@ def image_map(
         scene_maps: as for ``heat_map``.
         memory_map: as for ``heat_map``; it is read whole.
         config: as for ``heat_map``; its ``scoring.image_maps`` says how many maps.
+        join: as for ``heat_map``.
     """
     maps = len(agn_maps)
     count = image_map_count(maps, config)
@@ -145,7 +160,8 @@ def image_map(
         return heat_map_BHW
     size = int(heat_map_BHW.shape[1]), int(heat_map_BHW.shape[2])
     read = range(maps - count, maps)
-    return _geometric_mean(agn_maps, trans_maps, scene_maps, memory_map, size, config, read)
+    maps_read = agn_maps, trans_maps, scene_maps, memory_map
+    return _geometric_mean(*maps_read, size, config, read, join)
 
 
 def image_map_count(maps: int, config: GTransConfig) -> int:
@@ -188,7 +204,9 @@ def usual_map(usual_maps: Sequence[Tensor], size: tuple[int, int], config: GTran
     return (smoothed_1HW - smoothed_1HW.mean()).exp()
 
 
-def image_score(map_BHW: Tensor, usual_1HW: Tensor, config: ScoringConfig) -> Tensor:
+def image_score(
+    map_BHW: Tensor, usual_1HW: Tensor, config: ScoringConfig, pixels: int | None = None
+) -> Tensor:
     """One score an image [B]: the map's maximum, or the mean of its top ``top_percent`` pixels.
 
     Before, the map is divided by what is usual at each place, to the power ``place_exponent``:
@@ -198,11 +216,13 @@ def image_score(map_BHW: Tensor, usual_1HW: Tensor, config: ScoringConfig) -> Te
         map_BHW: as ``image_map`` returns them.
         usual_1HW: as ``usual_map`` returns it.
         config: how to score.
+        pixels: ``top_percent`` is of so many: those of a tile, however many tiles the map is of, so
+            that a small defect counts as much in a large part; None: those of the map.
     """
     pixels_BP = (map_BHW / usual_1HW**config.place_exponent).flatten(1)
     if config.image_score == "max":
         return pixels_BP.amax(dim=1)
-    count = max(1, math.ceil(pixels_BP.shape[1] * config.top_percent / 100))
+    count = max(1, math.ceil((pixels or pixels_BP.shape[1]) * config.top_percent / 100))
     return pixels_BP.topk(count, dim=1, sorted=False).values.mean(dim=1)
 
 

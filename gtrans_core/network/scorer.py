@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from gtrans_core.config import GTransConfig
 from gtrans_core.network.agn import Agn
 from gtrans_core.network.memory import PatchMemory, memory_maps
-from gtrans_core.network.scene import SceneModel
+from gtrans_core.network.scene import AnyScene
 from gtrans_core.network.score import heat_map, image_map, image_score, usual_map
+from gtrans_core.network.tiling import Tiling
 from gtrans_core.network.trans import Trans
 
 
@@ -33,7 +34,7 @@ class Scorer(nn.Module):
         self,
         agn: Agn,
         trans: Trans,
-        scene: SceneModel | None,
+        scene: AnyScene | None,
         config: GTransConfig,
         memory: PatchMemory | None = None,
     ) -> None:
@@ -47,12 +48,13 @@ class Scorer(nn.Module):
         self.scene = scene
         self.memory = memory if config.has_memory else None
         self.config = config
+        self.tiling = Tiling(config.image)
         self.usual_1HW = self._usual_map()
         self.eval()
 
     def forward(self, views_B3HW: Tensor) -> tuple[Tensor, Tensor]:
         """Heat maps [B, H, W] and scores [B] of uint8 RGB views [B, 3, H, W]."""
-        inputs = self.agn.spec.normalise(views_B3HW)
+        inputs = self.agn.spec.normalise(self.tiling.cut(views_B3HW))
         agn_maps = self.agn(inputs)
         # A branch that has no share is not computed.
         trans_maps = self.trans(inputs, agn_maps) if self.config.scoring.scene_share < 1 else []
@@ -62,9 +64,10 @@ class Scorer(nn.Module):
         )
         height, width = views_B3HW.shape[2:]
         maps = agn_maps, trans_maps, scene_maps, memory_map
-        map_BHW = heat_map(*maps, (height, width), self.config)
-        scored_BHW = image_map(map_BHW, *maps, self.config)
-        return map_BHW, image_score(scored_BHW, self.usual_1HW, self.config.scoring)
+        map_BHW = heat_map(*maps, (height, width), self.config, self.tiling.join)
+        scored_BHW = image_map(map_BHW, *maps, self.config, self.tiling.join)
+        scoring, pixels = self.config.scoring, self.config.image.tile_pixels
+        return map_BHW, image_score(scored_BHW, self.usual_1HW, scoring, pixels)
 
     @torch.inference_mode()
     def score_view(self, view_3HW: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], float]:
@@ -78,6 +81,8 @@ class Scorer(nn.Module):
     def _usual_map(self) -> Tensor:
         if self.scene is None:
             return torch.ones(1, 1, 1)
-        _, rows, columns = self.scene.map_shapes()[0]
+        tiles = self.tiling.count
+        usual = [self.tiling.join(m.expand(tiles, -1, -1, -1)) for m in self.scene.usual_maps()]
         stride = self.agn.spec.strides[0]
-        return usual_map(self.scene.usual_maps(), (rows * stride, columns * stride), self.config)
+        rows, columns = (stride * side for side in usual[0].shape[2:])
+        return usual_map(usual, (rows, columns), self.config)

@@ -30,6 +30,7 @@ from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.features.reference import FeatureCacheRef
 from gtrans_core.features.weights import load_guide
 from gtrans_core.lineage import collect_lineage
+from gtrans_core.network.scene import TileScenes
 from gtrans_core.network.scorer import Scorer
 from gtrans_core.progress import Progress
 from gtrans_core.steps.context import RunContext
@@ -139,7 +140,7 @@ def evaluate(
         held_out=held_out_scores,
     )
     known_before = feedback_note(scored, calibration.threshold)
-    notes = " ".join(filter(None, (calibration.note, known_before)))
+    notes = " ".join(filter(None, (calibration.note, _about_tiles(scorer), known_before)))
     html = evaluation_report(context, findings, gallery, info, notes).encode()
     write_atomic(report, html)
     write_atomic(evaluation / files.REPORT, html)
@@ -153,6 +154,15 @@ def evaluate(
     record.write(evaluation)
     progress.finished(metrics=record.metrics, report=str(report), notes=_warnings(record))
     return {name: value for name, value in record.metrics.items() if value is not None}
+
+
+def _about_tiles(scorer: Scorer) -> str:
+    tiles = scorer.tiling.count
+    if tiles == 1:
+        return ""
+    each = isinstance(scorer.scene, TileScenes)
+    which = "one scene model for each tile's place" if each else "one scene model for all of them"
+    return f"Each image is seen in {tiles} tiles, with {which}."
 
 
 def _load_scorer(

@@ -11,9 +11,12 @@ import numpy.typing as npt
 from gtrans_core.config import GTransConfig
 from gtrans_core.detector.packaging import reading
 from gtrans_core.errors import DataError
+from gtrans_core.features.cache import tile_positions
 from gtrans_core.features.reading import Features
 from gtrans_core.features.reference import FeatureCacheRef
+from gtrans_core.network.scene import TileScenes
 from gtrans_core.network.scorer import Scorer
+from gtrans_core.network.tiling import Tiling
 from gtrans_core.progress import Progress
 from gtrans_core.training.closed_form import fit_closed_form, read_out_of_fold
 from gtrans_core.training.split import Split, split_images
@@ -48,7 +51,8 @@ class GoodImages:
 
     def view(self, position: int) -> npt.NDArray[np.uint8]:
         """One image as the network sees it [3, H, W]."""
-        return self.features.subset([position]).views[0].numpy()
+        tiles = self.features.subset(tile_positions([position], self.features.tiles)).views
+        return Tiling(self.config.image).paste(tiles).numpy()
 
     def views(self) -> Iterator[npt.NDArray[np.uint8]]:
         """All of them, one by one."""
@@ -61,10 +65,14 @@ class GoodImages:
         their spread on metal_plate, in three trainings; no other category was measured.
         """
 
+        per_tile = "yes" if isinstance(scorer.scene, TileScenes) else "no"
+        of_all = self.config.scene.model_copy(update={"per_tile": per_tile})
+        config = self.config.model_copy(update={"scene": of_all})
+
         def fit(positions: Sequence[int]) -> Callable[[int], tuple[float, float]]:
-            scene, memory = fit_closed_form(self.features, positions, self.config)
-            one = Scorer(scorer.agn, scorer.trans, scene, self.config, memory)
-            return lambda position: reading(one, self.view(position), self.config.scoring)
+            scene, memory = fit_closed_form(self.features, positions, config)
+            one = Scorer(scorer.agn, scorer.trans, scene, config, memory)
+            return lambda position: reading(one, self.view(position), config)
 
         return read_out_of_fold(
             self.split, fit, lambda done, all_: progress.advanced("images cross-fitted", done, all_)

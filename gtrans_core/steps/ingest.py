@@ -73,12 +73,13 @@ def _look_at_record(context: RunContext) -> str:
 
 def _shape_kept(train: Manifest, config: GTransConfig) -> list[str]:
     """What the network sees of images that are not square, where the config does not say."""
-    height, width = train.settled(config).image.resized_shape
+    image = train.settled(config).image
+    height, width = image.resized_shape
     if config.image.size is not None or height == width:
         return []
     return [
-        f"these images are not square and keep about their shape: the network sees {width} x "
-        f"{height} pixels (image.size = [{height}, {width}])"
+        f"these images are not square and keep about their shape: they are resized to {width} x "
+        f"{height} pixels (image.size = {list(image.input_shape)})"
     ]
 
 

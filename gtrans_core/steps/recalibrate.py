@@ -203,11 +203,11 @@ def _recalibrated(
 
 def _readings(detector: Detector, fresh: dict[str, tuple[str, bytes]]) -> npt.NDArray[np.float64]:
     """Score, and what it would be if it were read from the heat map, of each image [N, 2]."""
-    scoring = detector.info.config.scoring
+    config = detector.info.config
     rows, problems = [], []
     for name, data in fresh.values():
         try:
-            rows.append(reading(detector.engine, detector.view(data, name), scoring))
+            rows.append(reading(detector.engine, detector.view(data, name), config))
         except DataError as error:
             problems.append(str(error))
     if problems:

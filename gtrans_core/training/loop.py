@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from gtrans_core.config import GTransConfig, TrainingConfig, digest_of, earlier_layout
 from gtrans_core.errors import PreemptedError, TrainingError
-from gtrans_core.features.cache import CachedFeatures
+from gtrans_core.features.cache import CachedFeatures, tile_positions
 from gtrans_core.features.reading import Features, Request
 from gtrans_core.network.backbone import BackboneSpec
 from gtrans_core.network.build import build_trans
@@ -297,7 +297,7 @@ class _Loop:
 
 
 class _Images:
-    """One side of the split, handed out as normalised batches on the training device.
+    """One side of the split, tile by tile, as normalised batches on the training device.
 
     What is in memory goes to a GPU's memory once, what is streamed batch by batch.
     """
@@ -305,8 +305,9 @@ class _Images:
     def __init__(
         self, features: Features, positions: Sequence[int], spec: BackboneSpec, device: torch.device
     ) -> None:
+        positions = tile_positions(positions, features.tiles)
         if isinstance(features, CachedFeatures) and device.type != "cpu":
-            features, positions = features.subset(positions).to(device), range(len(positions))
+            features, positions = features.subset(positions).to(device), [*range(len(positions))]
         self.features = features
         self.positions = positions
         self.spec = spec

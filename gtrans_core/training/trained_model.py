@@ -15,7 +15,8 @@ from gtrans_core.errors import ModelError
 from gtrans_core.network.backbone import backbone_spec
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.memory import PatchMemory
-from gtrans_core.network.scene import SceneModel
+from gtrans_core.network.scene import AnyScene, read_scene
+from gtrans_core.network.tiling import Tiling
 from gtrans_core.network.trans import Trans
 from gtrans_core.storage import write_atomic
 from gtrans_core.storage.documents import Facts, read_json
@@ -48,7 +49,7 @@ class TrainedModel:
     """What ``train`` made. A part that the config gives no share is None."""
 
     trans: Trans
-    scene: SceneModel | None
+    scene: AnyScene | None
     memory: PatchMemory | None
 
 
@@ -79,7 +80,7 @@ def load_trained(folder: Path) -> tuple[TrainedModel, TrainingInfo]:
     try:
         trans.load_state_dict(_read(folder / _TRANS))
         if info.config.scoring.has_scene:
-            scene = SceneModel(_read(folder / _SCENE))
+            scene = read_scene(_read(folder / _SCENE), Tiling(info.config.image).count)
         if info.config.has_memory:
             memory = PatchMemory(_read(folder / _MEMORY))
     except (RuntimeError, ValueError) as error:

@@ -28,7 +28,7 @@ def make_scorer(config: GTransConfig) -> Scorer:
     torch.manual_seed(config.seed)
     guide = load_guide(config.agn, Path())
     trans = build_trans(guide.agn.spec, config)
-    shapes = guide.agn.spec.map_shapes(config.image.view_shape)
+    shapes = guide.agn.spec.map_shapes(config.image.input_shape)
     noise = [torch.rand(6, *shape) for shape in shapes]
     scene = fit_scene(noise, rank=2) if config.scoring.has_scene else None
     memory = None
