@@ -15,6 +15,7 @@ from gtrans_core.detector.detector import Detector
 from gtrans_core.detector.files import detector_digest, read_info
 from gtrans_core.detector.model_name import CHAMPION, alias_uri
 from gtrans_core.errors import ConfigError, GTransError, ModelError
+from gtrans_core.system.shortcuts import pandas_left_out
 from gtrans_core.tracking.client import connect_existing
 from gtrans_core.tracking.promotion.approval import require_approved
 from gtrans_core.tracking.registry.loading import load_registered
@@ -80,7 +81,8 @@ class Champion:
         self._trust = trust or TrustPolicy.from_environment()
         self._approval = 0
         self._refused: ModelVersion | None = None
-        self._client = connect_existing(tracking_uri)
+        with pandas_left_out():
+            self._client = connect_existing(tracking_uri)
         self._alias = alias_uri(category, CHAMPION)
 
     def changed(self, served: ServedModel) -> bool:

@@ -94,6 +94,22 @@ def kubeflow_client_left_out() -> Iterator[None]:
         del os.environ[_STEP_OF_KUBEFLOW]
 
 
+@contextmanager
+def pandas_left_out() -> Iterator[None]:
+    """Import ``mlflow`` within, and pandas and scipy stay out. Saves 1.8 s of a service's start.
+
+    MLflow goes without them, as in an installation that has none: it can read a registry and fetch
+    files then, and cannot describe tables. Within a process it stays so.
+    """
+    hidden = [name for name in ("pandas", "scipy") if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: not to be found
+    try:
+        yield
+    finally:
+        for name in hidden:
+            sys.modules.pop(name, None)
+
+
 def stop_collecting() -> None:
     """Look for no garbage until ``collect_again``: imports leave none. Saves 3.7 s."""
     gc.disable()

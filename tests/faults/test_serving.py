@@ -219,6 +219,10 @@ def test_a_crowd_beyond_the_queue_is_told_to_come_back(service):
     assert json.loads(service.get("/readyz") or "")["status"] == "ok"
 
 
+def test_the_registry_is_read_without_pandas_which_takes_seconds_to_start(service):
+    assert "/pandas/" not in Path(f"/proc/{service.process.pid}/maps").read_text()
+
+
 def test_a_new_champion_takes_over_and_a_damaged_one_does_not(service, registry, image):
     before = service.post(image).body
     version = registry.champion(1e9)

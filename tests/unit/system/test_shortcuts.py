@@ -69,3 +69,16 @@ def test_kubeflows_client_is_left_out_and_leaves_no_trace():
         "assert not {'kubernetes', 'kfp.client', 'kfp_server_api'} & set(sys.modules)\n"
         "assert '_KFP_RUNTIME' not in os.environ"
     )
+
+
+def test_mlflow_reads_a_registry_without_pandas_which_can_be_imported_afterwards():
+    python(
+        "import sys\n"
+        "from gtrans_core.system.shortcuts import pandas_left_out\n"
+        "from gtrans_core.tracking.client import connect\n"
+        "with pandas_left_out():\n"
+        "    client = connect('http://127.0.0.1:1')\n"
+        "assert not {'pandas', 'scipy'} & {name.partition('.')[0] for name in sys.modules}\n"
+        "import pandas, scipy.sparse\n"
+        "assert client.tracking_uri == 'http://127.0.0.1:1'"
+    )
