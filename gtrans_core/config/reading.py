@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gtrans_core.config.earlier import current_key, current_layout
+from gtrans_core.config.region import PACKED, packed_mask
 from gtrans_core.config.sections import GTransConfig
 from gtrans_core.errors import ConfigError
 from gtrans_core.storage.documents import OddDocumentError, parse_toml, read_toml
@@ -38,11 +39,21 @@ def load_config(
         path = _preset_or_file(path)
         origin = str(path)
         values = _moved(read_toml(path, "a config"), origin)
+        _pack_region(values, path.parent)
     given = [*map(_parse_override, overrides), *_in_sections(knobs or {})]
     _refuse_two_names(given)
     for key, value in given:
         _put(values, current_key(key), value)
+    _pack_region(values, Path())
     return GTransConfig.checked(values, origin)
+
+
+def _pack_region(values: dict[str, Any], folder: Path) -> None:
+    """A mask's file, named from ``folder``, becomes the mask itself."""
+    image = values.get("image")
+    region = image.get("region") if isinstance(image, dict) else None
+    if isinstance(image, dict) and isinstance(region, str) and not region.startswith(PACKED):
+        values["image"] = {**image, "region": packed_mask(folder / region)}
 
 
 def _preset_or_file(path: Path) -> Path:

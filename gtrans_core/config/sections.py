@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from gtrans_core.config.canonical import canonical_json
 from gtrans_core.config.earlier import as_stored, current_layout
+from gtrans_core.config.region import Region, checked_region, region_of
 from gtrans_core.errors import ConfigError
 from gtrans_core.storage.documents import OddDocumentError, describe_validation, parse_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 LEAST_SCENE_IMAGES = 4
 """A scene model cannot be fitted to fewer images."""
@@ -50,6 +63,8 @@ class ImageConfig(Section):
     """[rows, columns] that a part is cut into; each tile is seen at ``size``. [1, 1]: in one."""
     overlap: Annotated[int, Field(ge=0, le=1024, multiple_of=16)] = 32
     """Pixels that neighbouring tiles share; a multiple of the coarsest stride of ``agn.taps``."""
+    region: Annotated[Region, AfterValidator(checked_region)] | None = None
+    """Where parts are judged: a mask's file, or corners [[x, y], ...] from 0 to 1; not set: all."""
     crop: Side | None = None
     """Side in pixels of a centre crop after the resize; none by default (a crop hides defects)."""
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
@@ -97,9 +112,22 @@ class ImageConfig(Section):
         return self.tiles != (1, 1)
 
     @property
-    def tile_pixels(self) -> int | None:
-        """Pixels of a tile; None where a part is not cut."""
-        return math.prod(self.input_shape) if self.has_tiles else None
+    def inside(self) -> npt.NDArray[np.bool_] | None:
+        """Where in the view parts are judged, bool [H, W]; None: everywhere."""
+        if self.region is None:
+            return None
+        whole, (height, width) = region_of(self.region, self.resized_shape), self.view_shape
+        top, left = (whole.shape[0] - height) // 2, (whole.shape[1] - width) // 2
+        return whole[top : top + height, left : left + width]
+
+    @property
+    def scored_pixels(self) -> int | None:
+        """Pixels that ``top_percent`` is of: a tile's or, if fewer, the region's; None: all."""
+        inside = self.inside
+        if not self.has_tiles and inside is None:
+            return None
+        seen = math.prod(self.input_shape)
+        return seen if inside is None else min(seen, max(1, int(inside.sum())))
 
     @property
     def _sides(self) -> tuple[int, int]:

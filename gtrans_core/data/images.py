@@ -256,7 +256,8 @@ def _view(image: Image.Image, config: ImageConfig, gap: int | None) -> ImageArra
     height, width = config.resized_shape
     resized = image.resize((width, height), _FILTERS[config.interpolation], reducing_gap=gap)
     rgb = np.asarray(centre_crop(resized, config).convert("RGB"))
-    return np.ascontiguousarray(rgb.transpose(2, 0, 1))
+    view = np.ascontiguousarray(rgb.transpose(2, 0, 1))
+    return view if config.inside is None else view * config.inside
 
 
 def _rgb(image: Image.Image, levels: tuple[int, int] | None = None) -> Image.Image:

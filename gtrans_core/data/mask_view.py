@@ -30,7 +30,8 @@ def preprocess_mask(mask: MaskArray, config: ImageConfig) -> MaskArray:
     lost = _without_a_pixel(mask, defective)
     if lost.any():
         defective |= _share(lost, config) > 0
-    return np.asarray(centre_crop(Image.fromarray(defective), config)).astype(np.bool_)
+    view = np.asarray(centre_crop(Image.fromarray(defective), config)).astype(np.bool_)
+    return view if config.inside is None else view & config.inside
 
 
 def _share(mask: MaskArray, config: ImageConfig) -> npt.NDArray[np.float32]:

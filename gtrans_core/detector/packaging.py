@@ -95,7 +95,7 @@ def reading(
     """An image's score, and what it would be if it were read from the heat map."""
     map_HW, score = engine.score_view(view_3HW)
     map_1HW = torch.from_numpy(map_HW)[None]
-    alike, pixels = torch.ones(1, 1, 1), config.image.tile_pixels
+    alike, pixels = torch.ones(1, 1, 1), config.image.scored_pixels
     return score, float(image_score(map_1HW, alike, config.scoring, pixels))
 
 

@@ -106,7 +106,7 @@ def _curves(
             roc_figure(fpr, tpr, metrics["image_auroc"], "Images"),
         )
     if evaluation.masks is not None and metrics["au_pro_30"] is not None:
-        fpr, pro = pro_curve(evaluation.masks, evaluation.maps, 0.3)
+        fpr, pro = pro_curve(evaluation.masks, evaluation.maps, 0.3, counted=evaluation.counted)
         drawn["pro"] = (
             "How much of each defect region the heat map covers, against the share of good "
             "pixels it covers wrongly.",

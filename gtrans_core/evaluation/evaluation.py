@@ -34,6 +34,8 @@ class Evaluation:
     maps: npt.NDArray[np.float32]
     scores: npt.NDArray[np.float64]
     masks: npt.NDArray[np.bool_] | None
+    counted: npt.NDArray[np.bool_] | None = None
+    """Where parts are judged [H, W]; None: everywhere."""
 
     @property
     def labels(self) -> npt.NDArray[np.bool_]:
@@ -84,7 +86,7 @@ def score_split(
         if masks is not None and mask is not None:
             masks[i] = preprocess_mask(mask, config)
         on_progress(i + 1, count)
-    return Evaluation(samples, views, maps, scores, masks)
+    return Evaluation(samples, views, maps, scores, masks, config.inside)
 
 
 def split_metrics(evaluation: Evaluation, map_level: float) -> dict[str, float | None]:
@@ -98,7 +100,7 @@ def split_metrics(evaluation: Evaluation, map_level: float) -> dict[str, float |
     if evaluation.has_both:
         metrics |= image_metrics(evaluation.labels, evaluation.scores)
     if evaluation.masks is not None and evaluation.shows_defects:
-        metrics |= pixel_metrics(evaluation.masks, evaluation.maps)
+        metrics |= pixel_metrics(evaluation.masks, evaluation.maps, evaluation.counted)
         metrics["seg_f1"] = seg_f1(evaluation.masks, evaluation.maps, map_level)
     return metrics
 
@@ -118,7 +120,7 @@ def _defect_result(
     masks = evaluation.masks
     au_pro_30 = None
     if masks is not None and masks[own].any():
-        au_pro_30 = au_pro(masks[both], evaluation.maps[both])
+        au_pro_30 = au_pro(masks[both], evaluation.maps[both], counted=evaluation.counted)
     return DefectResult(
         defect=defect,
         images=len(own),

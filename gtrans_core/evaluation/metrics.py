@@ -58,7 +58,12 @@ def f1_max(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[float, float]:
     return _f1_max(rank(*checked(labels, scores, _SAMPLES)))
 
 
-def au_pro(masks: npt.ArrayLike, maps: npt.ArrayLike, fpr_limit: float = 0.3) -> float:
+def au_pro(
+    masks: npt.ArrayLike,
+    maps: npt.ArrayLike,
+    fpr_limit: float = 0.3,
+    counted: BoolArray | None = None,
+) -> float:
     """Area under the per-region-overlap curve up to a false-positive rate, over it: in [0, 1].
 
     PRO is the mean, over all regions of the split, of the fraction of a region that is at or
@@ -73,22 +78,30 @@ def au_pro(masks: npt.ArrayLike, maps: npt.ArrayLike, fpr_limit: float = 0.3) ->
         masks: ground truth, 0 or 1 (or booleans) [N, H, W]; both must occur.
         maps: heat maps, finite [N, H, W].
         fpr_limit: in (0, 1].
+        counted: the places that count [H, W], where all defects are; None: all.
 
     Raises:
         ValueError: naming what is missing or wrong.
     """
     limit = _checked_limit(fpr_limit)
-    (area,) = _areas_up_to(_rank_regions(masks, maps).curve(), limit)
+    (area,) = _areas_up_to(_rank_regions(masks, maps, counted).curve(), limit)
     return area
 
 
-def pixel_metrics(masks: npt.ArrayLike, maps: npt.ArrayLike) -> dict[str, float]:
+def pixel_metrics(
+    masks: npt.ArrayLike, maps: npt.ArrayLike, counted: BoolArray | None = None
+) -> dict[str, float]:
     """All pixel metrics from one sort; arguments and errors are those of ``au_pro``.
+
+    Args:
+        masks: as for ``au_pro``.
+        maps: as for ``au_pro``.
+        counted: the places that count [H, W], where all defects are; None: all.
 
     Returns:
         pixel_auroc, pixel_ap, pixel_f1_max, au_pro_30 and au_pro_05 (limits 0.3 and 0.05).
     """
-    ranking = _rank_regions(masks, maps)
+    ranking = _rank_regions(masks, maps, counted)
     au_pro_30, au_pro_05 = _areas_up_to(ranking.curve(), 0.3, 0.05)
     return {
         "pixel_auroc": _roc_auc(ranking),
@@ -139,7 +152,11 @@ def roc_curve(labels: npt.ArrayLike, scores: npt.ArrayLike, max_points: int = 10
 
 
 def pro_curve(
-    masks: npt.ArrayLike, maps: npt.ArrayLike, fpr_limit: float = 0.3, max_points: int = 1000
+    masks: npt.ArrayLike,
+    maps: npt.ArrayLike,
+    fpr_limit: float = 0.3,
+    max_points: int = 1000,
+    counted: BoolArray | None = None,
 ) -> Curve:
     """The PRO curve for drawing: false-positive rate from 0 to ``fpr_limit``, and PRO.
 
@@ -147,7 +164,7 @@ def pro_curve(
     exact: take ``au_pro``. Other arguments and errors are those of ``au_pro``.
     """
     limit = _checked_limit(fpr_limit)
-    return thinned(up_to(_rank_regions(masks, maps).curve(), limit), max_points)
+    return thinned(up_to(_rank_regions(masks, maps, counted).curve(), limit), max_points)
 
 
 def _roc_auc(ranking: Ranking) -> float:
@@ -180,12 +197,17 @@ def _areas_up_to(curve: Curve, *fpr_limits: float) -> list[float]:
     return areas
 
 
-def _rank_regions(masks: npt.ArrayLike, maps: npt.ArrayLike) -> Ranking:
+def _rank_regions(
+    masks: npt.ArrayLike, maps: npt.ArrayLike, counted: BoolArray | None = None
+) -> Ranking:
     """Rank pixels so that the covered share is PRO: each region weighs 1, spread on its pixels."""
     anomalous, scores = checked(masks, maps, _PIXELS)
     if anomalous.ndim != 3:
         raise ValueError(f"masks and maps have shape {anomalous.shape}: expected [N, H, W]")
-    return rank(anomalous, scores, _region_weights(anomalous))
+    weights = _region_weights(anomalous)
+    if counted is None:
+        return rank(anomalous, scores, weights)
+    return rank(anomalous[:, counted], scores[:, counted], weights)
 
 
 def _region_weights(anomalous: BoolArray) -> FloatArray:

@@ -72,10 +72,11 @@ class CacheIdentity(BaseModel):
         """sha256 (hex) of the canonical JSON, but for what changes no pixel.
 
         An unmoved guide's keys do not mention ``drift``; those of whole grey levels do not mention
-        levels, nor those of whole images tiles.
+        levels, nor those of whole images tiles and a region.
         """
         unused = {"max_megapixels"} | (set() if self.image.levels else {"levels"})
         unused |= set() if self.image.has_tiles else {"tiles", "overlap"}
+        unused |= set() if self.image.region else {"region"}
         exclude: dict[str, set[str] | bool] = {
             "image": unused,
             "moved_statistics": not self.moved_statistics,

@@ -49,11 +49,15 @@ class Scorer(nn.Module):
         self.memory = memory if config.has_memory else None
         self.config = config
         self.tiling = Tiling(config.image)
+        inside = config.image.inside
+        self.inside_HW = None if inside is None else torch.from_numpy(inside.copy())
         self.usual_1HW = self._usual_map()
         self.eval()
 
     def forward(self, views_B3HW: Tensor) -> tuple[Tensor, Tensor]:
         """Heat maps [B, H, W] and scores [B] of uint8 RGB views [B, 3, H, W]."""
+        if self.inside_HW is not None:
+            views_B3HW = torch.where(self.inside_HW, views_B3HW, torch.zeros_like(views_B3HW))
         inputs = self.agn.spec.normalise(self.tiling.cut(views_B3HW))
         agn_maps = self.agn(inputs)
         # A branch that has no share is not computed.
@@ -66,7 +70,9 @@ class Scorer(nn.Module):
         maps = agn_maps, trans_maps, scene_maps, memory_map
         map_BHW = heat_map(*maps, (height, width), self.config, self.tiling.join)
         scored_BHW = image_map(map_BHW, *maps, self.config, self.tiling.join)
-        scoring, pixels = self.config.scoring, self.config.image.tile_pixels
+        if self.inside_HW is not None:
+            map_BHW, scored_BHW = map_BHW * self.inside_HW, scored_BHW * self.inside_HW
+        scoring, pixels = self.config.scoring, self.config.image.scored_pixels
         return map_BHW, image_score(scored_BHW, self.usual_1HW, scoring, pixels)
 
     @torch.inference_mode()

@@ -140,7 +140,7 @@ def evaluate(
         held_out=held_out_scores,
     )
     known_before = feedback_note(scored, calibration.threshold)
-    notes = " ".join(filter(None, (calibration.note, _about_tiles(scorer), known_before)))
+    notes = " ".join(filter(None, (calibration.note, _about_view(scorer), known_before)))
     html = evaluation_report(context, findings, gallery, info, notes).encode()
     write_atomic(report, html)
     write_atomic(evaluation / files.REPORT, html)
@@ -156,13 +156,19 @@ def evaluate(
     return {name: value for name, value in record.metrics.items() if value is not None}
 
 
-def _about_tiles(scorer: Scorer) -> str:
-    tiles = scorer.tiling.count
-    if tiles == 1:
-        return ""
-    each = isinstance(scorer.scene, TileScenes)
-    which = "one scene model for each tile's place" if each else "one scene model for all of them"
-    return f"Each image is seen in {tiles} tiles, with {which}."
+def _about_view(scorer: Scorer) -> str:
+    """How images are seen, where that is not as a whole."""
+    said, tiles, inside = [], scorer.tiling.count, scorer.config.image.inside
+    if tiles > 1:
+        each = isinstance(scorer.scene, TileScenes)
+        which = "for each tile's place" if each else "for all of them"
+        said.append(f"Each image is seen in {tiles} tiles, with one scene model {which}.")
+    if inside is not None:
+        said.append(
+            f"Only {100 * inside.mean():.0f} % of the image is judged (image.region); the rest is "
+            "drawn black, and nothing in it is learnt, flagged or counted."
+        )
+    return " ".join(said)
 
 
 def _load_scorer(

@@ -42,7 +42,8 @@ class TestIdentity:
         """Caches made before there was any drift are still found."""
         values = builder.identity.model_dump(mode="json")
         assert values.pop("drift") == ""
-        del values["image"]["levels"], values["image"]["max_megapixels"]
+        for later in ("levels", "max_megapixels", "overlap", "region", "tiles"):
+            del values["image"][later]
         assert digest_of(values) == builder.identity.key
 
     def test_what_changes_no_pixel_changes_no_key(self, builder, tiny_config) -> None:
@@ -58,6 +59,8 @@ class TestIdentity:
             "image.interpolation=bicubic",
             "image.resize=exact",
             "image.levels=[0, 4095]",
+            "image.tiles=[1, 2]",
+            "image.region=[[0, 0], [1, 0], [1, 1]]",
         ],
     )
     def test_preprocessing(self, builder, tiny_config, override: str) -> None:

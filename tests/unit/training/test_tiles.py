@@ -170,7 +170,7 @@ def test_a_small_defect_counts_as_much_in_a_part_of_many_tiles() -> None:
     heat = torch.rand(1, 48, 64)
     whole = torch.zeros(1, 80, 160)
     whole[:, 20:68, 50:114] = heat
-    alike, pixels = torch.ones(1, 1, 1), tiny_config(*TILES).image.tile_pixels
+    alike, pixels = torch.ones(1, 1, 1), tiny_config(*TILES).image.scored_pixels
     assert image_score(whole, alike, config, pixels) == image_score(heat, alike, config)
 
 

@@ -1,0 +1,98 @@
+"""Where on a part anything matters: a polygon, or a mask that was drawn over a photograph.
+
+A mask becomes part of the config itself, small and in black and white, so that it goes wherever the
+config goes: to the steps, into the cache's key, into the detector.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gtrans_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Polygon = tuple[tuple[float, float], ...]
+"""Corners (x, y), in shares of an image's width and height."""
+Region = Polygon | str
+"""A polygon, or a mask as ``packed_mask`` makes it."""
+
+PACKED = "mask:"
+_MOST_SIDE = 256
+_MOST_LETTERS = 5000
+"""MLflow takes 6,000 for a parameter."""
+
+
+def packed_mask(path: Path) -> str:
+    """A mask file as text: a PNG of two values, at most 256 pixels a side; white is looked at.
+
+    Raises:
+        ConfigError: when the file cannot be read, is no image, marks nothing or is too intricate.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=["PNG", "BMP", "TIFF"]) as file:
+            marks = file.convert("L")
+    except (OSError, ValueError, Image.DecompressionBombError):
+        raise ConfigError(
+            "image.region: no mask that can be read; expected a PNG file, white where parts "
+            "are looked at and black elsewhere, or corners [[x, y], ...]"
+        ) from None
+    marks.thumbnail((_MOST_SIDE, _MOST_SIDE), Image.Resampling.BOX)
+    buffer = io.BytesIO()
+    marks.point([255 * (value > 127) for value in range(256)]).convert("1").save(
+        buffer, "PNG", optimize=True
+    )
+    text = PACKED + base64.b64encode(buffer.getvalue()).decode("ascii")
+    if len(text) > _MOST_LETTERS:
+        raise ConfigError("image.region: the mask is too intricate; draw it with smooth outlines")
+    return text
+
+
+def checked_region(region: Region) -> Region:
+    """The region, if it is one.
+
+    Raises:
+        ValueError: when it is not.
+    """
+    if not isinstance(region, str):
+        if len(region) < 3 or not all(0 <= share <= 1 for corner in region for share in corner):
+            raise ValueError("expected three or more corners [x, y], in shares from 0 to 1")
+    elif not region.startswith(PACKED):
+        raise ValueError("expected a mask's file, or corners [[x, y], ...]")
+    if not region_of(region, (64, 64)).any():
+        raise ValueError("nothing of the image is in it")
+    return region
+
+
+@lru_cache(maxsize=16)
+def region_of(region: Region, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Where it is in an image of this height and width, bool [H, W].
+
+    Raises:
+        ValueError: for a text that ``packed_mask`` did not make.
+    """
+    import numpy as np
+    from PIL import Image, ImageDraw
+
+    height, width = shape
+    if isinstance(region, str):
+        try:
+            data = base64.b64decode(region.removeprefix(PACKED), validate=True)
+            with Image.open(io.BytesIO(data), formats=["PNG"]) as file:
+                marks = file.convert("L").resize((width, height), Image.Resampling.NEAREST)
+        except (OSError, ValueError, SyntaxError):
+            raise ValueError("its text is not a packed mask") from None
+    else:
+        marks = Image.new("L", (width, height))
+        corners = [(x * width - 0.5, y * height - 0.5) for x, y in region]
+        ImageDraw.Draw(marks).polygon(corners, fill=255)
+    inside: npt.NDArray[np.bool_] = np.asarray(marks) > 0
+    return inside
