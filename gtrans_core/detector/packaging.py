@@ -8,14 +8,13 @@ from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from gtrans_core.config import GTransConfig
 from gtrans_core.detector.engine import Engine, OnnxEngine
 from gtrans_core.detector.int8 import quantise_scene
 from gtrans_core.detector.onnx import PARITY_VIEWS, package_graph
+from gtrans_core.detector.reading import reading
 from gtrans_core.detector.thresholds import promised_threshold
-from gtrans_core.network.score import image_score
 from gtrans_core.network.scorer import Scorer
 
 INT8_PARITY = 1e-3
@@ -87,16 +86,6 @@ def calibrate(
         else:
             found = _chosen(found, light, say)
     return found if cross_fitted is None else replace(found, scores=cross_fitted[:, 0])
-
-
-def reading(
-    engine: Engine, view_3HW: npt.NDArray[np.uint8], config: GTransConfig
-) -> tuple[float, float]:
-    """An image's score, and what it would be if it were read from the heat map."""
-    map_HW, score = engine.score_view(view_3HW)
-    map_1HW = torch.from_numpy(map_HW)[None]
-    alike, pixels = torch.ones(1, 1, 1), config.image.scored_pixels
-    return score, float(image_score(map_1HW, alike, config.scoring, pixels))
 
 
 def _chosen(full: Calibration, light: Calibration, say: Callable[[str], None]) -> Calibration:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -123,13 +123,24 @@ def _image_result(
         label="good" if sample.is_good else "defective",
         score=score,
         threshold=threshold,
-        verdict="flagged" if score > threshold else "ok",
+        verdict=_said(score, threshold),
         area_above=float(above.mean()),
         peak_x=x,
         peak_y=y,
         regions=int(ndimage.label(above, np.ones((3, 3)))[1]),
         defect_area=None if masks is None or sample.is_good else float(masks[position].mean()),
     )
+
+
+def at_threshold(results: Iterable[ImageResult], threshold: float) -> list[ImageResult]:
+    """The same rows, judged at another threshold of image scores."""
+    return [
+        replace(one, threshold=threshold, verdict=_said(one.score, threshold)) for one in results
+    ]
+
+
+def _said(score: float, threshold: float) -> Said:
+    return "flagged" if score > threshold else "ok"
 
 
 def _place_in_file(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gtrans_core.config import GTransConfig
-from gtrans_core.detector.packaging import reading
+from gtrans_core.detector.reading import reading
 from gtrans_core.errors import DataError
 from gtrans_core.features.cache import tile_positions
 from gtrans_core.features.reading import Features

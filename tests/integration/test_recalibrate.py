@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -120,8 +121,10 @@ def test_the_same_again_is_the_same_version_and_run(trained: TinyRun):
 
 
 def test_another_rate_needs_no_images_and_tells_what_it_cannot_promise(
-    trained: TinyRun, tmp_path: Path
+    trained: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    scored = Mock(side_effect=AssertionError("the run has the scores"))
+    monkeypatch.setattr("gtrans_core.evaluation.evaluation.score_split", scored)
     done = gtrans(trained, "recalibrate", "--version", "1", "--false-alarm-rate", "0.01")
     assert done.exit_code == 0, done.output
     version = connect(trained.settings.tracking_uri).get_model_version_by_alias(NAME, "challenger")
@@ -134,6 +137,38 @@ def test_another_rate_needs_no_images_and_tells_what_it_cannot_promise(
     assert new.promise is not None
     assert new.promise.falls_short
     assert "add images" in done.output.replace("\n", " ")
+
+
+def test_the_challenger_is_compared_with_the_champion_image_by_image(trained: TinyRun):
+    client = connect(trained.settings.tracking_uri)
+    challenger, champion = (
+        client.get_model_version_by_alias(NAME, alias) for alias in ("challenger", "champion")
+    )
+    assert challenger.version != champion.version
+    store = ["--store", str(trained.root / "store")]
+    command = ["compare", "--category", CATEGORY, *store]
+    found = json.loads(CliRunner().invoke(app, [*command, "--json"]).output)
+    duel = found["challenger_against_champion"]
+    assert duel["champion"] == int(champion.version)
+    assert duel["challenger"] == int(challenger.version)
+    images = {
+        alias: read_images(Path(client.download_artifacts(version.run_id, "images.parquet")))
+        for alias, version in (("old", champion), ("new", challenger))
+    }
+    verdicts = [{one.path: one.verdict for one in rows} for rows in images.values()]
+    changed = {path for path in verdicts[0] if verdicts[0][path] != verdicts[1][path]}
+    assert {row["path"] for row in duel["contest"]["changed"]} == changed
+    for row in duel["contest"]["kinds"]:
+        of_kind = [[one for one in rows if one.kind == row["kind"]] for rows in images.values()]
+        wrong = [sum(one.is_wrong for one in rows) for rows in of_kind]
+        assert [row["champion_wrong"], row["challenger_wrong"]] == wrong
+        assert row["images"] == len(of_kind[0]) == 4
+    shown = CliRunner().invoke(app, command, env={"COLUMNS": "100"}).output
+    title = (
+        f"Challenger (version {challenger.version}) against champion (version {champion.version})"
+    )
+    assert title in shown
+    assert max(map(len, shown.partition("\nData ")[0].splitlines())) <= 100
 
 
 def test_an_image_the_model_knows_is_refused(trained: TinyRun):

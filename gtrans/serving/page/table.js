@@ -1,11 +1,14 @@
 // The results as CSV, in the columns of `gtrans predict --out`, with what people said.
 const COLUMNS = ["path", "score", "is_anomalous", "threshold", "category", "model_version", "model_digest", "truth", "error"];
 
-const cell = value => /[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
+// A spreadsheet computes what begins like a formula, unless an apostrophe is before it.
+const plain = text => text.replace(/^(?=[=+\-@\t\r])/, "'");
+const quoted = text => /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+const cell = value => quoted(typeof value === "string" ? plain(value) : String(value ?? ""));
 
 function row(item) {
   const values = {...item.answer, path: item.name, category: item.category, truth: item.mark, error: item.error};
-  return COLUMNS.map(column => cell(String(values[column] ?? ""))).join(",");
+  return COLUMNS.map(column => cell(values[column])).join(",");
 }
 
 export function save(data, name) {

@@ -110,6 +110,14 @@ class Page:
                 "Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **more
             )
 
+    def slide(self, selector: str, share: float) -> None:
+        """Move a slider to a share of its way."""
+        self.evaluate(
+            f"(slider => {{ slider.value = {share} * slider.max; "
+            "slider.dispatchEvent(new Event('input')); })"
+            f"(document.querySelector({json.dumps(selector)}))"
+        )
+
     def resize(self, width: int, height: int) -> None:
         """Size of the window, in pixels."""
         self.call(

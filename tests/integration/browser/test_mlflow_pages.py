@@ -14,8 +14,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from gtrans.cli.main import app
+from gtrans_core.drawing.report import render_report
 from gtrans_core.tracking.client import TrackingAddress
 from gtrans_core.tracking.runs import RunLogger, open_run
+from tests.support.reports import report_data
 
 pytestmark = pytest.mark.slow
 
@@ -92,6 +94,23 @@ def test_a_runs_figures_are_drawn(record, open_page):
     page = open_page(url)
     sizes = "[...document.images].map(image => [image.naturalWidth, image.naturalHeight].join())"
     page.wait_for(f"{sizes}.includes('40,30')")
+
+
+def test_a_runs_report_lets_the_threshold_be_tried(record, open_page, tmp_path):
+    """In the frame that MLflow itself makes: a blob, which may run scripts and is of no origin."""
+    run = record.runs[0]
+    run.log_artifact_bytes("report.html", render_report(report_data()).encode())
+    url = f"{record.url}/#/experiments/{record.experiment}/runs/{run.run_id}/artifacts/report.html"
+    page = wide(open_page(url))
+    page.wait_for("Boolean(document.querySelector('iframe.mlflow-html-iframe'))")
+    frame = page.frame()
+    frame.wait_for(
+        "document.readyState === 'complete' && Boolean(document.querySelector('.slider'))"
+    )
+    assert not frame.evaluate("document.querySelector('.slider').hidden")
+    frame.slide("#threshold", 0)
+    assert frame.text("#missed") == "0 missed"
+    keep(page, "mlflow-report.png", tmp_path)
 
 
 def wide(page):

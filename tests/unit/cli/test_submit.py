@@ -228,6 +228,9 @@ class TestRunsAndSchedules:
         succeeded(submit(api, "--category", "bottle"))
         [run] = api.runs.values()
         assert run["run_id"] in succeeded(gtrans(api, "runs")).stdout
+        [told] = json.loads(succeeded(gtrans(api, "runs", "--json")).stdout)
+        assert list(told) == ["run", "name", "state", "started"]
+        assert told["run"] == run["run_id"]
         succeeded(gtrans(api, "stop", run["run_id"]))
         assert run["state"] == "CANCELING"
 
@@ -245,6 +248,10 @@ class TestRunsAndSchedules:
         assert second["runtime_config"]["parameters"]["category"] == "screw"
         listed = succeeded(gtrans(api, "runs", "--schedules")).stdout
         assert first["recurring_run_id"] in listed
+        told = json.loads(succeeded(gtrans(api, "runs", "--schedules", "--json")).stdout)
+        assert [(one["schedule"], one["cron"], one["state"]) for one in told] == [
+            (one["recurring_run_id"], "0 0 3 * * *", "on") for one in (first, second)
+        ]
         succeeded(gtrans(api, "stop", "--schedule", first["recurring_run_id"]))
         assert list(api.recurring) == [second["recurring_run_id"]]
 

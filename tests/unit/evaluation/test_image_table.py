@@ -16,13 +16,14 @@ from gtrans_core.evaluation.image_table import (
     IMAGES,
     IMAGES_CSV,
     ImageResult,
+    at_threshold,
     false_alarms,
     image_results,
     misses,
     read_images,
     write_images,
 )
-from tests.support.evaluations import evaluation, masks_of
+from tests.support.evaluations import evaluation, image_result, masks_of
 
 KINDS = ["good", "good", "dent", "dent", "crack"]
 SCORES = [0.1, 0.6, 0.3, 0.9, 0.2]
@@ -143,3 +144,14 @@ class TestFiles:
         pq.write_table(pa.table({"path": ["a"]}), tmp_path / IMAGES)
         with pytest.raises(ModelError, match="sha256"):
             read_images(tmp_path / IMAGES)
+
+
+def test_at_another_threshold_only_the_verdicts_are_others():
+    rows = [image_result(score=score, threshold=1.0) for score in (0.5, 0.8, 2.0)]
+    moved = at_threshold(rows, 0.8)
+    assert [(one.threshold, one.verdict) for one in moved] == [
+        (0.8, "ok"),
+        (0.8, "ok"),
+        (0.8, "flagged"),
+    ]
+    assert at_threshold(moved, 1.0) == at_threshold(rows, 1.0)
