@@ -28,13 +28,18 @@ class Drawn:
         ["scoring.image_score=top_percent", "scoring.top_percent=1"],
         ["scoring.image_score=top_percent", "scoring.top_percent=0.01"],
         ["scoring.image_score=top_percent", "scoring.top_percent=100"],
-        ["scoring.image_score=top_percent", "image.tiles=[2,2]", "image.size=32"],
+        [
+            "scoring.image_score=top_percent",
+            "image.tiles=[2,2]",
+            "image.size=32",
+            "image.overlap=0",
+        ],
     ],
 )
 def test_it_is_what_torch_reads_of_the_map(given: list[str]) -> None:
     config = tiny_config(*given)
     score, read = reading(Drawn(), np.zeros((3, *MAP.shape), np.uint8), config)
     maps, alike = torch.from_numpy(MAP)[None], torch.ones(1, 1, 1)
-    expected = image_score(maps, alike, config.scoring, config.image.tile_pixels)
+    expected = image_score(maps, alike, config.scoring, config.image.scored_pixels)
     assert score == 0.25
     assert read == pytest.approx(float(expected), rel=1e-6)
