@@ -30,7 +30,16 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SHELL = ("bash", "sh", "console")
 COMMANDS = (*SHELL, "python")
-SMALL = ["image.size=64", "training.epochs=1", "training.batch_size=8", "training.threads=1"]
+SMALL = [
+    "image.size=64",
+    "trans.backbone=test_resnet",
+    "trans.token_width=16",
+    "trans.tokens_per_map=4",
+    "training.epochs=1",
+    "training.batch_size=8",
+    "training.threads=1",
+    "evaluation.examples_per_defect=1",
+]
 
 _BLOCK = re.compile(r"(?:^(?P<above>.*)\n)?^```(?P<kind>.*)\n(?P<text>(?:.*\n)*?)^```$", re.M)
 _NOT_RUN = re.compile(r"<!-- not run: .+ -->")

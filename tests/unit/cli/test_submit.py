@@ -19,6 +19,8 @@ from gtrans_core.errors import ConfigError, KubeflowError
 from tests.support.kfp_api import API, KfpApi, Refused, kfp_api
 from tests.support.odd_server import ODD_ANSWERS, answering, certificate, speaking
 
+pytestmark = pytest.mark.usefixtures("quick_kubeflow")
+
 PROFILES = Path(__file__).parents[3] / "pipelines" / "profiles"
 
 

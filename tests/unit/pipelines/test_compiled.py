@@ -15,6 +15,8 @@ from gtrans.pipelines.profiles import known_profiles, load_profile
 from gtrans_core.config import GTransConfig
 from gtrans_core.steps.names import CATEGORY_STEPS
 
+pytestmark = pytest.mark.usefixtures("quick_kubeflow")
+
 RUN = {"run_key", "category", "store", "tracking_uri", "experiment"}
 PLACEMENT = {
     "node_selector": {},

@@ -16,6 +16,8 @@ from gtrans_core.config import GTransConfig, load_config
 from gtrans_core.errors import ConfigError
 from gtrans_core.steps.names import ALL_STEPS
 
+pytestmark = pytest.mark.usefixtures("quick_kubeflow")
+
 STEPS_POLICY = Path(__file__).parents[3] / "infra/kubernetes/pipelines/network-policies.yaml"
 CPU, GPU = "cluster-cpu", "cluster-gpu"
 ACCELERATED = {"train"}
