@@ -20,7 +20,8 @@ from gtrans_core.network.scorer import Scorer
 from gtrans_core.network.trans import Trans
 from gtrans_core.training.checkpoint import newest_checkpoint
 from gtrans_core.training.closed_form import fit_closed_form
-from gtrans_core.training.loop import train_trans, training_key
+from gtrans_core.training.key import training_key
+from gtrans_core.training.loop import train_trans
 from gtrans_core.training.split import split_images
 
 LAST = "last epoch"

@@ -14,7 +14,8 @@ from gtrans_core.data.layout import scan_category
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.data.mask_view import preprocess_mask
 from gtrans_core.data.reading import read_image, read_mask
-from gtrans_core.features.cache import CachedFeatures, build_cache, cache_identity, load_cache
+from gtrans_core.features.cache import CachedFeatures, build_cache, load_cache
+from gtrans_core.features.cache_index import cache_identity
 from gtrans_core.features.weights import Guide
 from gtrans_core.training.split import hold_out
 

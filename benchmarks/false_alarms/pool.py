@@ -10,7 +10,8 @@ import torch
 
 from gtrans_core.config import GTransConfig
 from gtrans_core.data.layout import scan_category
-from gtrans_core.features.cache import CachedFeatures, build_cache, cache_identity, load_cache
+from gtrans_core.features.cache import CachedFeatures, build_cache, load_cache
+from gtrans_core.features.cache_index import cache_identity
 from gtrans_core.features.weights import load_guide
 from gtrans_core.network.memory import memory_maps
 from gtrans_core.network.score import image_map, image_score, usual_map

@@ -13,7 +13,8 @@ import torch
 from benchmarks.speed import streaming
 from benchmarks.speed.data import good_images
 from gtrans_core.config import GTransConfig
-from gtrans_core.features.cache import build_cache, cache_identity, load_cache
+from gtrans_core.features.cache import build_cache, load_cache
+from gtrans_core.features.cache_index import cache_identity
 from gtrans_core.features.weights import load_guide
 
 IMAGES = 192

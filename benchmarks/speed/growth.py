@@ -18,7 +18,8 @@ from benchmarks.speed.metrics import evaluate_in_own_process
 from benchmarks.speed.process import in_own_process
 from benchmarks.speed.subject import make_scorer, packaged, view_of
 from gtrans_core.config import GTransConfig, digest_of
-from gtrans_core.features.cache import CachedFeatures, build_cache, cache_identity
+from gtrans_core.features.cache import CachedFeatures, build_cache
+from gtrans_core.features.cache_index import cache_identity
 from gtrans_core.features.weights import load_guide
 from gtrans_core.training.closed_form import fit_closed_form
 

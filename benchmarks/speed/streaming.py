@@ -17,19 +17,13 @@ from benchmarks.speed.clock import side_by_side, timed
 from benchmarks.speed.memory import peak_bytes_so_far
 from benchmarks.speed.process import in_own_process
 from gtrans_core.config import GTransConfig, load_config
-from gtrans_core.features.cache import (
-    SHARD_SIZE,
-    TENSOR_NAMES,
-    CacheIdentity,
-    CacheIndex,
-    Shard,
-    load_cache,
-    write_index,
-)
+from gtrans_core.features.cache import SHARD_SIZE, TENSOR_NAMES, load_cache
+from gtrans_core.features.cache_index import CacheIdentity, CacheIndex, Shard, write_index
 from gtrans_core.features.reading import Features, StreamedFeatures, open_features
 from gtrans_core.network.backbone import BackboneSpec, backbone_spec
 from gtrans_core.storage.verified import write_verified
-from gtrans_core.training.loop import epoch_order, train_trans
+from gtrans_core.training.batches import epoch_order
+from gtrans_core.training.loop import train_trans
 
 SIZES = 1_000, 10_000
 """Images of the two trainings whose memory is compared: tiny ones, for a tiny network."""

@@ -18,8 +18,8 @@ from gtrans_core.detector.model_name import model_name
 from gtrans_core.system.text import printable
 
 if TYPE_CHECKING:
-    from gtrans_core.tracking.promotion.championship import Judgement
     from gtrans_core.tracking.promotion.releases import Release
+    from gtrans_core.tracking.promotion.verdicts import Judgement
 
 
 def promote(

@@ -24,10 +24,10 @@ from gtrans_core.features.cache import (
     TENSOR_NAMES,
     CachedFeatures,
     concatenate,
-    finished_index,
     load_cache,
     shard_error,
 )
+from gtrans_core.features.cache_index import finished_index
 from gtrans_core.network.tiling import Tiling
 from gtrans_core.storage.verified import DamagedFileError, read_verified, safetensors_header
 

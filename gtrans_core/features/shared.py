@@ -14,12 +14,11 @@ from pathlib import Path
 
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.errors import DataError
-from gtrans_core.features.cache import (
+from gtrans_core.features.cache import CacheReport, build_cache
+from gtrans_core.features.cache_index import (
     INDEX_NAME,
     CacheIdentity,
     CacheIndex,
-    CacheReport,
-    build_cache,
     parse_index,
     read_index,
     write_index,

@@ -10,7 +10,8 @@ import torch
 
 from gtrans_core.config import GTransConfig, ImageConfig
 from gtrans_core.data.manifest import Manifest
-from gtrans_core.features.cache import build_cache, cache_identity, image_bytes
+from gtrans_core.features.cache import build_cache, image_bytes
+from gtrans_core.features.cache_index import cache_identity
 from gtrans_core.features.reference import FeatureCacheRef
 from gtrans_core.features.shared import build_shared_cache
 from gtrans_core.features.weights import load_guide

@@ -27,8 +27,8 @@ from gtrans_core.progress import Progress
 from gtrans_core.steps.context import RunContext
 from gtrans_core.tracking.duel import images_of_version
 from gtrans_core.tracking.journal import replay
-from gtrans_core.tracking.promotion.championship import Judgement
 from gtrans_core.tracking.promotion.promotion import judge_new_version
+from gtrans_core.tracking.promotion.verdicts import Judgement
 from gtrans_core.tracking.registry.evidence import evidence_tags
 from gtrans_core.tracking.registry.model import log_model
 from gtrans_core.tracking.registry.registry import register as register_version

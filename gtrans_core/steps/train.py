@@ -19,7 +19,8 @@ from gtrans_core.tracking.journal import JournalFlusher
 from gtrans_core.training.closed_form import fit_closed_form
 from gtrans_core.training.device import choose_device
 from gtrans_core.training.journal import SYSTEM_JOURNAL
-from gtrans_core.training.loop import TrainingResult, train_trans, training_key
+from gtrans_core.training.key import training_key
+from gtrans_core.training.loop import TrainingResult, train_trans
 from gtrans_core.training.split import Split, split_images
 from gtrans_core.training.system_metrics import sampled
 from gtrans_core.training.termination import TerminationSignal

@@ -11,7 +11,7 @@ from gtrans_core.evaluation.contest import Contest, contest
 from gtrans_core.evaluation.image_table import IMAGES, ImageResult, read_images
 from gtrans_core.storage.scratch import scratch_folder
 from gtrans_core.tracking.client import error_code, translate_mlflow_errors
-from gtrans_core.tracking.promotion.championship import GATE_TAG
+from gtrans_core.tracking.promotion.verdicts import GATE_TAG
 from gtrans_core.tracking.registry.versions import find_version
 from gtrans_core.tracking.runs import quoted
 

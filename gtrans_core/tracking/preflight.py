@@ -26,7 +26,7 @@ from gtrans_core.tracking.client import (
     injected_run_id,
     translate_mlflow_errors,
 )
-from gtrans_core.tracking.runs import deleted_experiment, experiment_of, refuse_moved
+from gtrans_core.tracking.experiment import deleted_experiment, experiment_of, refuse_moved
 
 _ENDPOINT_VARIABLE = "MLFLOW_S3_ENDPOINT_URL"
 _PROXIED = ("mlflow-artifacts", "http", "https")

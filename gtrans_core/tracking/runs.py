@@ -14,24 +14,20 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from gtrans_core import __version__
 from gtrans_core.data.manifest import Manifest, data_digest
 from gtrans_core.errors import TrackingError
 from gtrans_core.lineage import UNKNOWN, git_sha
 from gtrans_core.storage.scratch import scratch_folder
-from gtrans_core.tracking.address import SQLITE_SCHEME
 from gtrans_core.tracking.client import (
     TrackingAddress,
     connect,
-    database_path,
-    error_code,
     has_record,
     injected_run_id,
     translate_mlflow_errors,
 )
+from gtrans_core.tracking.experiment import NOTE_TAG, experiment_of
 from gtrans_core.tracking.person import who
 
 if TYPE_CHECKING:
@@ -47,14 +43,6 @@ FAILURE_TAG = PREFIX + "failure"
 STEP_TAG = PREFIX + "step"
 SWEEP_TAG = PREFIX + "sweep"
 PARENT_TAG = "mlflow.parentRunId"
-_NOTE_TAG = "mlflow.note.content"
-_EXPERIMENT_TAGS = {
-    _NOTE_TAG: "Runs of GTrans: one a category, with its metrics, report and figures. Registered "
-    "models are under Models. `gtrans compare --category NAME` ranks the runs of a category.",
-    "mlflow.experimentKind": "custom_model_development",
-}
-"""The latter opens the experiment's page with its runs, not with traces of language models."""
-
 # What MLflow takes.
 _BATCH = 100
 _VALUE_LENGTH = 6000
@@ -162,7 +150,7 @@ class RunLogger:
     def describe(self, text: str) -> None:
         """What the run's page shows as its description (Markdown)."""
         with self._translating("describe the run"):
-            self.client.set_tag(self.run_id, _NOTE_TAG, text)
+            self.client.set_tag(self.run_id, NOTE_TAG, text)
 
     def log_artifact_bytes(self, name: str, data: bytes) -> None:
         """Store a file, e.g. ``figures/roc.png``, among the run's artifacts."""
@@ -251,69 +239,6 @@ def _adopt(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> str:
     for tag, value in tags.items():
         client.set_tag(run.info.run_id, tag, value)
     return str(run.info.run_id)
-
-
-def experiment_of(client: MlflowClient, address: TrackingAddress, *, make: bool = True) -> str:
-    """The id of this address's experiment; for an injected run, that run's.
-
-    One that is not there is made; with ``make`` off, its id is empty.
-
-    Raises:
-        TrackingError: when the experiment was deleted, or its store was moved.
-    """
-    from mlflow.exceptions import MlflowException
-
-    injected = injected_run_id()
-    if injected:
-        return str(client.get_run(injected).info.experiment_id)
-    found = client.get_experiment_by_name(address.experiment)
-    if found is None:
-        if not make:
-            return ""
-        try:
-            place = _artifact_location(address)
-            return client.create_experiment(address.experiment, place, _EXPERIMENT_TAGS)
-        except MlflowException as error:
-            if error_code(error) != "RESOURCE_ALREADY_EXISTS":
-                raise
-        found = client.get_experiment_by_name(address.experiment)
-    if found is None or found.lifecycle_stage != "active":
-        raise TrackingError(
-            deleted_experiment(address.experiment, str(found.experiment_id) if found else "")
-        )
-    refuse_moved(address, str(found.artifact_location))
-    return str(found.experiment_id)
-
-
-def deleted_experiment(name: str, number: str) -> str:
-    """What to say of an experiment that was deleted, and how to go on."""
-    restore = f"mlflow experiments restore --experiment-id {number or 'ID'}"
-    return f"MLflow experiment {name} was deleted: restore it (`{restore}`) or name another"
-
-
-def _artifact_location(address: TrackingAddress) -> str | None:
-    if not address.server_uri.startswith(SQLITE_SCHEME):
-        return None
-    beside = database_path(address.server_uri).parent / "artifacts"
-    return (address.artifact_root or beside).resolve().as_uri()
-
-
-def refuse_moved(address: TrackingAddress, location: str) -> None:
-    """MLflow knows the artifacts of an embedded record by their full path, in every run.
-
-    Raises:
-        TrackingError: when the folder is gone; the store was moved.
-    """
-    expected = _artifact_location(address)
-    if expected is None or location == expected:
-        return
-    before, now = (Path(url2pathname(urlsplit(uri).path)) for uri in (location, expected))
-    if not before.exists():
-        raise TrackingError(
-            f"{database_path(address.server_uri)}: its models and reports were in {before}, which "
-            "is gone; if the store was moved, move it back, or leave a link where it was: "
-            f"ln -s {now.parent} {before.parent}"
-        )
 
 
 def _earliest(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> str | None:

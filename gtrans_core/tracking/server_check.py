@@ -22,7 +22,7 @@ from gtrans_core.tracking.client import (
     injected_run_id,
     translate_mlflow_errors,
 )
-from gtrans_core.tracking.runs import deleted_experiment
+from gtrans_core.tracking.experiment import deleted_experiment
 
 _API = "/api/2.0/mlflow/"
 _TIMEOUT_S = 10

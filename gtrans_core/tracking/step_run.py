@@ -19,14 +19,8 @@ from gtrans_core.tracking.client import (
     injected_run_id,
     translate_mlflow_errors,
 )
-from gtrans_core.tracking.runs import (
-    FAILURE_TAG,
-    PARENT_TAG,
-    STEP_TAG,
-    RunLogger,
-    experiment_of,
-    origin_tags,
-)
+from gtrans_core.tracking.experiment import experiment_of
+from gtrans_core.tracking.runs import FAILURE_TAG, PARENT_TAG, STEP_TAG, RunLogger, origin_tags
 
 PATIENCE_S = 5.0
 """How long a step that is done waits for a server that does not answer."""

@@ -18,6 +18,7 @@ from gtrans_core.tracking.client import (
     injected_run_id,
     translate_mlflow_errors,
 )
+from gtrans_core.tracking.experiment import experiment_of
 from gtrans_core.tracking.runs import (
     CATEGORY_TAG,
     FAILURE_TAG,
@@ -26,7 +27,6 @@ from gtrans_core.tracking.runs import (
     SWEEP_TAG,
     VERSION_TAG,
     RunLogger,
-    experiment_of,
     quoted,
 )
 

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from gtrans_core.config import GTransConfig, digest_of
 from gtrans_core.data.manifest import Manifest
-from gtrans_core.features.cache import read_views, unique_samples
+from gtrans_core.features.cache import read_views
+from gtrans_core.features.cache_index import unique_samples
 from gtrans_core.network.agn import Agn, move_statistics
-from gtrans_core.training.loop import epoch_order
+from gtrans_core.training.batches import epoch_order
 from gtrans_core.training.split import hold_out
 
 

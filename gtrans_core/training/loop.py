@@ -7,24 +7,24 @@ function of seed and epoch, the learning rate of the step; all else is in the ch
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gtrans_core.config import GTransConfig, TrainingConfig, digest_of, earlier_layout
+from gtrans_core.config import GTransConfig, TrainingConfig
 from gtrans_core.errors import PreemptedError, TrainingError
-from gtrans_core.features.cache import CachedFeatures, tile_positions
-from gtrans_core.features.reading import Features, Request
+from gtrans_core.features.reading import Features
 from gtrans_core.network.backbone import BackboneSpec
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.loss import guidance_loss
 from gtrans_core.network.trans import Trans
 from gtrans_core.storage import require_free_space
 from gtrans_core.system.shortcuts import keep_freed_memory
+from gtrans_core.training.batches import ImageBatches, epoch_order, in_batches
 from gtrans_core.training.checkpoint import (
     Checkpoint,
     newest_checkpoint,
@@ -35,14 +35,9 @@ from gtrans_core.training.device import choose_device, choose_precision, thread_
 from gtrans_core.training.journal import TrainingJournal
 from gtrans_core.training.learning_rate import learning_rate
 from gtrans_core.training.processes import Crew
-from gtrans_core.training.split import Split, split_images
+from gtrans_core.training.split import split_images
 
 BETAS = (0.9, 0.99)
-TRAINING_CODE = "0.1.0"
-"""The version of gtrans that last changed what a training computes. It is in the key of every
-training: raise it with the code, and only then, so that a new release finds trainings of before."""
-_NOT_IN_KEY = {"checkpoint_every", "device", "threads", "resident_mb", "effort", "steps"}
-"""Knobs of ``training``: they decide no weights, or are in the key in another form."""
 
 
 @dataclass(frozen=True)
@@ -58,41 +53,6 @@ class TrainingResult:
     def reused(self) -> bool:
         """Whether nothing was left to do."""
         return self.resumed_at == self.steps
-
-
-def training_key(cache_key: str, config: GTransConfig, split: Split | None = None) -> str:
-    """sha256 (hex) of all that decides the trained weights; equal keys may share them.
-
-    Args:
-        cache_key: of the features.
-        config: all knobs.
-        split: who learns from which image, where that is not the usual (``Split.is_usual``).
-    """
-    device = choose_device(config.training)
-    knobs = earlier_layout(config.model_dump(mode="json"))
-    training = {name: value for name, value in knobs["training"].items() if name not in _NOT_IN_KEY}
-    if config.training.epochs is None:
-        training["steps"] = config.training.total_steps(steps_per_epoch=0)
-    return digest_of(
-        ({} if split is None else {"split": asdict(split)})
-        | {
-            "cache": cache_key,
-            "seed": config.seed,
-            "trans": knobs["trans"],
-            "training": training,
-            "device": device.type,
-            "precision": str(choose_precision(config.training, device)),
-            "threads": thread_count(config.training) if device.type == "cpu" else None,
-            "code": TRAINING_CODE,
-            "torch": torch.__version__,
-        }
-    )
-
-
-def epoch_order(count: int, seed: int, epoch: int) -> Tensor:
-    """The order of the images in an epoch (from 0): a permutation by seed and epoch alone."""
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-    return torch.randperm(count, generator=generator)
 
 
 def train_trans(
@@ -165,8 +125,8 @@ class _Loop:
         self.device = device
         self.crew = Crew.of_this_process()
         self.precision = choose_precision(self.config, device)
-        self.images = _Images(features, split.training, spec, device)
-        self.watched = _Images(features, split.watched, spec, device)
+        self.images = ImageBatches(features, split.training, spec, device)
+        self.watched = ImageBatches(features, split.watched, spec, device)
         self.trans = build_trans(spec, config).to(device)
         self.model = self.crew.synchronised(self.trans, device)
         if self.config.compile:
@@ -287,55 +247,13 @@ class _Loop:
     def _held_out_loss(self) -> float:
         self.trans.eval()
         total = 0.0
-        for batch in _batches(len(self.watched), self.batch_size):
+        for batch in in_batches(len(self.watched), self.batch_size):
             total += float(self._loss(*self.watched.batch(batch))) * len(batch)
         mean = total / len(self.watched)
         if self.config.selection == "best_held_out" and mean < self.best_loss:
             self.best_loss = mean
             self.best_state = {k: v.clone() for k, v in self.trans.state_dict().items()}
         return mean
-
-
-class _Images:
-    """One side of the split, tile by tile, as normalised batches on the training device.
-
-    What is in memory goes to a GPU's memory once, what is streamed batch by batch.
-    """
-
-    def __init__(
-        self, features: Features, positions: Sequence[int], spec: BackboneSpec, device: torch.device
-    ) -> None:
-        positions = tile_positions(positions, features.tiles)
-        if isinstance(features, CachedFeatures) and device.type != "cpu":
-            features, positions = features.subset(positions).to(device), [*range(len(positions))]
-        self.features = features
-        self.positions = positions
-        self.spec = spec
-        self.device = device
-        self.requests: dict[tuple[int, ...], Request] = {}
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def read_ahead(self, order: Tensor) -> None:
-        """Begin to read the batch that will be asked for next."""
-        wanted = self._wanted(order)
-        self.requests[wanted] = self.features.request(wanted)
-
-    def batch(self, order: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Inputs [B, 3, H, W] and the AGN's three maps, in fp32, of images of this side.
-
-        Raises:
-            DataError: when features are streamed and a shard was damaged meanwhile.
-        """
-        wanted = self._wanted(order)
-        request = self.requests.pop(wanted, None) or self.features.request(wanted)
-        images = request()
-        inputs = self.spec.normalise(images.views.to(self.device))
-        return inputs, [m.to(self.device).float() for m in images.maps]
-
-    def _wanted(self, order: Tensor) -> tuple[int, ...]:
-        return tuple(self.positions[i] for i in order.tolist())
 
 
 def make_optimizer(trans: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
@@ -362,8 +280,3 @@ def _laid_out_as(weight: Tensor, moment: Tensor) -> Tensor:
 
 def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _batches(count: int, size: int) -> Iterator[Tensor]:
-    for start in range(0, count, size):
-        yield torch.arange(start, min(start + size, count))

@@ -9,7 +9,8 @@ import safetensors.torch
 import torch
 
 from gtrans_core.errors import DataError
-from gtrans_core.features.cache import INDEX_NAME, build_cache, load_cache
+from gtrans_core.features.cache import build_cache, load_cache
+from gtrans_core.features.cache_index import INDEX_NAME
 from gtrans_core.storage.verified import write_verified
 
 SHARD_SIZE = 3

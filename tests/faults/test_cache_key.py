@@ -12,7 +12,7 @@ import timm
 
 from gtrans_core.config import digest_of
 from gtrans_core.data.layout import scan_category
-from gtrans_core.features.cache import CacheIdentity, cache_identity
+from gtrans_core.features.cache_index import CacheIdentity, cache_identity
 from gtrans_core.features.weights import load_guide
 from tests.support.categories import put, sound_category
 from tests.support.images import png

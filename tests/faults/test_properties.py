@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gtrans_core.config import ImageConfig
 from gtrans_core.data.manifest import Manifest, Sample, data_digest
-from gtrans_core.features.cache import CacheIdentity, unique_samples
+from gtrans_core.features.cache_index import CacheIdentity, unique_samples
 
 sha256s = st.integers(0, 2**256 - 1).map(lambda number: f"{number:064x}")
 samples = st.builds(

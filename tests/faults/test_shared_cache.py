@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from gtrans_core.errors import DataError, StorageError
-from gtrans_core.features.cache import INDEX_NAME, CacheReport, load_cache
+from gtrans_core.features.cache import CacheReport, load_cache
+from gtrans_core.features.cache_index import INDEX_NAME
 from gtrans_core.features.shared import build_shared_cache, fetch_cache
 from gtrans_core.storage import Store, open_store
 

@@ -23,7 +23,8 @@ from gtrans_core.progress import ENVIRONMENT_VARIABLE
 from gtrans_core.tracking.journal import replay
 from gtrans_core.tracking.runs import open_run
 from gtrans_core.training.checkpoint import newest_checkpoint
-from gtrans_core.training.loop import TrainingResult, train_trans, training_key
+from gtrans_core.training.key import training_key
+from gtrans_core.training.loop import TrainingResult, train_trans
 from gtrans_core.training.split import split_images
 from gtrans_core.training.trained_model import load_trained
 

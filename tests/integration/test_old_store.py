@@ -23,7 +23,8 @@ from gtrans.cli.main import app
 from gtrans_core.config import GTransConfig
 from gtrans_core.data.layout import scan_category
 from gtrans_core.detector.detector import Detector
-from gtrans_core.features.cache import build_cache, cache_identity, load_cache
+from gtrans_core.features.cache import build_cache, load_cache
+from gtrans_core.features.cache_index import cache_identity
 from gtrans_core.features.weights import load_guide
 from gtrans_core.network.backbone import backbone_spec
 from gtrans_core.tracking.client import connect

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from gtrans_core.config import GTransConfig
 from gtrans_core.data.manifest import Manifest
-from gtrans_core.features.cache import CacheReport, build_cache, cache_identity
+from gtrans_core.features.cache import CacheReport, build_cache
+from gtrans_core.features.cache_index import cache_identity
 from gtrans_core.features.weights import load_guide
 from gtrans_core.network.agn import Agn
 from gtrans_core.network.backbone import BackboneSpec

@@ -6,26 +6,21 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gtrans_core.detector.files import detector_digest
 from gtrans_core.detector.model_name import CHALLENGER, CHAMPION, model_name
 from gtrans_core.errors import ModelError
-from gtrans_core.evaluation.gate import Check, Evidence, Gate, Verdict, check_gate
+from gtrans_core.evaluation.gate import Evidence, Gate, Verdict, check_gate
 from gtrans_core.storage import exclusive
-from gtrans_core.storage.documents import parse_json
 from gtrans_core.storage.scratch import scratch_folder
 from gtrans_core.tracking.address import SQLITE_SCHEME
 from gtrans_core.tracking.client import (
     database_path,
     error_code,
     set_alias,
-    set_version_tag,
     translate_mlflow_errors,
 )
 from gtrans_core.tracking.promotion.ledger import (
@@ -34,37 +29,27 @@ from gtrans_core.tracking.promotion.ledger import (
     Recorded,
     append_move,
     mark_settled,
+    newest_contender,
     read_ledger,
+    tag_champion,
+    told,
     withdraw_move,
+)
+from gtrans_core.tracking.promotion.verdicts import (
+    Judgement,
+    describe,
+    undone_before,
+    unsigned,
+    write_verdict,
 )
 from gtrans_core.tracking.registry.evidence import evidence_of
 from gtrans_core.tracking.registry.registry import fetch_model
 from gtrans_core.tracking.registry.signed_evidence import signed_evidence
-from gtrans_core.tracking.runs import PREFIX, quoted
 from gtrans_core.trust.policy import TrustPolicy
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
-
-PROMOTION_TAG = PREFIX + "promotion"
-GATE_TAG = PREFIX + "gate"
-"""``passed`` or ``refused``."""
-VERDICT_TAG = GATE_TAG + ".verdict"
-"""JSON: reasons, every check, the champion of then, the thresholds, when."""
-_EARLIER_GATE_TAGS = ("reasons", "evidence", "champion", "thresholds", "judged")
-"""What versions of before 0.3 have for the latter, after ``gtrans.gate.``."""
-_GATE_SAID = "; gate "
-"""Begins the end of a version's description."""
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """A verdict on a version, against the champion of that moment (None: there was none)."""
-
-    version: int
-    champion: int | None
-    verdict: Verdict
 
 
 class Championship:
@@ -192,17 +177,10 @@ class Championship:
         verdict = check_gate(gate, ours or evidence_of(candidate.tags), rival)
         version = int(candidate.version)
         if theirs is not None and ours is None:
-            check = Check(
-                False,
-                "evidence: the champion's metrics are signed, and these are tags that anybody can "
-                f"write: `gtrans sign {self.category} --version {version}` vouches for them",
-            )
-            verdict = Verdict((*verdict.checks, check))
+            verdict = Verdict((*verdict.checks, unsigned(self.category, version)))
         undone = None if again else ledger.rolled_back(version)
         if undone is not None:
-            text = f"it was rolled back ({told(undone)}; why: {undone.why or 'not said'})"
-            check = Check(False, f"{text}: say --again to promote it all the same")
-            verdict = Verdict((*verdict.checks, check))
+            verdict = Verdict((*verdict.checks, undone_before(undone)))
         return Judgement(version, champion, verdict)
 
     def metrics(self, version: MlflowVersion) -> Mapping[str, float]:
@@ -219,23 +197,9 @@ class Championship:
 
     def write_verdict(self, judgement: Judgement, gate: Gate) -> None:
         """Verdict and evidence, as tags of the version."""
-        if self.dry_run:
-            return
-        word = "passed" if judgement.verdict.passed else "refused"
-        tags = {GATE_TAG: word, VERDICT_TAG: _as_json(judgement, gate)}
-        for tag, value in tags.items():
-            set_version_tag(self.client, self.name, judgement.version, tag, value)
-        self._describe(judgement.version, word)
-
-    def _describe(self, number: int, word: str) -> None:
-        """End the version's description with the verdict; drop what an earlier release said."""
-        version = self.version(number)
-        about = (version.description or "").partition(_GATE_SAID)[0]
-        if about:
-            self.client.update_model_version(self.name, str(number), f"{about}{_GATE_SAID}{word}")
-        for name in _EARLIER_GATE_TAGS:
-            if f"{GATE_TAG}.{name}" in version.tags:
-                self.client.delete_model_version_tag(self.name, str(number), f"{GATE_TAG}.{name}")
+        if not self.dry_run:
+            write_verdict(self.client, self.name, judgement, gate)
+            describe(self.client, self.name, self.version(judgement.version), judgement)
 
     def make(self, move: Move, approval: str = "") -> Ledger:
         """Write a move down and have the rest follow; a move that came too late is withdrawn.
@@ -283,18 +247,11 @@ class Championship:
             return
         self.client.delete_registered_model_alias(self.name, CHALLENGER)
         given: int | None = None
-        while (newest := self._newest_above(number)) not in (None, given):
+        while (newest := newest_contender(self.client, self.category, number)) not in (None, given):
             if given is None and self.challenger() is not None:
                 return
             set_alias(self.client, self.name, CHALLENGER, newest)
             given = newest
-
-    def _newest_above(self, number: int) -> int | None:
-        """The newest version above one, of those that were never champion."""
-        champions = {recorded.move.champion for recorded in self.read().moves}
-        found = self.client.search_model_versions(f"name = {quoted(self.name)}")
-        numbers = {int(version.version) for version in found} - champions
-        return max((each for each in numbers if each > number), default=None)
 
     def _set_champion(self, number: int) -> bool:
         """Point the alias; False where the version was deleted."""
@@ -312,10 +269,8 @@ class Championship:
     def _settle(self, head: Recorded) -> None:
         if head.settled:
             return
-        champion = head.move.champion
-        story = {"number": head.number, **head.move.model_dump(exclude={"token", "after"})}
-        set_version_tag(self.client, self.name, champion, PROMOTION_TAG, json.dumps(story))
-        self.drop_challenger(champion)
+        tag_champion(self.client, self.category, head)
+        self.drop_challenger(head.move.champion)
         mark_settled(self.client, self.category, head.number)
 
     def _note_difference(self, head: Recorded, alias: int | None) -> None:
@@ -337,46 +292,3 @@ class Championship:
             if error_code(error) != "RESOURCE_DOES_NOT_EXIST":
                 raise
         return None
-
-
-def gate_said(tags: Mapping[str, str]) -> dict[str, Any]:
-    """What the gate said of a version: verdict, checks, thresholds, champion of then, when."""
-    if VERDICT_TAG in tags:
-        told_now: dict[str, Any] = parse_json(tags[VERDICT_TAG])
-    else:
-        earlier = {name: tags.get(f"{GATE_TAG}.{name}") for name in _EARLIER_GATE_TAGS}
-        told_now = {name: value for name, value in earlier.items() if value is not None}
-        for name in ("evidence", "thresholds"):
-            if name in told_now:
-                told_now[name] = parse_json(told_now[name])
-    return {
-        "verdict": tags.get(GATE_TAG, "unknown"),
-        "checks": told_now.get("evidence", []),
-        "thresholds": told_now.get("thresholds", {}),
-        "against": told_now.get("champion", "unknown"),
-        "judged": told_now.get("judged", "unknown"),
-    }
-
-
-def _as_json(judgement: Judgement, gate: Gate) -> str:
-    verdict = judgement.verdict
-    return json.dumps(
-        {
-            "reasons": verdict.reasons,
-            "evidence": [check.text for check in verdict.checks],
-            "champion": str(judgement.champion or "none"),
-            "thresholds": gate.model_dump(mode="json"),
-            "judged": utc_now(),
-        }
-    )
-
-
-def told(move: Move) -> str:
-    """A move as a clause: ``ada promoted version 3 at ...``."""
-    verb = "rolled back to" if move.kind == "rollback" else "promoted"
-    return f"{move.who} {verb} version {move.champion} at {move.when}"
-
-
-def utc_now() -> str:
-    """Now, ISO 8601, in UTC."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

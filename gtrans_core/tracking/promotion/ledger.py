@@ -9,8 +9,10 @@ no other came in between. The alias ``champion`` follows the ledger (``promotion
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, ValidationError
@@ -28,6 +30,8 @@ LEDGER_PREFIX = "gtrans.promotions."
 MOVE_TAG = PREFIX + "move"
 SETTLED_TAG = PREFIX + "settled"
 APPROVAL_TAG = PREFIX + "approval"
+PROMOTION_TAG = PREFIX + "promotion"
+"""Of a champion: the move that made it one."""
 
 
 class Move(Facts):
@@ -176,3 +180,29 @@ def _parse(text: str) -> Move | None:
         return Move.model_validate_json(text)
     except ValidationError:
         return None
+
+
+def tag_champion(client: MlflowClient, category: str, recorded: Recorded) -> None:
+    """Tell on a champion's own page which move made it one."""
+    move = recorded.move
+    story = {"number": recorded.number, **move.model_dump(exclude={"token", "after"})}
+    set_version_tag(client, model_name(category), move.champion, PROMOTION_TAG, json.dumps(story))
+
+
+def newest_contender(client: MlflowClient, category: str, number: int) -> int | None:
+    """The newest version above one, of those that were never champion."""
+    champions = {recorded.move.champion for recorded in read_ledger(client, category).moves}
+    found = client.search_model_versions(f"name = {quoted(model_name(category))}")
+    numbers = {int(version.version) for version in found} - champions
+    return max((each for each in numbers if each > number), default=None)
+
+
+def told(move: Move) -> str:
+    """A move as a clause: ``ada promoted version 3 at ...``."""
+    verb = "rolled back to" if move.kind == "rollback" else "promoted"
+    return f"{move.who} {verb} version {move.champion} at {move.when}"
+
+
+def utc_now() -> str:
+    """Now, ISO 8601, in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

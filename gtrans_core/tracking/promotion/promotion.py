@@ -22,13 +22,9 @@ from gtrans_core.evaluation.metric_names import MetricName
 from gtrans_core.tracking.client import translate_mlflow_errors
 from gtrans_core.tracking.person import who
 from gtrans_core.tracking.promotion.approval import approve_afterwards, sign_approval
-from gtrans_core.tracking.promotion.championship import (
-    Championship,
-    Judgement,
-    told,
-    utc_now,
-)
-from gtrans_core.tracking.promotion.ledger import Ledger, Move, Recorded
+from gtrans_core.tracking.promotion.championship import Championship
+from gtrans_core.tracking.promotion.ledger import Ledger, Move, Recorded, told, utc_now
+from gtrans_core.tracking.promotion.verdicts import Judgement
 from gtrans_core.trust.keys import SigningKey
 from gtrans_core.trust.policy import TrustPolicy
 

@@ -23,8 +23,8 @@ from gtrans_core.storage import sha256_file
 from gtrans_core.storage.documents import parse_json
 from gtrans_core.storage.scratch import scratch_folder
 from gtrans_core.tracking.client import set_version_tag, translate_mlflow_errors
-from gtrans_core.tracking.promotion.championship import gate_said
 from gtrans_core.tracking.promotion.ledger import LEDGER_PREFIX, Recorded, read_ledger
+from gtrans_core.tracking.promotion.verdicts import gate_said
 from gtrans_core.tracking.registry.model import DETECTOR_TAG
 from gtrans_core.tracking.registry.model_files import FILES_TAG
 from gtrans_core.tracking.runs import PREFIX

@@ -16,10 +16,10 @@ from gtrans.cli.main import app, main
 from gtrans.pipelines.gates import load_gate
 from gtrans_core.errors import ConfigError, GateError, ModelError, SupersededError, TrackingError
 from gtrans_core.evaluation.gate import Check, Verdict
-from gtrans_core.tracking.promotion.championship import Judgement
 from gtrans_core.tracking.promotion.ledger import Move, Recorded
 from gtrans_core.tracking.promotion.promotion import ChampionHistory, PromotionResult
 from gtrans_core.tracking.promotion.releases import Release
+from gtrans_core.tracking.promotion.verdicts import Judgement
 from gtrans_core.trust.keys import SigningKey, make_key_pair
 from gtrans_core.trust.policy import TrustPolicy
 

@@ -18,7 +18,7 @@ from gtrans_core.detector.engine import OnnxEngine
 from gtrans_core.detector.onnx import export_onnx
 from gtrans_core.errors import ConfigError
 from gtrans_core.evaluation.metrics import au_pro, pixel_metrics
-from gtrans_core.features.cache import cache_identity
+from gtrans_core.features.cache_index import cache_identity
 from gtrans_core.network.backbone import BackboneSpec
 from tests.support.detectors import make_scorer
 from tests.support.images import views_of

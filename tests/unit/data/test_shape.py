@@ -8,7 +8,7 @@ import pytest
 from gtrans_core.config import GTransConfig, ImageConfig, load_config
 from gtrans_core.data.manifest import Manifest, Sample
 from gtrans_core.data.shape import STEP, shape_for
-from gtrans_core.features.cache import cache_identity
+from gtrans_core.features.cache_index import cache_identity
 from gtrans_core.network.backbone import BackboneSpec
 
 SPEC = BackboneSpec("any", (8, 16, 32), (1, 1, 1), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))

@@ -12,7 +12,7 @@ from gtrans_core.evaluation.evaluation import DefectResult
 from gtrans_core.evaluation.gate import Check, Verdict
 from gtrans_core.steps.context import RunContext
 from gtrans_core.steps.register import _version_tags, in_words, register
-from gtrans_core.tracking.promotion.championship import Judgement
+from gtrans_core.tracking.promotion.verdicts import Judgement
 from gtrans_core.tracking.registry.evidence import evidence_of
 from gtrans_core.tracking.runs import prefixed
 from tests.support.records import evaluation_record

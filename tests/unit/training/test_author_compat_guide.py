@@ -19,7 +19,7 @@ from gtrans_core.steps.cache_features import cache_features
 from gtrans_core.steps.context import RunContext
 from gtrans_core.steps.evaluate import _load_scorer
 from gtrans_core.training.author_compat import apply_author_compat, author_compat_identity
-from gtrans_core.training.loop import epoch_order
+from gtrans_core.training.batches import epoch_order
 from gtrans_core.training.split import hold_out
 from gtrans_core.training.trained_model import TrainedModel, TrainingInfo, save_trained
 

@@ -19,13 +19,8 @@ from gtrans_core.detector.int8 import quantise_scene
 from gtrans_core.detector.onnx import export_onnx
 from gtrans_core.detector.packaging import reading
 from gtrans_core.evaluation.metrics import roc_auc
-from gtrans_core.features.cache import (
-    CachedFeatures,
-    build_cache,
-    cache_identity,
-    load_cache,
-    tile_positions,
-)
+from gtrans_core.features.cache import CachedFeatures, build_cache, load_cache, tile_positions
+from gtrans_core.features.cache_index import cache_identity
 from gtrans_core.features.reading import StreamedFeatures
 from gtrans_core.features.weights import load_guide
 from gtrans_core.network.agn import Agn

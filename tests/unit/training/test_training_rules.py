@@ -15,8 +15,8 @@ from gtrans_core.config import GTransConfig, TrainingConfig
 from gtrans_core.config.sections import STEPS
 from gtrans_core.errors import TrainingError
 from gtrans_core.training.device import choose_device, choose_precision, thread_count
+from gtrans_core.training.key import training_key
 from gtrans_core.training.learning_rate import learning_rate
-from gtrans_core.training.loop import training_key
 from gtrans_core.training.processes import Crew
 from gtrans_core.training.split import hold_out
 
@@ -194,7 +194,7 @@ class TestKey:
         self, tiny_config, monkeypatch: pytest.MonkeyPatch, module: str
     ) -> None:
         before = training_key("cache", tiny_config())
-        monkeypatch.setattr(f"gtrans_core.training.loop.{module}", "0.0.0")
+        monkeypatch.setattr(f"gtrans_core.training.key.{module}", "0.0.0")
         assert training_key("cache", tiny_config()) != before
 
     @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ class TestKey:
     def test_is_the_one_of_before_knobs_moved_to_research(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("gtrans_core.training.loop.torch.__version__", "2.0")
+        monkeypatch.setattr("gtrans_core.training.key.torch.__version__", "2.0")
         earlier = {
             "trans": {"guidance": "student", "layer_norm": False, "passes": 1},
             "training": {"author_compat": True, "threads": 1, "device": "cpu"},

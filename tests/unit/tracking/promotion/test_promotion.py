@@ -8,7 +8,6 @@ import pytest
 
 from gtrans_core.errors import GateError, ModelError, SupersededError
 from gtrans_core.evaluation.gate import Gate
-from gtrans_core.tracking.promotion.championship import Judgement
 from gtrans_core.tracking.promotion.ledger import LEDGER_PREFIX
 from gtrans_core.tracking.promotion.promotion import (
     PromotionResult,
@@ -17,6 +16,7 @@ from gtrans_core.tracking.promotion.promotion import (
     read_history,
     rollback,
 )
+from gtrans_core.tracking.promotion.verdicts import Judgement
 from gtrans_core.tracking.registry.registry import fetch_model
 
 GATE = Gate(
