@@ -60,7 +60,7 @@ def serve(
     feedback_place: Annotated[
         str,
         typer.Option(
-            "--feedback-place", metavar="DIR|s3://...", help="Where; default: below the store."
+            "--feedback-place", metavar="DIR|s3://...", help="Where to; default: below the store."
         ),
     ] = "",
     feedback_bytes: Annotated[

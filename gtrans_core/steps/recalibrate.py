@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -48,9 +48,6 @@ from gtrans_core.tracking.registry.registry import fetch_model
 from gtrans_core.tracking.registry.versions import ModelVersion, version_in_use, version_now
 from gtrans_core.trust.keys import SigningKey
 from gtrans_core.trust.policy import TrustPolicy
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
 BASE_REPORT = "report-of-version-{}.html"
 """The report of the version whose networks these are, beside the page of the new one."""
@@ -183,7 +180,7 @@ def _test_images(
     detector: Detector,
     info: DetectorInfo,
     test: Manifest,
-    client: MlflowClient,
+    client: Any,  # of MLflow, which only tracking knows
     origin: Origin,
     key: SigningKey | None,
     progress: Progress,
