@@ -46,7 +46,8 @@ def fit_closed_form(
         each = config.scene.per_tile == "yes" or (
             config.scene.per_tile == "auto" and is_better_per_tile(features, positions, config)
         )
-        scene = _fit_scenes(features, positions, config, each=each)
+        fit = _fit_places if each and features.tiles > 1 else _fit_one
+        scene = fit(features, positions, config)
     if config.has_memory:
         sample = features.subset(_sample(features, positions, config.memory.images, config.seed))
         maps = memory_maps(sample.maps, config.agn.taps)
@@ -65,10 +66,8 @@ def is_better_per_tile(features: Features, positions: Sequence[int], config: GTr
     fitted = [position for position in positions if position not in set(judged)]
     if features.tiles == 1 or len(fitted) < LEAST_SCENE_IMAGES:
         return False
-    one = _fit_scenes(features, fitted, config, each=False)
-    places = _fit_scenes(features, fitted, config, each=True)
-    assert isinstance(one, SceneModel)  # noqa: S101
-    assert isinstance(places, TileScenes)  # noqa: S101
+    one = _fit_one(features, fitted, config)
+    places = _fit_places(features, fitted, config)
     left = torch.zeros(2, one.scales)
     for position in judged:
         maps = features.subset(tile_positions([position], features.tiles)).maps
@@ -77,19 +76,18 @@ def is_better_per_tile(features: Features, positions: Sequence[int], config: GTr
     return bool((left[1] / left[0]).log().mean().exp() < _CLEARLY_BETTER)
 
 
-def _fit_scenes(
-    features: Features, positions: Sequence[int], config: GTransConfig, *, each: bool
-) -> AnyScene:
-    """One scene model for all tiles, or one for each tile's place."""
+def _fit_one(features: Features, positions: Sequence[int], config: GTransConfig) -> SceneModel:
+    """One scene model for all tiles."""
+    sample = _sample(features, positions, config.scene.images, config.seed)
+    return fit_scene(features.subset(sample).maps, config.scene.rank)
 
-    def fit(wanted: Sequence[int]) -> SceneModel:
-        return fit_scene(features.subset(wanted).maps, config.scene.rank)
 
-    if not each or features.tiles == 1:
-        return fit(_sample(features, positions, config.scene.images, config.seed))
-    some = positions[: config.scene.images]
+def _fit_places(features: Features, positions: Sequence[int], config: GTransConfig) -> TileScenes:
+    """A scene model for each tile's place."""
+    some, tiles = positions[: config.scene.images], features.tiles
+    of_each = [[position * tiles + tile for position in some] for tile in range(tiles)]
     return TileScenes(
-        [fit([p * features.tiles + tile for p in some]) for tile in range(features.tiles)]
+        [fit_scene(features.subset(sample).maps, config.scene.rank) for sample in of_each]
     )
 
 
