@@ -29,7 +29,7 @@ from gtrans_core.features.weights import load_guide
 from gtrans_core.network.backbone import backbone_spec
 from gtrans_core.tracking.client import connect
 from gtrans_core.tracking.registry.registry import fetch_model
-from gtrans_core.training import loop
+from gtrans_core.training import key, loop
 from tests.support.old_store import FIXTURE, expected, unpack
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ def test_the_feature_cache_is_a_hit(plant):
 
 
 def test_the_training_has_the_same_key(monkeypatch):
-    monkeypatch.setattr(loop.torch, "__version__", EXPECTED["torch"])
-    assert loop.training_key(HALF["cache_key"], CONFIG) == HALF["training_key"]
+    monkeypatch.setattr(key.torch, "__version__", EXPECTED["torch"])
+    assert key.training_key(HALF["cache_key"], CONFIG) == HALF["training_key"]
 
 
 def test_half_a_training_goes_on_to_the_same_weights(own_plant):
