@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,20 +48,15 @@ def origin_of(client: MlflowClient, category: str, version: int) -> Origin:
         ModelError: when there is no such version, no run made it, or its record is damaged.
         TrackingError: when MLflow refuses, cannot be reached, or the run has no record.
     """
-    uri = version_uri(category, version)
-    run_id = _run_of(client, uri)
-    with (
-        translate_mlflow_errors(client.tracking_uri, f"read the run of {uri}"),
-        scratch_folder() as scratch,
-    ):
+    with _reading(client, version_uri(category, version), "run") as (run_id, scratch):
         run = client.get_run(run_id)
         for name in (files.RECORD, files.REPORT):
-            client.download_artifacts(run_id, name, scratch)
+            client.download_artifacts(run_id, name, str(scratch))
         datasets = tuple(run.inputs.dataset_inputs) if run.inputs else ()
         return Origin(
             run_id=run_id,
-            record=EvaluationRecord.read(Path(scratch)),
-            report=(Path(scratch) / files.REPORT).read_bytes(),
+            record=EvaluationRecord.read(scratch),
+            report=(scratch / files.REPORT).read_bytes(),
             images=next((_place(one) for one in datasets), ""),
             datasets=datasets,
         )
@@ -72,20 +69,21 @@ def report_of(client: MlflowClient, category: str, version: int) -> bytes:
         ModelError: when there is no such version, or no run made it.
         TrackingError: when MLflow refuses, cannot be reached, or the run has no report.
     """
-    uri = version_uri(category, version)
-    run_id = _run_of(client, uri)
-    with (
-        translate_mlflow_errors(client.tracking_uri, f"read the report of {uri}"),
-        scratch_folder() as scratch,
-    ):
-        return Path(client.download_artifacts(run_id, files.REPORT, scratch)).read_bytes()
+    with _reading(client, version_uri(category, version), "report") as (run_id, scratch):
+        return Path(client.download_artifacts(run_id, files.REPORT, str(scratch))).read_bytes()
 
 
-def _run_of(client: MlflowClient, uri: str) -> str:
+@contextmanager
+def _reading(client: MlflowClient, uri: str, what: str) -> Iterator[tuple[str, Path]]:
+    """The run of a version, and a folder for its files."""
     run_id = find_version(client, uri).run_id
     if not run_id:
         raise ModelError(f"{uri}: no MLflow run made it")
-    return str(run_id)
+    with (
+        translate_mlflow_errors(client.tracking_uri, f"read the {what} of {uri}"),
+        scratch_folder() as scratch,
+    ):
+        yield str(run_id), Path(scratch)
 
 
 def _place(dataset: DatasetInput) -> str:
