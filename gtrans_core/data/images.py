@@ -287,17 +287,8 @@ def centre_crop(image: Image.Image, config: ImageConfig) -> Image.Image:
     """What ``image.crop`` leaves of an image of ``config.resized_shape``."""
     if config.crop is None:
         return image
-    top, left = cropped_away(config)
+    top, left = config.cropped_away
     return image.crop((left, top, left + config.crop, top + config.crop))
-
-
-def cropped_away(config: ImageConfig) -> tuple[int, int]:
-    """Rows above and columns left of what ``image.crop`` leaves."""
-    height, width = (
-        (whole - left) // 2
-        for whole, left in zip(config.resized_shape, config.view_shape, strict=True)
-    )
-    return height, width
 
 
 def _format_list() -> str:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from gtrans_core.data.images import cropped_away
 from gtrans_core.errors import ModelError
 from gtrans_core.storage import write_atomic
 from gtrans_core.system.spreadsheet import without_formulas
@@ -150,9 +149,7 @@ def _place_in_file(
     place = divmod(int(heat_map.argmax()), heat_map.shape[1])
     y, x = (
         (at + cropped + 0.5) / whole
-        for at, cropped, whole in zip(
-            place, cropped_away(config), config.resized_shape, strict=True
-        )
+        for at, cropped, whole in zip(place, config.cropped_away, config.resized_shape, strict=True)
     )
     return int(x * sample.width), int(y * sample.height)
 

@@ -1,0 +1,123 @@
+"""The knobs of ``[image]``, and the shapes that follow from them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from gtrans_core.config.region import Region, checked_region, region_of
+from gtrans_core.config.section import Section
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+MOST_MEGAPIXELS = 170
+"""More would be a decompression bomb to Pillow."""
+GreyLevel = Annotated[int, Field(ge=0, le=65535)]
+Side = Annotated[int, Field(ge=32, le=2048, multiple_of=16)]
+Tiles = Annotated[int, Field(ge=1, le=16)]
+USUAL_SIDE = 256
+"""An image becomes as many pixels as a square of this side has, where nobody says otherwise."""
+
+
+def whole_shape(tile: tuple[int, int], tiles: tuple[int, int], overlap: int) -> tuple[int, int]:
+    """Height and width of what so many tiles of a shape cover together."""
+    height, width = (
+        count * side - (count - 1) * overlap for side, count in zip(tile, tiles, strict=True)
+    )
+    return height, width
+
+
+class ImageConfig(Section):
+    """From an image file to the network's input."""
+
+    size: Side | tuple[Side, Side] | None = None
+    """What images are resized to: a side, or [height, width]; not set: 256 x 256 in their shape."""
+    tiles: tuple[Tiles, Tiles] = (1, 1)
+    """[rows, columns] that a part is cut into; each tile is seen at ``size``. [1, 1]: in one."""
+    overlap: Annotated[int, Field(ge=0, le=1024, multiple_of=16)] = 32
+    """Pixels that neighbouring tiles share; a multiple of the coarsest stride of ``agn.taps``."""
+    region: Annotated[Region, AfterValidator(checked_region)] | None = None
+    """Where parts are judged: a mask's file, or corners [[x, y], ...] from 0 to 1; not set: all."""
+    crop: Side | None = None
+    """Side in pixels of a centre crop after the resize; none by default (a crop hides defects)."""
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    """Resampling filter of the resize (antialiased)."""
+    resize: Literal["fast", "exact"] = "fast"
+    """``exact``: from all pixels; ``fast``: large images first shrink to twice size or more."""
+    levels: tuple[GreyLevel, GreyLevel] | None = None
+    """Of 16-bit images: what becomes 0 and 255; not set: all, or what training images need."""
+    max_megapixels: Annotated[int, Field(ge=1, le=MOST_MEGAPIXELS)] = 50
+    """Larger images are refused, in training and in use: decoding takes 3 to 6 MB a megapixel."""
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> ImageConfig:
+        if self.crop is not None and self.crop > min(self.resized_shape):
+            raise ValueError("crop is larger than size; take one that is not")
+        if self.crop is not None and self.has_tiles:
+            raise ValueError("a crop is not cut into tiles; leave out crop or tiles")
+        if self.has_tiles and 2 * self.overlap > min(self.input_shape):
+            raise ValueError("overlap is more than half a tile; take a smaller one")
+        if self.levels is not None and self.levels[0] >= self.levels[1]:
+            raise ValueError("levels are not a lower and a higher one")
+        return self
+
+    @property
+    def resized_shape(self) -> tuple[int, int]:
+        """Height and width of the whole image after the resize: of all tiles together.
+
+        Before the training images have settled them (``Manifest.settled``), those of a square.
+        """
+        return whole_shape(self._sides, self.tiles, self.overlap)
+
+    @property
+    def view_shape(self) -> tuple[int, int]:
+        """Height and width of what is scored: the resized image, or its centre crop."""
+        return (self.crop, self.crop) if self.crop else self.resized_shape
+
+    @property
+    def cropped_away(self) -> tuple[int, int]:
+        """Rows above and columns left of what a centre crop leaves of the resized image."""
+        rows, columns = (
+            (whole - left) // 2
+            for whole, left in zip(self.resized_shape, self.view_shape, strict=True)
+        )
+        return rows, columns
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        """Height and width of what the network sees at a time: the view, or one of its tiles."""
+        return (self.crop, self.crop) if self.crop else self._sides
+
+    @property
+    def has_tiles(self) -> bool:
+        """Whether a part is cut."""
+        return self.tiles != (1, 1)
+
+    @property
+    def inside(self) -> npt.NDArray[np.bool_] | None:
+        """Where in the view parts are judged, bool [H, W]; None: everywhere."""
+        if self.region is None:
+            return None
+        whole = region_of(self.region, self.resized_shape)
+        (top, left), (height, width) = self.cropped_away, self.view_shape
+        return whole[top : top + height, left : left + width]
+
+    @property
+    def scored_pixels(self) -> int | None:
+        """Pixels that ``top_percent`` is of: a tile's or, if fewer, the region's; None: all."""
+        inside = self.inside
+        if not self.has_tiles and inside is None:
+            return None
+        seen = math.prod(self.input_shape)
+        return seen if inside is None else min(seen, max(1, int(inside.sum())))
+
+    @property
+    def _sides(self) -> tuple[int, int]:
+        if isinstance(self.size, tuple):
+            return self.size
+        side = self.size or USUAL_SIDE
+        return (side, side)
