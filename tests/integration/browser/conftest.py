@@ -66,7 +66,7 @@ class Page:
         """The value of an expression as soon as it is a true one."""
         deadline = time.monotonic() + seconds
         while not (value := self.evaluate(script)):
-            text = self.evaluate("document.body.innerText")
+            text = self.evaluate("document.body?.innerText")  # a page has no body at first
             assert time.monotonic() < deadline, f"never true: {script}\n{text}\n{self.complaints}"
             time.sleep(0.1)
         return value
