@@ -23,6 +23,7 @@ _EARLIER_SECTION = {
 """Knobs of ``[research]``, and the section where each was before."""
 
 _BEFORE: dict[str, dict[str, Any]] = {
+    "evaluation": {"perturbed_images": 0},
     "image": {"resize": "exact", "size": 256},
     "scoring": {"image_maps": 0, "memory_share": 0.0, "trans_maps": 0},
     "trans": {"backbone": SAME_AS_AGN},

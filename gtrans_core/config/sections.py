@@ -167,6 +167,8 @@ class EvaluationConfig(Section):
     """Share of good images that may be flagged (alpha of the conformal threshold)."""
     examples_per_defect: Annotated[int, Field(ge=1, le=10)] = 2
     """How many of the best and of the worst images of each defect the report draws."""
+    perturbed_images: Annotated[int, Field(ge=0, le=10_000)] = 16
+    """Good and defective images (of each) scored again in other light and position; 0: none."""
 
 
 class ResearchConfig(Section):

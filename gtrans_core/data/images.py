@@ -24,6 +24,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from gtrans_core.config import MOST_MEGAPIXELS, ImageConfig
 from gtrans_core.data.levels import stretch
+from gtrans_core.data.view import as_seen
 from gtrans_core.errors import DataError
 
 DECODER_VERSION = f"1, Pillow {PIL.__version__}"
@@ -256,8 +257,7 @@ def _view(image: Image.Image, config: ImageConfig, gap: int | None) -> ImageArra
     height, width = config.resized_shape
     resized = image.resize((width, height), _FILTERS[config.interpolation], reducing_gap=gap)
     rgb = np.asarray(centre_crop(resized, config).convert("RGB"))
-    view = np.ascontiguousarray(rgb.transpose(2, 0, 1))
-    return view if config.inside is None else view * config.inside
+    return as_seen(np.ascontiguousarray(rgb.transpose(2, 0, 1)), config)
 
 
 def _rgb(image: Image.Image, levels: tuple[int, int] | None = None) -> Image.Image:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from gtrans_core.detector.promise import Promise
 from gtrans_core.drawing.exhibits import Exhibit
+from gtrans_core.drawing.light import LightSection
 from gtrans_core.drawing.pages import page_environment
 from gtrans_core.drawing.registration import MARKER
 from gtrans_core.drawing.threshold_chart import ThresholdChart
@@ -102,6 +103,7 @@ class ReportData(_Part):
         chart: the histogram that the threshold moves over; None where nothing was tested.
         thresholds: what others than the one in use would do.
         curves: figures, as trusted SVG.
+        light: what it bears of other light and position; None where that was not tried.
         lineage: where all this comes from, digests and versions by name.
         config: the flat configuration.
         commands: shell commands by what they do.
@@ -126,6 +128,7 @@ class ReportData(_Part):
     chart: ThresholdChart | None = None
     thresholds: tuple[ThresholdRow, ...] = ()
     curves: tuple[Curve, ...] = ()
+    light: LightSection | None = None
     lineage: dict[str, str] = {}
     config: dict[str, Any] = {}
     commands: dict[str, str] = {}

@@ -14,6 +14,7 @@ from gtrans_core.detector.promise import Promise
 from gtrans_core.errors import ModelError
 from gtrans_core.evaluation.defect_result import DefectResult
 from gtrans_core.evaluation.gate import FALSE_ALARMS, Evidence
+from gtrans_core.evaluation.robustness import Robustness
 from gtrans_core.storage import write_atomic
 from gtrans_core.storage.documents import Facts, read_json
 
@@ -41,6 +42,8 @@ class EvaluationRecord(Facts):
     good_flagged: int
     training_seconds: float | None
     """Wall time; None where an earlier run did all or part of it."""
+    robustness: Robustness | None = None
+    """None: no image was scored in other light or position."""
     config: dict[str, Any]
     lineage: dict[str, str]
 
@@ -72,6 +75,8 @@ class EvaluationRecord(Facts):
             row[FALSE_ALARMS] = self.good_flagged / self.good_images
         if self.training_seconds is not None:
             row["training_seconds"] = self.training_seconds
+        if self.robustness is not None:
+            row |= self.robustness.numbers()
         for result in self.per_defect:
             row[f"defect/{result.defect}/caught"] = result.caught / result.images
             if result.image_auroc is not None:

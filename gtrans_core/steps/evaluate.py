@@ -26,7 +26,9 @@ from gtrans_core.evaluation.evaluation import (
 from gtrans_core.evaluation.feedback_note import feedback_note
 from gtrans_core.evaluation.gate import Gate, check_gate
 from gtrans_core.evaluation.image_table import image_results, write_images
+from gtrans_core.evaluation.perturbed import choose, try_changes
 from gtrans_core.evaluation.record import EvaluationRecord
+from gtrans_core.evaluation.robustness import Robustness
 from gtrans_core.features.reference import FeatureCacheRef
 from gtrans_core.features.weights import load_guide
 from gtrans_core.lineage import collect_lineage
@@ -108,14 +110,16 @@ def evaluate(
         calibration.graph,
     )
     package.save(detector)
+    test = Manifest.read(test_manifest)
     scored = score_split(
         calibration.graph or scorer,
-        Manifest.read(test_manifest),
+        test,
         config.image,
         lambda done, total: progress.advanced("images scored", done, total),
     )
+    robustness = _robustness(package, info, train, test, progress)
     progress.said("computing exact metrics and drawing figures")
-    record = _record(context, config, package.info, info, scored)
+    record = _record(context, config, package.info, info, scored, robustness)
     images = image_results(scored, calibration.threshold, package.map_level, config.image)
     gallery = draw_gallery(
         scored,
@@ -186,12 +190,26 @@ def _load_scorer(
     return Scorer(guide.agn, *networks), info
 
 
+def _robustness(
+    detector: Detector, training: TrainingInfo, train: Manifest, test: Manifest, progress: Progress
+) -> Robustness | None:
+    """What it bears of other light and position, on as many images as the config says."""
+    config = detector.info.config
+    most = config.evaluation.perturbed_images
+    return try_changes(
+        detector,
+        choose(train, test, training.held_out, most, config.seed),
+        lambda done, total: progress.advanced("images tried in other light", done, total),
+    )
+
+
 def _record(
     context: RunContext,
     config: GTransConfig,
     detector: DetectorInfo,
     training: TrainingInfo,
     scored: Evaluation,
+    robustness: Robustness | None,
 ) -> EvaluationRecord:
     good = scored.scores[~scored.labels]
     return EvaluationRecord(
@@ -208,6 +226,7 @@ def _record(
         good_images=len(good),
         good_flagged=int((good > detector.threshold).sum()),
         training_seconds=None if training.resumed_at is not None else training.seconds,
+        robustness=robustness,
         config=flatten(config),
         lineage={
             "run_key": context.run_key,

@@ -9,6 +9,7 @@ from typing import Any
 
 from gtrans_core.detector.model_name import CHALLENGER, alias_uri
 from gtrans_core.drawing.gallery import Gallery
+from gtrans_core.drawing.light import light_section
 from gtrans_core.drawing.report import DefectRow, ReportData, Step, Training, render_report
 from gtrans_core.evaluation.advice import Findings, next_steps
 from gtrans_core.evaluation.other_thresholds import threshold_rows
@@ -50,6 +51,7 @@ def evaluation_report(
                 found.images, found.held_out, record.threshold, record.false_alarm_rate
             ),
             curves=gallery.curves,
+            light=None if record.robustness is None else light_section(record.robustness),
             commands=_commands(context, record.category),
             notes=(*_notes(record, training), *([calibration_note] if calibration_note else [])),
         )

@@ -278,6 +278,7 @@ def _judged(
             "promise": info.promise,
             "good_flagged": flagged[GOOD],
             "training_seconds": None,
+            "robustness": None,  # it was counted at the earlier threshold
             "config": flatten(info.config),
             "lineage": {
                 **before.lineage,

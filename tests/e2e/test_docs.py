@@ -39,6 +39,7 @@ SMALL = [
     "training.batch_size=8",
     "training.threads=1",
     "evaluation.examples_per_defect=1",
+    "evaluation.perturbed_images=0",
 ]
 
 _BLOCK = re.compile(r"(?:^(?P<above>.*)\n)?^```(?P<kind>.*)\n(?P<text>(?:.*\n)*?)^```$", re.M)

@@ -11,7 +11,7 @@ import pytest
 from gtrans_core.detector.detector import Detector
 from gtrans_core.detector.promise import Promise
 from gtrans_core.evaluation.record import EvaluationRecord
-from tests.support.runs import TinyRun, write_part
+from tests.support.runs import TinyRun, category_runs_at, write_part
 
 STRICT = "evaluation.false_alarm_rate=0.05"
 
@@ -21,7 +21,7 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
     """Eleven images, where a rate of 5 % needs nineteen."""
     root = tmp_path_factory.mktemp("few")
     write_part(root)
-    run = TinyRun(root, overrides=(STRICT,))
+    run = TinyRun(root, overrides=(STRICT, "evaluation.perturbed_images=2"))
     run.go()
     return run
 
@@ -52,6 +52,16 @@ def test_the_report_says_what_is_promised(few: TinyRun):
     assert "cross-fitted: each of the 11 was scored by a model fitted without it" in report
     assert "11 good images can promise a false-alarm rate of 8.33 % at best; 5 % needs 19" in report
     assert "false alarms expected: at most 8.33 %" in report
+
+
+def test_other_light_and_position_are_tried_on_the_test_images(few: TinyRun):
+    """Good images that were learnt from would say nothing."""
+    tried = EvaluationRecord.read(few.path("evaluation")).robustness
+    assert tried is not None
+    assert (tried.good, tried.defective, tried.promised) == (2, 2, 1 / 12)
+    [logged] = category_runs_at(few.settings.tracking_uri)
+    assert logged.data.metrics["changes_not_borne"] == len(tried.not_borne)
+    assert "<h2>Light and position</h2>" in few.path("report.html").read_text()
 
 
 def test_the_same_bits_again(few: TinyRun, tmp_path: Path):
