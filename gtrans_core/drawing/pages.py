@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import jinja2
 
 
+@cache  # with the templates, which take jinja2 half a second to compile
 def page_environment() -> jinja2.Environment:
     """Templates of this package; everything that is put into them is escaped."""
     return jinja2.Environment(

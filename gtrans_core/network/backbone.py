@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 import torch
@@ -58,7 +59,7 @@ def backbone_spec(name: str, taps: Sequence[int], knob: str = AGN_KNOB) -> Backb
     Raises:
         ConfigError: when timm has no such backbone, or no map at one of the strides.
     """
-    spec, _ = _resolve_taps(name, taps, knob)
+    spec, _ = _resolve_taps(name, tuple(taps), knob)
     return spec
 
 
@@ -81,7 +82,7 @@ def build_backbone(
         ConfigError: unknown backbone or stride.
         WeightsError: a key is missing or unexpected, or a shape differs; all are named.
     """
-    spec, indices = _resolve_taps(name, taps, knob)
+    spec, indices = _resolve_taps(name, tuple(taps), knob)
     if state is not None:
         check_weights(name, state)
     # check_weights is stricter than timm, which would warn of the unused classifier.
@@ -170,8 +171,9 @@ def check_weights(name: str, state: Mapping[str, Tensor]) -> None:
         )
 
 
+@cache  # a run asks ten times, and each time timm would build the whole backbone
 def _resolve_taps(
-    name: str, taps: Sequence[int], knob: str
+    name: str, taps: tuple[int, ...], knob: str
 ) -> tuple[BackboneSpec, tuple[int, ...]]:
     if not timm.is_model(name):  # a path or a hub address would make timm read or fetch a config
         raise ConfigError(f"{knob} {name}: timm has no such model (see timm.list_models())")
