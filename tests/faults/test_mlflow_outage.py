@@ -26,7 +26,7 @@ from tests.support.runs import TinyRun, category_runs_at, runs_at
 pytestmark = pytest.mark.slow
 
 ALWAYS = 10_000
-OUTAGE_S = 60.0
+OUTAGE_S = 15.0
 EPOCHS = 6
 
 
@@ -84,8 +84,7 @@ def test_a_run_ends_finished_and_each_value_is_there_once(
     check_all_is_recorded_once(run, mlflow_server)
 
 
-@pytest.mark.timeout(600)
-def test_down_for_a_minute_in_mid_training(
+def test_down_for_a_while_in_mid_training(
     run: TinyRun, mlflow: FaultProxy, mlflow_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was there, goes away for four long steps, comes back: the journal catches up by itself."""
