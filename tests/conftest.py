@@ -34,6 +34,22 @@ def _unsigned_models_are_allowed() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _tables_are_made_once(run_folder: Path) -> Iterator[None]:
+    """For all databases of MLflow's, but those of tests that are about making them."""
+    from tests.support.databases import copied_tables
+
+    with copied_tables(run_folder):
+        yield
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this run of the tests share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
 @pytest.fixture(autouse=True)
 def _umask_stays() -> Iterator[None]:
     """A profile that is loaded makes files private, for the whole process."""

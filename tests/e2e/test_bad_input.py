@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.support.processes import gtrans
+from tests.support.forks import gtrans
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gtrans_core.data.sources.demo import generate_demo
-from tests.support.processes import gtrans
+from tests.support.forks import gtrans
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

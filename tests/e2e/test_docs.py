@@ -25,6 +25,7 @@ import pytest
 
 from gtrans_core.data.sources.demo import generate_demo
 from infra.stack.ports import free_port
+from tests.support import databases, forks
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -105,6 +106,7 @@ class Scratch:
         shutil.copytree(folder / "my-parts" / "flange", folder / "small" / "demo")
         for name in ("part.png", "part1.png", "part2.png"):
             shutil.copy(folder / "shots" / "000.png", folder / name)
+        databases.set_up(self.store / "mlflow.db")
         first = self.run(["gtrans", "run", "--category", "flange", "--data", "my-parts"])
         assert first.returncode == 0, first.stdout + first.stderr
         [made] = self.store.glob("runs/*/artifacts/**/detector.json")
@@ -132,11 +134,13 @@ class Scratch:
     def _write_command(self) -> None:
         small = " ".join(f"--set {knob}" for knob in SMALL)
         script = self.folder / "bin" / "gtrans"
+        fork = shlex.join(forks.command())
         script.write_text(
             "#!/bin/sh\n"
-            f'run() {{ {shlex.quote(sys.executable)} -m gtrans.cli.main "$@"; }}\n'
-            # Not a child: a page that stops a service stops what it started.
-            f'[ "$1" = run ] || exec {shlex.quote(sys.executable)} -m gtrans.cli.main "$@"\n'
+            f'run() {{ {fork} "$@"; }}\n'
+            # Nor a fork, nor a child: a page that stops a service stops what it started.
+            f'[ "$1" != serve ] || exec {shlex.quote(sys.executable)} -m gtrans.cli.main "$@"\n'
+            f'[ "$1" = run ] || exec {fork} "$@"\n'
             'done="$(dirname "$0")/$(printf "%s\\n" "$@" | sha256sum | cut -c1-64)"\n'
             'case " $* " in *" demo "*) demo="--data small" ;; esac\n'
             f'[ -e "$done" ] || {{ run "$@" {small} $demo && touch "$done"; }}\n'

@@ -14,8 +14,8 @@ import pytest
 
 from gtrans_core.errors import CategoriesError
 from gtrans_core.tracking.client import connect
+from tests.support.forks import gtrans
 from tests.support.images import photo
-from tests.support.processes import gtrans
 from tests.support.tiny import TINY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

@@ -15,11 +15,13 @@ import pytest
 
 from gtrans_core.data.manifest import Manifest, Sample
 from gtrans_core.detector.detector import Detector
+from gtrans_core.tracking import client
 from gtrans_core.tracking.client import TrackingAddress
 from gtrans_core.tracking.journal import replay
 from gtrans_core.tracking.registry.model import log_model
 from gtrans_core.tracking.registry.registry import fetch_model, register
 from gtrans_core.tracking.runs import RunLogger, find_or_create_run, open_run
+from tests.support import databases
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("empty_folder")]
 
@@ -94,7 +96,8 @@ class TestNewDatabase:
         assert [step.returncode for step in steps] == [0, 0], said
         assert said == [(b"", b"")] * 2
 
-    def test_set_up_that_was_killed_is_done_again(self, processes, tmp_path):
+    def test_set_up_that_was_killed_is_done_again(self, processes, tmp_path, monkeypatch):
+        monkeypatch.setattr(client, "_set_up_database", databases.make_tables)
         store = tmp_path / "new"
         killed = processes.python("-c", self.CODE, f"sqlite:///{store}/mlflow.db")
         wait_until(lambda: any(path.stat().st_size for path in store.glob(".setting-up-*/*.db")))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from gtrans_core.tracking.promotion.ledger import LEDGER_PREFIX
 from gtrans_core.tracking.promotion.promotion import promote, read_history, rollback
 from gtrans_core.tracking.registry.registry import fetch_model, register
 from gtrans_core.tracking.runs import open_run
+from tests.support import forks
 from tests.support.records import evaluation_record
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("empty_folder")]
@@ -236,9 +236,7 @@ class TestCommands:
         return path
 
     def gtrans(self, *arguments: Any) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "gtrans.cli.main", *map(str, arguments)]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "160"}
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        return forks.gtrans(*arguments, cwd=Path.cwd(), COLUMNS="160")
 
     def test_promote_rollback_history(self, plant, profile, tmp_path):
         place = ("--profile", profile)

@@ -21,7 +21,7 @@ from gtrans_core.steps.cache_features import cache_features
 from gtrans_core.steps.context import RunContext
 from gtrans_core.steps.ingest import ingest
 from gtrans_core.storage import open_store, sha256_file
-from tests.support.processes import gtrans
+from tests.support.forks import gtrans
 from tests.support.seaweed import SECRET_KEY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -15,21 +15,27 @@ from typing import Any
 import gtrans_core
 from infra.stack.ports import free_port
 from infra.stack.service import answers
+from tests.support import databases
 
 SOURCES = Path(gtrans_core.__file__).parents[1]
 
 
 def gtrans(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """``gtrans ARGUMENTS`` in a folder, as somebody calls it who has no record of MLflow's."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     return subprocess.run(
         [sys.executable, "-m", "gtrans.cli.main", *map(str, arguments)],
         cwd=cwd,
-        env={**kept, "PYTHONPATH": str(SOURCES), **environment},
+        env=outside_of_runs() | environment,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def outside_of_runs() -> dict[str, str]:
+    """The environment of such a person, and where this project's code is."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    return {**kept, "PYTHONPATH": str(SOURCES)}
 
 
 class Processes:
@@ -57,7 +63,9 @@ class Processes:
 
         ``database``: a SQLAlchemy address instead; ``artifacts``: another place for these.
         """
-        database = database or f"sqlite:///{folder}/mlflow.db"
+        if not database:
+            databases.set_up(folder / "mlflow.db")
+            database = f"sqlite:///{folder}/mlflow.db"
         command = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
         command += ["--backend-store-uri", database, "--workers", "1"]
         command += ["--artifacts-destination", artifacts or str(folder / "artifacts")]

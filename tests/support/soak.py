@@ -6,6 +6,7 @@ Prints, as JSON, what the two registries hold in the end and what each faulty ru
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import os
@@ -23,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.support import databases
 from tests.support.runs import CATEGORY, TinyRun, runs_at, story_of, write_part
 
 RUNS = 20
@@ -38,7 +40,14 @@ def main() -> None:
     """Both soaks below the folder that the command line names."""
     root = Path(sys.argv[1])
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
+    with databases.copied_tables(root):
+        sys.stdout.write(json.dumps(both(root)) + "\n")
+
+
+def both(root: Path) -> dict[str, Any]:
+    """What twenty runs leave, and what twenty with a fault each leave."""
     warm_up(root / "warm-up")
+    gc.freeze()  # or each fork looks through all that was imported, and so copies it
     rng = np.random.default_rng(int(os.environ.get("GTRANS_SOAK_SEED", "0")))
     clean = [straight_on] * RUNS
     faults = [FAULTS[number % len(FAULTS)] for number in rng.permutation(RUNS)]
@@ -47,7 +56,7 @@ def main() -> None:
         write_part(root / name)
         trials = [soaked(root / name, number, fault, rng) for number, fault in enumerate(plan)]
         stories[name] = {**registry_of(root / name), "trials": trials}
-    sys.stdout.write(json.dumps(stories) + "\n")
+    return stories
 
 
 def warm_up(root: Path) -> None:
