@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from gtrans.serving.models import ServedModel
 from gtrans.serving.worker import EncodedImage, Scored
 from gtrans_core.errors import GTransError
-from gtrans_core.watch.feedback import FeedbackBook, Statement, checked_truth, now
+from gtrans_core.watch.feedback import LOOK_AGAIN, FeedbackBook, Statement, checked_truth, now
 
 _LOG = logging.getLogger(__name__)
 LONGEST_WHO = 64
@@ -36,6 +36,7 @@ class FeedbackDesk:
         self._book = FeedbackBook(place)
         self._one_by_one = threading.Lock()
         self._taken: deque[float] = deque()
+        self._kept_bytes, self._counted_at = 0, -LOOK_AGAIN
 
     def admit(self) -> None:
         """Count a statement that is about to be made.
@@ -79,6 +80,7 @@ class FeedbackDesk:
             with self._one_by_one:
                 self._require_room(len(image.data))
                 kept = self._book.add(statement, image.data)
+                self._kept_bytes += len(image.data) + len(statement.model_dump_json())
         except GTransError as error:
             _LOG.warning("feedback on %s was not kept: %s", model.category, error)
             raise HTTPException(500, f"{image.name}: not kept ({error})") from None
@@ -91,11 +93,14 @@ class FeedbackDesk:
         }
 
     def _require_room(self, size: int) -> None:
-        kept = self._book.bytes_kept()
-        if kept + size > self._most_bytes:
+        """Count what is kept now and then, and before an image is refused: room may have been made."""
+        is_old = time.monotonic() >= self._counted_at + LOOK_AGAIN
+        if is_old or self._kept_bytes + size > self._most_bytes:
+            self._kept_bytes, self._counted_at = self._book.bytes_kept(), time.monotonic()
+        if self._kept_bytes + size > self._most_bytes:
             raise HTTPException(
                 507,
-                f"{kept:,} bytes of feedback are kept, at most {self._most_bytes:,}: export them "
+                f"{self._kept_bytes:,} bytes of feedback are kept, at most {self._most_bytes:,}: export them "
                 "(gtrans feedback --to), make room, or raise --feedback-bytes",
             )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +27,9 @@ _FOLDER = "feedback"
 FILE_PREFIX = "feedback-"
 """Begins the name of each exported image, by which a later evaluation knows it."""
 GOOD = "good"
+LOOK_AGAIN = 60.0
+"""Seconds after which what others may have written is looked for again: a listing takes longer the
+more is kept, so nobody lists for each image."""
 _KIND = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
 
 
@@ -100,12 +104,15 @@ class FeedbackBook:
         self._store = open_store(place)
         self._known: dict[str, Statement] = {}
         """By file: one that is there never changes."""
+        self._last_words: dict[str, tuple[float, dict[str, Statement]]] = {}
+        """By category: when it was listed, and ``latest`` of then with what was added here since."""
 
     def add(self, statement: Statement, image: bytes) -> bool:
         """Keep a statement and its image.
 
         Returns:
-            False where the last statement on this image says the same of the same model.
+            False where the last statement on this image says the same of the same model, as far as
+            was known within the last minute.
 
         Raises:
             StorageError: when the place cannot be written.
@@ -113,7 +120,8 @@ class FeedbackBook:
         """
         if hashlib.sha256(image).hexdigest() != statement.image_sha256:
             raise DataError(f"{statement.name}: changed since it was scored; score it again")
-        before = self.latest(statement.category).get(statement.image_sha256)
+        last_words = self._remembered(statement.category)
+        before = last_words.get(statement.image_sha256)
         if before and (before.truth, before.digest) == (statement.truth, statement.digest):
             return False
         folder = checked_name(statement.category)
@@ -122,6 +130,8 @@ class FeedbackBook:
         name = f"{folder}/said/{when}-{secrets.token_hex(4)}.json"
         if not self._store.write(name, statement.model_dump_json().encode(), overwrite=False):
             raise StorageError(f"{self._place}/{name}: is there already; say it again")
+        if before is None or before.said_at <= statement.said_at:
+            last_words[statement.image_sha256] = statement
         return True
 
     def read(self, category: str) -> list[Statement]:
@@ -179,6 +189,13 @@ class FeedbackBook:
             write_atomic(path, self.image(statement))
             written += 1
         return Exported(written, there)
+
+    def _remembered(self, category: str) -> dict[str, Statement]:
+        listed_at, found = self._last_words.get(category, (-LOOK_AGAIN, {}))
+        if time.monotonic() >= listed_at + LOOK_AGAIN:
+            found = self.latest(category)
+            self._last_words[category] = time.monotonic(), found
+        return found
 
     def _statement(self, name: str) -> Statement:
         if name in self._known:

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from gtrans.serving.feedback import FeedbackDesk
 from gtrans.serving.gate import access_for
+from gtrans_core.storage.local import LocalStore
 from gtrans_core.watch.feedback import FeedbackBook
 
 PNG = {"Content-Type": "image/png"}
@@ -117,6 +118,28 @@ def test_disk_use_is_bounded_and_room_that_is_made_is_seen(serving, desk, place,
     assert kept.read_bytes() == image
     kept.unlink()
     assert client.post("/feedback/bottle?truth=good", content=other, headers=PNG).is_success
+
+
+def test_what_is_kept_is_not_listed_for_each_mark(monkeypatch, serving, desk, place, make_png):
+    client = serving(feedback=desk())
+    listings = count_listings(monkeypatch)
+    for seed in range(5):
+        path = "/feedback/bottle?truth=good"
+        assert client.post(path, content=make_png(seed), headers=PNG).json()["kept"]
+    assert len(listings) == 2  # the bytes, and what was said before
+    assert len(FeedbackBook(place).read("bottle")) == 5
+
+
+def count_listings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The prefixes of all listings from now on."""
+    listings, listed = [], LocalStore.list
+
+    def counted(store: LocalStore, prefix: str = ""):
+        listings.append(prefix)
+        return listed(store, prefix)
+
+    monkeypatch.setattr(LocalStore, "list", counted)
+    return listings
 
 
 def test_only_so_many_are_taken_in_a_minute(monkeypatch: pytest.MonkeyPatch, desk):

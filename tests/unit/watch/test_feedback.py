@@ -59,6 +59,19 @@ def test_said_again_it_is_one_and_a_change_of_mind_is_added(book: FeedbackBook, 
     assert {path: path.read_bytes() for path in before} == before
 
 
+def test_what_another_process_says_is_known_a_minute_later(
+    book: FeedbackBook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    moment = [100.0]
+    monkeypatch.setattr("gtrans_core.watch.feedback.time.monotonic", lambda: moment[0])
+    book.add(statement(), IMAGE)
+    FeedbackBook(str(tmp_path / "feedback")).add(statement(minute=1, truth="dent"), IMAGE)
+    assert not book.add(statement(minute=2), IMAGE)  # as far as it knows
+    moment[0] = 160.0
+    assert book.add(statement(minute=3), IMAGE)
+    assert [said.truth for said in book.read("flange")] == ["good", "dent", "good"]
+
+
 def test_another_model_may_be_wrong_of_the_same_image(book: FeedbackBook):
     book.add(statement(), IMAGE)
     assert book.add(statement(minute=1, digest="e" * 64, version=4), IMAGE)
