@@ -93,15 +93,15 @@ class FeedbackDesk:
         }
 
     def _require_room(self, size: int) -> None:
-        """Count what is kept now and then, and before an image is refused: room may have been made."""
+        """Counts what is kept each minute, and before a refusal: room may have been made."""
         is_old = time.monotonic() >= self._counted_at + LOOK_AGAIN
         if is_old or self._kept_bytes + size > self._most_bytes:
             self._kept_bytes, self._counted_at = self._book.bytes_kept(), time.monotonic()
         if self._kept_bytes + size > self._most_bytes:
             raise HTTPException(
                 507,
-                f"{self._kept_bytes:,} bytes of feedback are kept, at most {self._most_bytes:,}: export them "
-                "(gtrans feedback --to), make room, or raise --feedback-bytes",
+                f"{self._kept_bytes:,} bytes of feedback are kept, at most {self._most_bytes:,}: "
+                "export them (gtrans feedback --to), make room, or raise --feedback-bytes",
             )
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 MODEL_PREFIX = "gtrans-"
+VERSION = "VERSION"
+"""Stands in commands for the number that the registry is yet to give a detector."""
+VERSION_NOTE = f" {VERSION} is the number that this run registered."
 CHALLENGER = "challenger"
 CHAMPION = "champion"
 

@@ -94,7 +94,7 @@ def _chosen(full: Calibration, light: Calibration, say: Callable[[str], None]) -
     difference = float(np.max(np.abs(light.scores - full.scores) / np.abs(full.scores)))
     flips = int((light.flagged != full.flagged).sum())
     found = (
-        f"scores of {count} good images in int8 are within {difference:.1e} of fp32, "
+        f"scores of {count} good images in int8 are within {100 * difference:.2g} % of fp32, "
         f"decisions that flip: {flips}"
     )
     if difference <= INT8_PARITY and flips == 0:

@@ -113,7 +113,9 @@ def _curves(
             pro_figure(fpr, pro, metrics["au_pro_30"]),
         )
     if history:
-        drawn["loss"] = "Loss on training images and on held-out good images.", loss_curve(history)
+        watched = any("held_out_loss" in row for row in history)
+        held_out = " and on held-out good images" if watched else ""
+        drawn["loss"] = f"Loss on training images{held_out}.", loss_curve(history)
     return drawn
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from gtrans_core.detector.model_name import VERSION, VERSION_NOTE
 from gtrans_core.drawing.pages import page_environment
 from gtrans_core.evaluation.contest import Contest
 
@@ -31,6 +32,10 @@ class Registration(BaseModel):
 
 
 def with_registration(report: str, registration: Registration) -> str:
-    """The report with that part; one of an earlier version, which has no place for it, as it is."""
+    """The report with that part, and with its number in the commands that ask for it.
+
+    One of an earlier version, which has no place for them, stays as it is.
+    """
     part = page_environment().get_template("registration.html").render(data=registration)
-    return report.replace(MARKER, part, 1)
+    option, number = f" --version {VERSION}", f" --version {registration.version}"
+    return report.replace(VERSION_NOTE, "").replace(option, number).replace(MARKER, part, 1)

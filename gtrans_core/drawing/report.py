@@ -199,9 +199,14 @@ def _mistakes_said(data: ReportData) -> str:
     shown, wrong = len(data.mistakes), data.missed + data.good_flagged
     if wrong == 1:
         return "There is one. Open it to see it large."
-    how_many = f"The worst {shown} of {wrong}" if shown < wrong else f"All {wrong}"
+    every = "Both" if wrong == 2 else f"All {wrong}"
+    how_many = f"The worst {shown} of {wrong}" if shown < wrong else every
     rest = " The rest is in images.csv beside this report." if shown < wrong else ""
-    order = "misses first, then false alarms, the worst first"
+    both = data.missed and data.good_flagged
+    kinds = (
+        "misses first, then false alarms" if both else "misses" if data.missed else "false alarms"
+    )
+    order = f"{kinds}, the worst first"
     return f"{how_many}: {order}. Open one to see it large.{rest}"
 
 
@@ -226,7 +231,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _are(count: int) -> str:
-    return f"{count} is" if count == 1 else f"{count} are"
+    return {0: "none is", 1: "1 is"}.get(count, f"{count} are")
 
 
 def _percent(share: float) -> str:

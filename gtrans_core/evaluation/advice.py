@@ -11,6 +11,7 @@ from typing import Any
 from scipy.special import bdtrc
 
 from gtrans_core.config import GTransConfig, flatten
+from gtrans_core.detector.model_name import VERSION, VERSION_NOTE
 from gtrans_core.detector.thresholds import needed_images, promised_threshold
 from gtrans_core.evaluation.conclusion import Conclusion
 from gtrans_core.evaluation.image_table import ImageResult, false_alarms, misses
@@ -127,8 +128,8 @@ def _about_misses(found: Findings) -> Iterator[NextStep]:
         yield NextStep(
             f"{_of(caught, len(missed), 'missed image')} {_lies(caught)} just below the threshold.",
             f"If {_percent(rate)} false alarms are fine ({flagged} of {good} good test images "
-            "here), promise that instead; training is reused.",
-            _run(found, {"evaluation.false_alarm_rate": rate}),
+            f"here), promise that instead: it takes seconds, and nothing is trained.{VERSION_NOTE}",
+            _recalibrate(found, "--false-alarm-rate", f"{rate:.6g}"),
         )
     if not small and lower is None:
         yield NextStep(
@@ -179,9 +180,9 @@ def _about_false_alarms(found: Findings) -> Iterator[NextStep]:
             f"{len(flagged)} of {record.good_images} good test images are flagged: more than "
             f"{_percent(record.false_alarm_rate)} explains by chance.",
             "The good test images differ from those trained on. Set the threshold anew from fresh "
-            "good images (FOLDER) of the same days, light and camera, which takes seconds; VERSION "
-            "is the number that this run registered.",
-            ("recalibrate", record.category, "--good", "FOLDER", "--version", "VERSION"),
+            "good images (FOLDER) of the same days, light and camera, which takes seconds."
+            f"{VERSION_NOTE}",
+            _recalibrate(found, "--good", "FOLDER"),
         )
 
 
@@ -199,6 +200,11 @@ def _alike(rows: Sequence[ImageResult], sizes: Mapping[str, tuple[int, int]]) ->
 def _chance_of(count: int, images: int, rate: float) -> float:
     """Probability that ``count`` or more of the images are flagged, each with this rate."""
     return float(bdtrc(count - 1, images, rate)) if count else 1.0
+
+
+def _recalibrate(found: Findings, *options: str) -> tuple[str, ...]:
+    """This very detector with a new threshold."""
+    return ("recalibrate", found.record.category, *options, "--version", VERSION)
 
 
 def _run(found: Findings, changes: Mapping[str, Any] | None = None) -> tuple[str, ...]:
@@ -219,7 +225,8 @@ def _toml(value: Any) -> str:
 def _of(count: int, total: int, noun: str) -> str:
     if total == 1:
         return f"The {noun}"
-    return f"All {total} {noun}s" if count == total else f"{count} of {total} {noun}s"
+    every = "Both" if total == 2 else f"All {total}"
+    return f"{every} {noun}s" if count == total else f"{count} of {total} {noun}s"
 
 
 def _show(count: int) -> str:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from gtrans_core.storage import without_secrets
 from gtrans_core.tracking.category_run import CategoryRun
 from gtrans_core.tracking.client import TrackingAddress
 
@@ -43,11 +42,6 @@ class RunContext:
     def run(self) -> CategoryRun:
         """The category's MLflow run, which this step finds once."""
         return CategoryRun(self.tracking, self.run_key, self.category)
-
-    @property
-    def public_tracking_uri(self) -> str:
-        """The tracking address as it may be shown: without credentials."""
-        return without_secrets(self.tracking_uri)
 
     @property
     def weights_folder(self) -> Path:

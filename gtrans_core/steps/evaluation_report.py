@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +14,7 @@ from gtrans_core.evaluation.advice import Findings, next_steps
 from gtrans_core.evaluation.other_thresholds import threshold_rows
 from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.steps.context import RunContext
-from gtrans_core.system.commands import next_command, program
+from gtrans_core.system.commands import next_command
 from gtrans_core.training.trained_model import TrainingInfo
 
 
@@ -103,12 +102,11 @@ def _command(context: RunContext, arguments: Sequence[str]) -> str:
 
 def _commands(context: RunContext, category: str) -> dict[str, str]:
     model = alias_uri(category, CHALLENGER)
-    mlflow = [program("mlflow"), "ui", "--backend-store-uri", context.public_tracking_uri]
     return {
         "Score an image with the registered model": _command(
             context, ("predict", "IMAGE", "--model", model)
         ),
-        "Open the MLflow UI": shlex.join(mlflow),
+        "Open its record in MLflow": _command(context, ("ui",)),
     }
 
 

@@ -105,6 +105,25 @@ class TestMistakes:
         assert not page.evaluate("document.querySelector('.exhibit').open")
 
 
+def test_every_control_is_reached_by_the_tab_key_and_shows_it(page):
+    """All that opens, moves, presses or scrolls, from the top down; and none holds the focus."""
+    page.evaluate("""window.controls = [...document.querySelectorAll(
+      'a[href], summary, pre, input, button:not(:disabled)')]""")
+    count = page.evaluate("controls.length")
+    reached = []
+    for _ in range(2 * count):
+        page.press("Tab", 9)
+        at = page.evaluate("controls.indexOf(document.activeElement)")
+        if at >= 0 and at not in reached:
+            assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+            reached.append(at)
+        if at == count - 1:
+            break
+    assert reached == list(range(count))
+    page.press("Enter", 13, text="\r")  # the last one: the configuration
+    assert page.evaluate("document.activeElement.parentElement.open")
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 390])
 def test_it_fits_the_window_and_is_legible(page, width, theme, tmp_path):
@@ -127,8 +146,11 @@ def test_it_fits_the_window_and_is_legible(page, width, theme, tmp_path):
     dark = sum(json.loads(f"[{ground[4:-1]}]")) < 300
     assert dark == (theme == "dark")
     assert all((sum(ink) > 400) == dark for ink in rgb)
-    # No cell of a row of examples is empty.
+    # No cell of a row of examples or of metrics is empty.
     assert 4 % page.evaluate(COLUMNS) == 0
+    tiles = page.evaluate("document.querySelectorAll('.tile').length")
+    columns = "getComputedStyle(document.querySelector('.tiles')).gridTemplateColumns.split(' ')"
+    assert tiles % page.evaluate(f"{columns}.length") == 0
     keep(page, f"report-{width}-{theme}.png", tmp_path)
 
 

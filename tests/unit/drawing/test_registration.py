@@ -1,5 +1,6 @@
 """What a report says once its detector is registered."""
 
+from gtrans_core.detector.model_name import VERSION_NOTE
 from gtrans_core.drawing.registration import MARKER, Registration, with_registration
 from gtrans_core.evaluation.contest import contest
 from tests.support.evaluations import image_result
@@ -23,6 +24,12 @@ def test_it_names_the_version_and_what_changed_against_the_champion():
 def test_without_a_champion_there_is_nothing_to_hold_it_against():
     page = with_registration(PAGE, Registration(**FACTS | {"champion": None}, contest=None))
     assert "Against the champion" not in page
+
+
+def test_commands_that_wait_for_its_number_get_it():
+    page = f"{PAGE}<p>Seconds.{VERSION_NOTE}</p><code>recalibrate part --version VERSION</code>"
+    made = with_registration(page, Registration(**FACTS, contest=None))
+    assert made.endswith("<p>Seconds.</p><code>recalibrate part --version 3</code>")
 
 
 def test_it_is_handed_on_as_json():

@@ -210,6 +210,10 @@ class TestMistakes:
     def test_all_are_announced(self):
         assert any(words.startswith("All 3: misses first") for words in page().words("p"))
 
+    def test_what_there_is_none_of_is_not_announced(self):
+        words = " ".join(page(good_flagged=0).words("p"))
+        assert "Both: misses, the worst first. Open one" in words
+
     def test_what_is_left_out_is_said(self):
         words = " ".join(page(mistakes=[exhibit()]).words("p"))
         assert "The worst 1 of 3: misses first" in words
@@ -339,7 +343,7 @@ class TestHeadline:
             ),
             (
                 {"good_flagged": 0, "false_alarm_rate": 0.025},
-                "Of 63 defective test images 61 are flagged; of 20 good ones 0 are "
+                "Of 63 defective test images 61 are flagged; of 20 good ones none is "
                 "(false alarms promised: at most 2.5 %).",
             ),
             (
@@ -357,7 +361,7 @@ class TestHeadline:
                     "good_images": 1,
                     "good_flagged": 0,
                 },
-                "Of 1 defective test image 1 is flagged; of 1 good one 0 are "
+                "Of 1 defective test image 1 is flagged; of 1 good one none is "
                 "(false alarms promised: at most 5 %).",
             ),
             (

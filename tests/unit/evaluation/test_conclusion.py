@@ -111,7 +111,14 @@ class TestNextSteps:
         _, step = steps([missed(1, score=0.93), *good])
         assert step.why == "The missed image lies just below the threshold."
         assert "10\u00a0% false alarms are fine (1 of 2 good test images here)" in step.what
-        assert "--set=evaluation.false_alarm_rate=0.1" in step.command
+        again = ("recalibrate", "part", "--false-alarm-rate", "0.1", "--version", "VERSION")
+        assert step.command == again
+
+    def test_a_rate_is_a_plain_number(self):
+        _, step = steps([missed(1, score=0.88), missed(2, score=0.87)])
+        assert step.why == "Both missed images lie just below the threshold."
+        assert "15\u00a0% false alarms" in step.what
+        assert step.command[3] == "0.15"
 
     def test_clear_misses_of_large_defects_are_looked_at(self):
         _, step = steps([missed(1), missed(2)])
