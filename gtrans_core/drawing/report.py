@@ -202,10 +202,8 @@ def _mistakes_said(data: ReportData) -> str:
     every = "Both" if wrong == 2 else f"All {wrong}"
     how_many = f"The worst {shown} of {wrong}" if shown < wrong else every
     rest = " The rest is in images.csv beside this report." if shown < wrong else ""
-    both = data.missed and data.good_flagged
-    kinds = (
-        "misses first, then false alarms" if both else "misses" if data.missed else "false alarms"
-    )
+    missed = ["misses"] if data.missed else []
+    kinds = " first, then ".join([*missed, *(["false alarms"] if data.good_flagged else [])])
     order = f"{kinds}, the worst first"
     return f"{how_many}: {order}. Open one to see it large.{rest}"
 

@@ -110,6 +110,22 @@ def pandas_left_out() -> Iterator[None]:
             sys.modules.pop(name, None)
 
 
+@contextmanager
+def requirements_believed() -> Iterator[None]:
+    """Save an MLflow model within, and its requirements are not held against what is installed.
+
+    Saves 2 s. MLflow reads what files every installed package has, to warn of a mismatch that
+    cannot be: the requirements are the versions that run here.
+    """
+    environment: Any = import_module("mlflow.utils.environment")
+    warn = environment.warn_dependency_requirement_mismatches
+    environment.warn_dependency_requirement_mismatches = lambda requirements: None
+    try:
+        yield
+    finally:
+        environment.warn_dependency_requirement_mismatches = warn
+
+
 def stop_collecting() -> None:
     """Look for no garbage until ``collect_again``: imports leave none. Saves 3.7 s."""
     gc.disable()

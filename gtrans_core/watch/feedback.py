@@ -105,7 +105,7 @@ class FeedbackBook:
         self._known: dict[str, Statement] = {}
         """By file: one that is there never changes."""
         self._last_words: dict[str, tuple[float, dict[str, Statement]]] = {}
-        """By category: when it was listed, and ``latest`` of then with what was added here since."""
+        """By category: when it was listed, and ``latest`` of then, kept up by ``add``."""
 
     def add(self, statement: Statement, image: bytes) -> bool:
         """Keep a statement and its image.

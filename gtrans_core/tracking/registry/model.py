@@ -19,6 +19,7 @@ from gtrans_core.errors import ModelError
 from gtrans_core.storage import require_free_space, sha256_file
 from gtrans_core.storage.documents import parse_json, read_bounded
 from gtrans_core.storage.scratch import scratch_folder
+from gtrans_core.system.shortcuts import requirements_believed
 from gtrans_core.tracking.answers import fault_of
 from gtrans_core.tracking.client import translate_mlflow_errors
 from gtrans_core.trust.keys import SigningKey
@@ -204,7 +205,7 @@ def package(detector_folder: Path, input_example_png: bytes, destination: Path) 
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
     package_folder = Path(gtrans_core.__file__).parent
     model = Model()
-    with scratch_folder() as scratch:
+    with scratch_folder() as scratch, requirements_believed():
         # MLflow names an artifact after its folder; ours may be called anything.
         detector = shutil.copytree(detector_folder, Path(scratch) / ARTIFACT)
         save_model(

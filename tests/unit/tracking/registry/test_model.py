@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gtrans_core.errors import GTransError, ModelError, StorageError
+from gtrans_core.system.shortcuts import requirements_believed
 from gtrans_core.tracking.registry import model
 from gtrans_core.tracking.registry.model import file_digests, log_model
 from tests.support.shelf import Shelf
@@ -82,3 +83,17 @@ class TestNothingHalfWritten:
             log_model(shelf.client, shelf.run.run_id, shelf.detector("one"), b"")
         assert not list(stored[0].rglob("*"))
         assert self.models(shelf) == []
+
+
+def test_packaging_reads_no_other_packages_files(monkeypatch: pytest.MonkeyPatch):
+    from mlflow.utils import environment
+
+    asked = []
+    monkeypatch.setattr(
+        environment, "warn_dependency_requirement_mismatches", lambda names: asked.extend(names)
+    )
+    with requirements_believed():
+        environment._process_pip_requirements(None, ["mlflow==3", "numpy==1"])
+    assert asked == []
+    environment._process_pip_requirements(None, ["mlflow==3", "numpy==1"])
+    assert asked == ["mlflow==3", "numpy==1"]
