@@ -119,7 +119,7 @@ def requirements_believed() -> Iterator[None]:
     """
     environment: Any = import_module("mlflow.utils.environment")
     warn = environment.warn_dependency_requirement_mismatches
-    environment.warn_dependency_requirement_mismatches = lambda requirements: None
+    environment.warn_dependency_requirement_mismatches = lambda _requirements: None
     try:
         yield
     finally:

@@ -99,7 +99,7 @@ at("report").addEventListener("click", async event => {
   }
 });
 at("save").addEventListener("click", () => saveTable(strip.items, `${at("category").value}.csv`));
-at("clear").addEventListener("click", clear);
+at("clear").addEventListener("click", () => { clear(); at("files").focus(); });
 at("category").addEventListener("change", again);
 at("door").addEventListener("submit", event => { event.preventDefault(); start(); });
 listen(take);

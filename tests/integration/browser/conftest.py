@@ -32,6 +32,8 @@ class Page:
         self._numbers = count(1)
         self.complaints: list[str] = []
         """Uncaught exceptions and console errors, as far as answers were read."""
+        self.choosers: list[dict[str, Any]] = []
+        """Dialogues of file fields that were opened, where `intercept_choosers` was called."""
         for domain in ("Page", "Runtime", "DOM", "Log"):
             self.call(f"{domain}.enable")
 
@@ -50,6 +52,8 @@ class Page:
         parameters = message.get("params", {})
         if message.get("method") == "Runtime.exceptionThrown":
             self.complaints.append(json.dumps(parameters["exceptionDetails"]))
+        if message.get("method") == "Page.fileChooserOpened":
+            self.choosers.append(parameters)
         entry = parameters.get("entry", {})
         if message.get("method") == "Log.entryAdded" and entry["level"] == "error":
             self.complaints.append(f"{entry['text']} {entry.get('url', '')}")
@@ -93,6 +97,16 @@ class Page:
         node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
         self.call("DOM.setFileInputFiles", files=[str(path) for path in paths], nodeId=node)
 
+    def intercept_choosers(self) -> None:
+        """From now on a file field's dialogue is noted, not shown: there is no window."""
+        self.call("Page.setInterceptFileChooserDialog", enabled=True)
+
+    def choose(self, *paths: Path) -> None:
+        """Choose files in the dialogue that was opened last."""
+        node = self.choosers.pop()["backendNodeId"]
+        files = [str(path) for path in paths]
+        self.call("DOM.setFileInputFiles", files=files, backendNodeId=node)
+
     def drop_files(self, selector: str, *paths: Path) -> None:
         """Drag files or folders from the desktop onto an element."""
         box = self.evaluate(
@@ -109,6 +123,18 @@ class Page:
             self.call(
                 "Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **more
             )
+
+    def tab_to(self, selector: str) -> None:
+        """Press the tab key until an element has the focus, and see that it shows it."""
+        script = f"document.activeElement.matches({json.dumps(selector)})"
+        for _ in range(80):
+            self.press("Tab", 9)
+            if self.evaluate(script):
+                ring = "[document.activeElement, document.activeElement.parentElement].some("
+                ring += "e => getComputedStyle(e).outlineStyle !== 'none')"
+                assert self.evaluate(ring), f"{selector}: does not show that it has the focus"
+                return
+        raise AssertionError(f"{selector}: not reached by the tab key")
 
     def slide(self, selector: str, share: float) -> None:
         """Move a slider to a share of its way."""

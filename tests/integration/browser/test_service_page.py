@@ -182,10 +182,64 @@ def test_the_strip_is_moved_through_by_keyboard(page, folder):
     assert page.evaluate("document.querySelector('#message').role") == "status"
 
 
+def test_all_of_it_is_done_by_keyboard(page, folder, tmp_path, kept):
+    """From the file field to the marks: nothing but keys, each control reached by Tab."""
+    before = len(FeedbackBook(str(kept)).read("bottle"))
+    enter, space = ("Enter", 13, "\r"), (" ", 32, " ")
+
+    def press(key: str, code: int, text: str = "") -> None:
+        page.press(key, code, **({"text": text} if text else {}))
+
+    page.intercept_choosers()
+    for selector, chosen in (("#files", folder / "p9.png"), ("#folder", folder)):
+        page.tab_to(selector)
+        press(*space)
+        page.wait_for("true")  # reads what the browser told meanwhile
+        for _ in range(50):
+            if page.choosers:
+                break
+            page.evaluate("new Promise(done => setTimeout(done, 20))")
+        page.choose(chosen)
+    page.wait_for(f"{DONE}(4) && {DRAWN}")
+    page.tab_to("input[name=filter]")
+    press("ArrowRight", 39)
+    assert page.evaluate("document.querySelector('input[name=filter]:checked').value") == "flagged"
+    press("ArrowLeft", 37)
+    page.tab_to("#worst-first")
+    press(*space)
+    assert page.evaluate("document.querySelector('#worst-first').checked")
+    page.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    page.tab_to("#save")
+    press(*enter)
+    page.tab_to("#strip button")
+    press("End", 35)
+    assert page.evaluate(SELECTED) == page.text("#name")
+    page.tab_to("#opacity")
+    press("Home", 36)
+    assert page.evaluate("getComputedStyle(document.querySelector('#heat')).opacity") == "0"
+    page.tab_to("#contour")
+    press(*space)
+    assert page.evaluate("getComputedStyle(document.querySelector('#lines')).display") == "none"
+    page.tab_to("#mark-good")
+    press(*enter)
+    page.wait_for("document.querySelector('#marked').innerText.startsWith('Kept as good')")
+    page.tab_to("#kind")
+    press(*enter)  # sends the form, as the button does
+    page.wait_for("document.querySelector('#marked').innerText.startsWith('Kept as defect')")
+    assert len(FeedbackBook(str(kept)).read("bottle")) == before + 2
+    page.tab_to("footer a")
+    page.tab_to("#category")  # round, and nothing held the focus
+    page.tab_to("#clear")
+    press(*enter)
+    assert page.evaluate("document.activeElement.id") == "files"
+    assert (tmp_path / "bottle.csv").exists()
+
+
 def test_what_a_person_says_is_kept_with_the_image(page, image, png, kept):
     page.set_files("#files", image)
     page.wait_for(f"{DONE}(1) && !document.querySelector('#marks').hidden")
-    assert FeedbackBook(str(kept)).read("bottle") == []  # nobody said a word yet
+    book = FeedbackBook(str(kept))
+    before = len(book.read("bottle"))  # nobody said a word yet
     page.evaluate("document.querySelector('#who').value = 'ada'")
     page.evaluate("document.querySelector('#mark-good').click()")
     page.wait_for("document.querySelector('#marked').innerText.startsWith('Kept as good')")
@@ -193,12 +247,12 @@ def test_what_a_person_says_is_kept_with_the_image(page, image, png, kept):
     page.evaluate("document.querySelector('#kind').value = 'dent'")
     page.evaluate("document.querySelector('#marks').requestSubmit()")
     page.wait_for("document.querySelector('#marked').innerText.startsWith('Kept as dent')")
-    book = FeedbackBook(str(kept))
-    assert [(one.truth, one.who, one.name) for one in book.read("bottle")] == [
+    said = book.read("bottle")[before:]
+    assert [(one.truth, one.who, one.name) for one in said] == [
         ("good", "ada", "part <7>.png"),
         ("dent", "ada", "part <7>.png"),
     ]
-    assert book.image(book.read("bottle")[0]) == png
+    assert book.image(said[0]) == png
     assert page.text("#strip .mark") == "marked: dent"
 
 
