@@ -7,7 +7,8 @@ import re
 import shutil
 import sqlite3
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from gtrans_core.data.sources.demo import generate_demo
 from gtrans_core.evaluation.image_table import read_images
 from gtrans_core.steps.names import CATEGORY_STEPS
-from tests.support.processes import gtrans
+from tests.support import forks, processes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -32,9 +33,15 @@ CANARY = "CANARY-5f0c1b"
 
 @dataclass(frozen=True)
 class Plant:
-    """A folder with one category and a store, and the command."""
+    """A folder with one category and a store, and the command.
+
+    Attributes:
+        root: the folder.
+        start: how the command is started; the first run of all is a new Python.
+    """
 
     root: Path
+    start: Callable[..., subprocess.CompletedProcess[str]] = forks.gtrans
 
     @property
     def store(self) -> Path:
@@ -42,7 +49,7 @@ class Plant:
 
     def gtrans(self, *arguments: object) -> subprocess.CompletedProcess[str]:
         secrets = dict.fromkeys(("AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD"), CANARY)
-        return gtrans(*arguments, cwd=self.root, COLUMNS="80", **secrets)
+        return self.start(*arguments, cwd=self.root, COLUMNS="80", **secrets)
 
     def run(self, category: str = "weave") -> subprocess.CompletedProcess[str]:
         place = ["--data", self.root / "data", "--store", self.store]
@@ -61,7 +68,7 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Plant:
 
 @pytest.fixture(scope="module")
 def first_run(plant: Plant) -> subprocess.CompletedProcess[str]:
-    result = plant.run()
+    result = replace(plant, start=processes.gtrans).run()
     assert result.returncode == 0, result.stdout + result.stderr
     return result
 

