@@ -85,25 +85,28 @@ def serve(
     )
     if feedback_place and not feedback:
         raise ConfigError("--feedback-place: nothing is kept without --feedback; give both")
-    from gtrans.pipelines.profiles import load_profile
-    from gtrans.serving.app import create_app
-    from gtrans.serving.feedback import FeedbackDesk
-    from gtrans.serving.gate import access_for
-    from gtrans.serving.models import Models
-    from gtrans.serving.server import bind
-    from gtrans.serving.server import serve as run_server
-    from gtrans_core.watch.feedback import default_place
-    from gtrans_core.watch.record import WATCH_FOLDER, ScoreRecorder
+    from gtrans_core.system.shortcuts import garbage_left_alone
 
-    listener = bind(settings)
-    access = access_for(host, listener.getsockname()[0], anybody=no_token)
-    profile = load_profile(profile_name, store=store)
-    desk = None
-    if feedback:
-        place = feedback_place or default_place(profile.store)
-        desk = FeedbackDesk(place, settings.feedback_bytes, settings.feedback_a_minute)
-        _say(f"images that people mark are kept in {place}")
-    models = Models(_sources(categories or (), model or (), profile))
+    with garbage_left_alone():
+        from gtrans.pipelines.profiles import load_profile
+        from gtrans.serving.app import create_app
+        from gtrans.serving.feedback import FeedbackDesk
+        from gtrans.serving.gate import access_for
+        from gtrans.serving.models import Models
+        from gtrans.serving.server import bind
+        from gtrans.serving.server import serve as run_server
+        from gtrans_core.watch.feedback import default_place
+        from gtrans_core.watch.record import WATCH_FOLDER, ScoreRecorder
+
+        listener = bind(settings)
+        access = access_for(host, listener.getsockname()[0], anybody=no_token)
+        profile = load_profile(profile_name, store=store)
+        desk = None
+        if feedback:
+            place = feedback_place or default_place(profile.store)
+            desk = FeedbackDesk(place, settings.feedback_bytes, settings.feedback_a_minute)
+            _say(f"images that people mark are kept in {place}")
+        models = Models(_sources(categories or (), model or (), profile))
     if access.host_names is None and not access.token:
         _say(f"warning: {host} can be reached from other machines, and nobody is asked for a token")
     for served in models.all():

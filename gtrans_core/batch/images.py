@@ -21,7 +21,7 @@ from gtrans_core.data.pictures import (
     why_not_read,
 )
 from gtrans_core.errors import DataError, StorageError
-from gtrans_core.storage import Entry, Store, checked_name, open_store
+from gtrans_core.storage import Entry, Store, TooLargeError, checked_name, open_store
 from gtrans_core.system.text import printable
 
 _S3 = "s3://"
@@ -162,7 +162,7 @@ def _is_picture(store: Store, entry: Entry) -> bool:
     if is_picture_name(entry.name) or has_suffix(entry.name) or not entry.size:
         return is_picture_name(entry.name)
     try:
-        return starts_as_picture(store.read(checked_name(entry.name)))
+        return starts_as_picture(store.read(checked_name(entry.name), MAX_FILE_BYTES))
     except StorageError:
         return True  # it becomes a row with the reason
 
@@ -215,7 +215,9 @@ def _read_object(store: Store, name: str, path: str) -> bytes:
     except StorageError as error:
         raise DataError(f"{path}: {error}") from None
     try:
-        return store.read(name)
+        return store.read(name, MAX_FILE_BYTES)
+    except TooLargeError:
+        raise DataError(f"{path}: too large, more than {MAX_FILE_BYTES:,} bytes") from None
     except StorageError:
         # A single object that went away is that image's fault; anything else is the store's.
         if store.exists(name):

@@ -28,7 +28,13 @@ from gtrans_core.storage.folders import exclusive, prepare_folder
 from gtrans_core.storage.local import LocalStore
 from gtrans_core.storage.opening import open_store
 from gtrans_core.storage.retry import QUICKLY, RetryPolicy, TransientError, retrying
-from gtrans_core.storage.store import Entry, Store, checked_name, without_secrets
+from gtrans_core.storage.store import (
+    Entry,
+    Store,
+    TooLargeError,
+    checked_name,
+    without_secrets,
+)
 
 __all__ = [
     "QUICKLY",
@@ -36,6 +42,7 @@ __all__ = [
     "LocalStore",
     "RetryPolicy",
     "Store",
+    "TooLargeError",
     "TransientError",
     "checked_name",
     "exclusive",

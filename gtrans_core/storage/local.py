@@ -16,7 +16,12 @@ from gtrans_core.storage.atomic import (
     temporary_beside,
     write_atomic,
 )
-from gtrans_core.storage.store import Entry, checked_name, require_as_listed
+from gtrans_core.storage.store import (
+    Entry,
+    checked_name,
+    require_as_listed,
+    require_at_most,
+)
 
 
 class LocalStore:
@@ -25,10 +30,11 @@ class LocalStore:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def read(self, name: str) -> bytes:
-        """All of a file."""
+    def read(self, name: str, most: int | None = None) -> bytes:
+        """All of a file, of ``most`` bytes."""
         path = self._path(name)
         with _reading(path):
+            require_at_most(str(path), path.stat().st_size, most)
             return path.read_bytes()
 
     def write(self, name: str, data: bytes, *, overwrite: bool = True) -> bool:

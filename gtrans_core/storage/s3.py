@@ -29,7 +29,13 @@ from gtrans_core.storage.s3_errors import (
     is_missing_object,
     translated,
 )
-from gtrans_core.storage.store import Entry, checked_name, require_as_listed, without_secrets
+from gtrans_core.storage.store import (
+    Entry,
+    checked_name,
+    require_as_listed,
+    require_at_most,
+    without_secrets,
+)
 
 _CHUNK = 1 << 20
 _SHA256_NOTE = "gtrans-sha256"
@@ -77,10 +83,17 @@ class S3Store:
         one: dict[str, Any] = {"Bucket": self.bucket, "Prefix": self.prefix, "MaxKeys": 1}
         self._retrying("", lambda: self._client.list_objects_v2(**one))
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, most: int | None = None) -> bytes:
         """All of an object, whose length, ETag (where an MD5) and sha256 (where noted) fit."""
         key = self._key(name)
-        return self._retrying(name, lambda: b"".join(self._body(key, self._get(key))))
+
+        def fetch() -> bytes:
+            answer = self._get(key)
+            with contextlib.closing(answer["Body"]):
+                require_at_most(self._url(key), answer["ContentLength"], most)
+                return b"".join(self._body(key, answer))
+
+        return self._retrying(name, fetch)
 
     def write(self, name: str, data: bytes, *, overwrite: bool = True) -> bool:
         """Write an object; with ``overwrite`` off on condition that it is new (``If-None-Match``).

@@ -21,14 +21,18 @@ class Entry:
     etag: str
 
 
+class TooLargeError(StorageError):
+    """A file has more bytes than its reader takes; none of them was read."""
+
+
 class Store(Protocol):
     """Files by name. A name is relative, with forward slashes, and never leads out of the store.
 
     Every verb raises StorageError, naming the file, when the store cannot do it.
     """
 
-    def read(self, name: str) -> bytes:
-        """All of a file."""
+    def read(self, name: str, most: int | None = None) -> bytes:
+        """All of a file; TooLargeError where it has more than ``most`` bytes."""
 
     def write(self, name: str, data: bytes, *, overwrite: bool = True) -> bool:
         """Write a file, whole or not at all.
@@ -64,6 +68,16 @@ def require_as_listed(url: str, size: int, etag: str, listed: Entry | None) -> N
             f"{url}: changed since it was listed ({size:,} bytes with the tag {etag[:40]}, in the "
             f"listing {listed.size:,} with {listed.etag[:40]}); run the command again"
         )
+
+
+def require_at_most(url: str, size: int, most: int | None) -> None:
+    """Refuse a file that is too large.
+
+    Raises:
+        TooLargeError: naming it.
+    """
+    if most is not None and size > most:
+        raise TooLargeError(f"{url}: too large, {size:,} bytes; expected at most {most:,}")
 
 
 def checked_name(name: str) -> str:

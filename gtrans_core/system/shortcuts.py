@@ -1,7 +1,8 @@
 """Every way around work that Python and the libraries do for nothing, each with what it saves.
 
 That is CPU seconds of a whole ``gtrans run`` of a tiny category, on two cores that did other work
-besides. What saves less than a second does not belong here.
+besides. What saves less than a second of it, or than a tenth of a service's start, does not belong
+here.
 """
 
 from __future__ import annotations
@@ -136,6 +137,16 @@ def collect_again() -> None:
     if not gc.isenabled():
         gc.freeze()
         gc.enable()
+
+
+@contextmanager
+def garbage_left_alone() -> Iterator[None]:
+    """Import within, and nothing looks for garbage. Saves 0.4 s of a service's start."""
+    stop_collecting()
+    try:
+        yield
+    finally:
+        collect_again()
 
 
 def leave(code: int = 0) -> NoReturn:

@@ -28,7 +28,7 @@ import gtrans_core
 from gtrans_core.detector.detector import Detector
 from gtrans_core.detector.model_name import CHAMPION
 from gtrans_core.tracking.registry.registry import register
-from tests.support.detectors import make_detector
+from tests.support.detectors import save_with_graph
 
 pytestmark = pytest.mark.slow
 
@@ -61,7 +61,7 @@ class Registry:
         """Register a detector with this threshold, and have the alias point to it."""
         folder = self.store / f"detector-{threshold}"
         info = self.detector.info.model_copy(update={"threshold": threshold})
-        Detector(self.detector.scorer, info).save(folder)
+        Detector(self.detector.scorer, info, self.detector.graph).save(folder)
         experiment = self.client.get_run(self.run.run_id).info.experiment_id
         model = self.client.create_logged_model(experiment, "detector", self.run.run_id)
         self.client.log_model_artifacts(model.model_id, str(folder), "artifacts/detector")
@@ -87,11 +87,18 @@ class Service:
         command = ["-m", "gtrans.cli.main", "serve", "part", "--store", str(store)]
         command += ["--port", str(self.port), "--poll", "0.3", "--queue-size", "24"]
         environment = os.environ | {"PYTHONPATH": str(SOURCES), "OMP_NUM_THREADS": "1"}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installation keeps what it compiled
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, *command], env=environment, stdout=log, stderr=log, cwd=store
             )
         until(lambda: self.get("/healthz") is not None, 120)
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        self.ready_processor_seconds = sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
 
     def get(self, path: str) -> str | None:
         assert self.process.poll() is None, self.log.read_text()
@@ -128,8 +135,9 @@ class Service:
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory, tiny_config) -> Registry:
-    detector = make_detector(tiny_config("scoring.scene_share=0"))
-    return Registry(tmp_path_factory.mktemp("store"), detector)
+    folder = tmp_path_factory.mktemp("packaged") / "detector"
+    save_with_graph(folder, tiny_config("scoring.scene_share=0"))
+    return Registry(tmp_path_factory.mktemp("store"), Detector.load(folder))
 
 
 @pytest.fixture(scope="module")
@@ -137,8 +145,7 @@ def service(registry: Registry) -> Iterator[Service]:
     registry.champion(0.25)
     service = Service(registry.store)
     yield service
-    service.process.kill()
-    service.process.wait()
+    service.stop()
 
 
 @pytest.fixture(scope="module")
@@ -219,8 +226,17 @@ def test_a_crowd_beyond_the_queue_is_told_to_come_back(service):
     assert json.loads(service.get("/readyz") or "")["status"] == "ok"
 
 
-def test_the_registry_is_read_without_pandas_which_takes_seconds_to_start(service):
-    assert "/pandas/" not in Path(f"/proc/{service.process.pid}/maps").read_text()
+def test_a_registrys_champion_is_ready_within_three_seconds(service, registry):
+    """Of processor time; the best of three, since neighbours cost some of that too."""
+    maps = Path(f"/proc/{service.process.pid}/maps").read_text()
+    assert "/pandas/" not in maps
+    assert "libtorch" not in maps
+    needed = [service.ready_processor_seconds]
+    while min(needed) > 3 and len(needed) < 3:
+        other = Service(registry.store)
+        needed.append(other.ready_processor_seconds)
+        other.stop()
+    assert min(needed) <= 3, needed
 
 
 def test_a_new_champion_takes_over_and_a_damaged_one_does_not(service, registry, image):

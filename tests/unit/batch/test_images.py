@@ -123,6 +123,19 @@ def test_an_object_that_went_away_is_its_own_fault_a_bucket_is_not(bucket: str):
         find_images(["s3://no-such-bucket/x/"])
 
 
+def test_an_object_that_is_too_large_is_not_read(s3_bucket: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("gtrans_core.batch.images.MAX_FILE_BYTES", 1000)
+    store, received = open_store(f"s3://{s3_bucket}"), []
+    for name in ("line/a.png", "line/without-suffix"):
+        store.write(name, b"x" * 1001)
+    monkeypatch.setattr("gtrans_core.storage.s3._checked", lambda *_: received.append(1))
+    for argument in ("line", "line/a.png"):
+        for image in find_images([f"s3://{s3_bucket}/{argument}"]):
+            with pytest.raises(DataError, match=r"line/.*: too large, more than 1,000 bytes"):
+                image.read()
+    assert not received
+
+
 def test_drawings_mirror_a_folder_and_never_share_a_name(folder: Path):
     (folder / "a.png").touch()
     images = find_images([str(folder), f"{folder}/scratch/000.tiff"])

@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from gtrans_core.errors import StorageError
-from gtrans_core.storage import Entry, Store, checked_name, open_store, without_secrets
+from gtrans_core.storage import (
+    Entry,
+    Store,
+    TooLargeError,
+    checked_name,
+    open_store,
+    without_secrets,
+)
 
 
 def names_in(folder: Path) -> list[str]:
@@ -35,6 +42,13 @@ def test_write_read_exists(store: Store) -> None:
     assert store.read("a/b.bin") == b"\x00\xff" * 1000
     assert store.write("a/b.bin", b"")
     assert store.read("a/b.bin") == b""
+
+
+def test_what_has_more_bytes_than_the_reader_takes_is_refused(store: Store) -> None:
+    store.write("a.bin", b"x" * 11)
+    assert store.read("a.bin", 11) == b"x" * 11
+    with pytest.raises(TooLargeError, match=r"a\.bin: too large, 11 bytes; expected at most 10"):
+        store.read("a.bin", 10)
 
 
 def test_write_without_overwriting(store: Store) -> None:

@@ -1,7 +1,12 @@
 """What shortcuts leave out is there once it is asked for, and nobody sees that it was not."""
 
+import gc
 import subprocess
 import sys
+
+import pytest
+
+from gtrans_core.system.shortcuts import garbage_left_alone
 
 
 def python(code: str) -> None:
@@ -82,3 +87,14 @@ def test_mlflow_reads_a_registry_without_pandas_which_can_be_imported_afterwards
         "import pandas, scipy.sparse\n"
         "assert client.tracking_uri == 'http://127.0.0.1:1'"
     )
+
+
+def test_garbage_is_collected_again_after_a_start_that_failed():
+    def fail() -> None:
+        with garbage_left_alone():
+            assert not gc.isenabled()
+            raise OSError("no port")
+
+    with pytest.raises(OSError, match="no port"):
+        fail()
+    assert gc.isenabled()
