@@ -13,7 +13,13 @@ from gtrans_core.errors import TrackingError
 from gtrans_core.evaluation.spread import Spread
 from gtrans_core.tracking.client import translate_mlflow_errors
 from gtrans_core.tracking.duel import Duel, Standing, duel_of, standings_of
-from gtrans_core.tracking.runs import CATEGORY_TAG, DATA_DIGEST_TAG, VERSION_TAG, quoted
+from gtrans_core.tracking.runs import (
+    BASE_TAG,
+    CATEGORY_TAG,
+    DATA_DIGEST_TAG,
+    VERSION_TAG,
+    quoted,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,6 +27,7 @@ if TYPE_CHECKING:
 
 SECONDS = "training_seconds"
 _SEED = "seed"
+_RECALIBRATED = "recalibrated version"
 _MOST_RUNS = 1000
 
 
@@ -196,6 +203,8 @@ def _named(runs: Sequence[Run], names: Sequence[str], category: str) -> list[Run
 
 def _trial(run: Run) -> Trial:
     config = {current_key(name): value for name, value in run.data.params.items()}
+    if base := run.data.tags.get(BASE_TAG):  # of the base's config, but no newer run of it
+        config[_RECALIBRATED] = f"{base} -> {run.data.tags.get(VERSION_TAG, '?')}"
     return Trial(
         run_id=run.info.run_id,
         started=run.info.start_time or 0,

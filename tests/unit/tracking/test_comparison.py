@@ -126,6 +126,15 @@ class TestCompare:
         assert group.config == {"training.epochs": "24", "research.fusion": "sum"}
         assert len(group.trials) == 2
 
+    def test_a_recalibrated_version_does_not_hide_the_one_it_is_made_from(self, runs):
+        runs.add(0, 0.9)
+        for version in ("2", "3"):
+            made = runs.add(0, 0.9)
+            made.log_lineage({"recalibrated_from": "1", "registered_version": version})
+        found = runs.compare()
+        assert [group.trials[0].version for group in found.groups] == [3, 2, None]
+        assert found.differing == ("recalibrated version",)
+
     def test_the_page_is_what_mlflow_understands(self, runs):
         run = runs.add(0, 0.9)
         found = runs.compare()
