@@ -32,6 +32,7 @@ SCORINGS = {
     "default, memory share 0.6": scored(memory_share=0.6),
     "default, Trans read from all maps": scored(trans_maps=0),
     "default, scene share 0.4": scored(scene_share=0.4),
+    "default, scene share 0.6": scored(scene_share=0.6),
     "default, scene share 0.8": scored(scene_share=0.8),
     "GTrans alone, geometric mean": scored(scene_share=0, memory_share=0),
     "GTrans alone, product": scored(PRODUCT, **PUBLISHED),

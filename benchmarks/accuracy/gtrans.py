@@ -23,6 +23,7 @@ from gtrans_core.training.closed_form import fit_closed_form
 from gtrans_core.training.key import training_key
 from gtrans_core.training.loop import train_trans
 from gtrans_core.training.split import split_images
+from gtrans_core.training.trans_share import with_scene_share
 
 LAST = "last epoch"
 BEST = "best held-out epoch"
@@ -83,7 +84,11 @@ def run_gtrans(
         wanted = scorings if name == LAST else {best_epoch: next(iter(scorings.values()))}
         if "" not in wanted:
             scorer = Scorer(guide.agn, trans, scene, GTransConfig(), memory)
-            rows += _rows(category, config, scorer, wanted, facts)
+            good = split.calibration or split.fitted
+            settled = {
+                name: with_scene_share(way, trans, features, good) for name, way in wanted.items()
+            }
+            rows += _rows(category, config, scorer, settled, facts)
     return rows
 
 

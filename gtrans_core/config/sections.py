@@ -129,11 +129,15 @@ class TrainingConfig(Section):
         return epochs * steps_per_epoch
 
 
+UNSETTLED_SCENE_SHARE = 0.6
+"""The scene model's share where it is not set, and before good images have settled it."""
+
+
 class ScoringConfig(Section):
     """From two triples of maps to a heat map and a score."""
 
-    scene_share: Annotated[float, Field(ge=0, le=1)] = 0.6
-    """Share of the scene model beside Trans in the geometric mean; 0: GTrans alone, 1: no Trans."""
+    scene_share: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of the scene model beside Trans; 0: GTrans alone, 1: no Trans; not set: measured."""
     memory_share: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Share of the patch memory in the geometric mean (no other fusion has a place for it)."""
     smoothing_sigma: Annotated[float, Field(ge=0, le=64)] = 4.0
@@ -157,7 +161,12 @@ class ScoringConfig(Section):
     @property
     def has_scene(self) -> bool:
         """Whether there is a scene model: only where it has a share of the score."""
-        return self.scene_share > 0
+        return self.scene_share != 0
+
+    @property
+    def scene_weight(self) -> float:
+        """``scene_share``; ``UNSETTLED_SCENE_SHARE`` before it is settled."""
+        return UNSETTLED_SCENE_SHARE if self.scene_share is None else self.scene_share
 
 
 class EvaluationConfig(Section):

@@ -105,7 +105,7 @@ def _trans_read(read: range, maps: int, config: GTransConfig) -> list[int]:
 def _shares(trans_read: int, has_memory: bool, config: GTransConfig) -> tuple[float, float, float]:
     """Of Trans, the scene model and the patch memory in a geometric mean; they add up to 1."""
     memory = config.scoring.memory_share if has_memory else 0.0
-    scene = config.scoring.scene_share if trans_read else 1.0
+    scene = config.scoring.scene_weight if trans_read else 1.0
     return (1 - memory) * (1 - scene), (1 - memory) * scene, memory
 
 
@@ -173,12 +173,17 @@ def image_map_count(maps: int, config: GTransConfig) -> int:
 
 
 def trans_share(config: GTransConfig) -> float:
-    """How much of an image's score Trans has, 0 to 1: of ``image_map``, not of the heat map."""
+    """How much of an image's score Trans has, 0 to 1: of ``image_map``, not of the heat map.
+
+    Where good images have not settled ``scene_share`` yet: how much it may get.
+    """
     if config.research.fusion != "geometric":
         return 1.0
     maps = len(config.agn.taps)
     read = range(maps - image_map_count(maps, config), maps)
-    return _shares(len(_trans_read(read, maps, config)), config.has_memory, config)[0]
+    trans_read = _trans_read(read, maps, config)
+    trans, scene, _ = _shares(len(trans_read), config.has_memory, config)
+    return trans + scene if trans_read and config.scoring.scene_share is None else trans
 
 
 def usual_map(usual_maps: Sequence[Tensor], size: tuple[int, int], config: GTransConfig) -> Tensor:

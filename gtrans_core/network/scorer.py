@@ -61,7 +61,7 @@ class Scorer(nn.Module):
         inputs = self.agn.spec.normalise(self.tiling.cut(views_B3HW))
         agn_maps = self.agn(inputs)
         # A branch that has no share is not computed.
-        trans_maps = self.trans(inputs, agn_maps) if self.config.scoring.scene_share < 1 else []
+        trans_maps = self.trans(inputs, agn_maps) if self.config.scoring.scene_weight < 1 else []
         scene_maps = self.scene(agn_maps) if self.scene and self.config.scoring.has_scene else []
         memory_map = (
             self.memory(memory_maps(agn_maps, self.agn.spec.strides)) if self.memory else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from gtrans_core.config import GTransConfig, digest_of, flatten
@@ -40,7 +41,8 @@ from gtrans_core.steps.evaluation_report import evaluation_report
 from gtrans_core.steps.good_images import GoodImages
 from gtrans_core.storage import write_atomic
 from gtrans_core.training.author_compat import apply_author_compat
-from gtrans_core.training.trained_model import TrainingInfo, load_trained
+from gtrans_core.training.trained_model import TrainedModel, TrainingInfo, load_trained
+from gtrans_core.training.trans_share import with_scene_share
 
 
 def evaluate(
@@ -83,8 +85,11 @@ def evaluate(
     given, gate = GTransConfig.from_json(config_json), Gate.from_json(gate_json)
     train = Manifest.read(train_manifest)
     config = train.settled(given)
-    scorer, info = _load_scorer(context, config, model, train)
+    trained, info = load_trained(model)
     good = GoodImages.open(FeatureCacheRef.read(feature_cache), config, info)
+    config = with_scene_share(config, trained.trans, good.features, good.positions)
+    good = replace(good, config=config)
+    scorer = _scorer(context, config, trained, info, train)
     cross_fitted = None if info.held_out else good.cross_fitted(scorer, progress)
     calibration = calibrate(scorer, config, good.views, progress.said, cross_fitted)
     promise = promise_of(
@@ -144,7 +149,7 @@ def evaluate(
         held_out=held_out_scores,
     )
     known_before = feedback_note(scored, calibration.threshold)
-    notes = " ".join(filter(None, (calibration.note, _about_view(scorer), known_before)))
+    notes = " ".join(filter(None, (calibration.note, *_about(scorer, given), known_before)))
     html = evaluation_report(context, findings, gallery, info, notes).encode()
     write_atomic(report, html)
     write_atomic(evaluation / files.REPORT, html)
@@ -160,8 +165,8 @@ def evaluate(
     return {name: value for name, value in record.metrics.items() if value is not None}
 
 
-def _about_view(scorer: Scorer) -> str:
-    """How images are seen, where that is not as a whole."""
+def _about(scorer: Scorer, given: GTransConfig) -> list[str]:
+    """What good images have settled, and how images are seen where that is not as a whole."""
     said, tiles, inside = [], scorer.tiling.count, scorer.config.image.inside
     if tiles > 1:
         each = isinstance(scorer.scene, TileScenes)
@@ -172,13 +177,22 @@ def _about_view(scorer: Scorer) -> str:
             f"Only {100 * inside.mean():.0f} % of the image is judged (image.region); the rest is "
             "drawn black, and nothing in it is learnt, flagged or counted."
         )
-    return " ".join(said)
+    if given.scoring.scene_share is None:
+        known = 1 - scorer.config.scoring.scene_weight
+        said.append(
+            f"The student (Trans) explains {100 * known:.0f} % of what varies in good images, and "
+            "counts as much in the heat map beside the scene model (scoring.scene_share)."
+        )
+    return said
 
 
-def _load_scorer(
-    context: RunContext, config: GTransConfig, model: Path, train: Manifest
-) -> tuple[Scorer, TrainingInfo]:
-    trained, info = load_trained(model)
+def _scorer(
+    context: RunContext,
+    config: GTransConfig,
+    trained: TrainedModel,
+    info: TrainingInfo,
+    train: Manifest,
+) -> Scorer:
     guide = load_guide(config.agn, context.weights_folder)
     if guide.weights_sha256 != info.weights_sha256:
         raise WeightsError(
@@ -186,8 +200,7 @@ def _load_scorer(
             f"{info.weights_sha256} when the features were cached; run the pipeline again"
         )
     apply_author_compat(guide.agn, config, train)
-    networks = trained.trans, trained.scene, config, trained.memory
-    return Scorer(guide.agn, *networks), info
+    return Scorer(guide.agn, trained.trans, trained.scene, config, trained.memory)
 
 
 def _robustness(
