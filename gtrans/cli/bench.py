@@ -48,14 +48,14 @@ def bench(
     ],
     categories: Annotated[
         str,
-        typer.Option("--categories", metavar="all|A,B,...", help="Names parted by commas."),
+        typer.Option("--categories", metavar="all|A,B,...", help="Names separated by commas."),
     ] = "all",
     seeds: Annotated[
         str | None,
         typer.Option(
             "--seeds",
             metavar="0,1,...",
-            help="Run each category with each of these; default: config's.",
+            help="Run each category with each of these; default: the config's.",
         ),
     ] = None,
     config: ConfigFile = None,
@@ -71,7 +71,7 @@ def bench(
 ) -> None:
     """Run many categories and seeds, and put their metrics into one table.
 
-    Each is a run like that of gtrans run. One that fails leaves the others to finish.
+    Each is a run like that of gtrans run. If one fails, the others still finish.
     """
     from rich.console import Console
 
@@ -118,7 +118,7 @@ def _configs(
         return {config.seed: config}
     texts = [text.strip() for text in seeds.split(",")]
     if not all(text.isdecimal() for text in texts):
-        raise ConfigError(f"--seeds {seeds}: expected whole numbers parted by commas, such as 0,1")
+        raise ConfigError(f"--seeds {seeds}: expected whole numbers and commas, such as 0,1")
     return {int(text): load_config(path, [*overrides, f"seed={int(text)}"]) for text in texts}
 
 

@@ -32,10 +32,11 @@ def compare(
     last: Annotated[int, typer.Option("--last", min=1, help="How many of the newest runs.")] = 20,
     runs: Annotated[
         list[str] | None,
-        typer.Option("--runs", metavar="ID", help="These runs instead; the id's start will do."),
+        typer.Option("--runs", metavar="ID", help="Only these runs; the start of an id is enough."),
     ] = None,
     by: Annotated[
-        str, typer.Option("--by", metavar="METRIC", help="Metric that ranks, as MLflow names it.")
+        str,
+        typer.Option("--by", metavar="METRIC", help="Metric to rank by, by its name in MLflow."),
     ] = "image_auroc",
     experiment: Annotated[
         str | None, typer.Option("--experiment", help="MLflow experiment; default: the profile's.")

@@ -26,7 +26,7 @@ def export(
 ) -> None:
     """Write a model as ONNX, with its preprocessing, threshold and an example that runs alone.
 
-    Where the extra openvino is installed, also as OpenVINO's files. Everything written is run once
+    With the extra openvino, also as OpenVINO's files. Everything written is run once
     and must give the model's scores.
     """
     from gtrans.pipelines.profiles import load_profile

@@ -41,9 +41,9 @@ def feedback(
     profile_name: ProfileName = "local",
     store: Store = None,
 ) -> None:
-    """List what people said of images that a model judged; keep more of it; export it.
+    """List, collect or export what people say of images that a model judged.
 
-    No image is kept before somebody marks it. Nothing is overwritten: the last word on an image
+    No image is kept before somebody marks it. Nothing is overwritten: the last answer on an image
     counts.
     """
     from gtrans.pipelines.profiles import load_profile

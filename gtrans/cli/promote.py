@@ -30,7 +30,7 @@ def promote(
     gate: GateFile = None,
     why: Why = "",
     again: Annotated[
-        bool, typer.Option("--again", help="Also a version that was rolled back before.")
+        bool, typer.Option("--again", help="Allow a version that was rolled back.")
     ] = False,
     dry_run: DryRun = False,
     profile_name: ProfileName = "local",

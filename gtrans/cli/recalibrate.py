@@ -28,7 +28,7 @@ def recalibrate(
         typer.Option(
             "--false-alarm-rate",
             metavar="SHARE",
-            help="Largest share of good parts that may be flagged, such as 0.01; default: as is.",
+            help="Share of good parts that may be flagged, such as 0.01; default: the model's.",
         ),
     ] = None,
     version: Annotated[
@@ -42,7 +42,7 @@ def recalibrate(
     """Give a model a new threshold, from fresh good images or at another false-alarm rate.
 
     Nothing is trained; the networks stay as they are. The result is a new version, the challenger,
-    held against the champion and promoted like any other.
+    compared with the champion and promoted like any other.
     """
     from gtrans.cli.shared.next_command import next_command, profile_options
     from gtrans.pipelines.gates import load_gate

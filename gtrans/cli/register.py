@@ -16,7 +16,7 @@ def register(
         typer.Option(
             "--from",
             metavar="DIR",
-            help="What step evaluate left behind: a folder with detector/ and evaluation/.",
+            help="Folder that the step evaluate left: it holds detector/ and evaluation/.",
         ),
     ],
     gate: GateFile = None,

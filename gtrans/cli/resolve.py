@@ -42,12 +42,12 @@ def resolve(
         typer.Option(
             "--verifier-image",
             metavar="NAME@sha256:...",
-            help="Image of gtrans, which verifies the model before KServe's has it.",
+            help="Image of gtrans, which verifies the model before KServe loads it.",
         ),
     ] = "",
     no_token: Annotated[
         bool,
-        typer.Option("--no-token", help="The Deployment answers whoever reaches it, without one."),
+        typer.Option("--no-token", help="The Deployment answers without a token."),
     ] = False,
     profile_name: ProfileName = "local",
     store: Store = None,

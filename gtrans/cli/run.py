@@ -32,8 +32,8 @@ def run(
 ) -> None:
     """Train, evaluate and register a detector for each category.
 
-    Runs the compiled pipeline: ingest, cache_features, train, evaluate, register. With several
-    categories, one that fails leaves the others to finish.
+    Runs the compiled pipeline: ingest, cache_features, train, evaluate, register. If one of
+    several categories fails, the others still finish.
     """
     from gtrans.cli.shared.category_list import chosen_categories
     from gtrans.cli.shared.category_run import explain_failure, run_categories, run_category

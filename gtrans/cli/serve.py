@@ -33,13 +33,14 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", help="TCP port to listen at.")] = 8080,
     poll: Annotated[
-        float, typer.Option("--poll", metavar="SECONDS", help="How often to look for a champion.")
+        float,
+        typer.Option("--poll", metavar="SECONDS", help="Time between looks for a new champion."),
     ] = 15.0,
     max_request_bytes: Annotated[
         int, typer.Option("--max-request-bytes", help="Size of one request.")
     ] = 32 * 2**20,
     queue_size: Annotated[
-        int, typer.Option("--queue-size", help="Images that may wait, over all requests.")
+        int, typer.Option("--queue-size", help="How many images may wait, of all requests.")
     ] = 64,
     round_size: Annotated[
         int, typer.Option("--round-size", help="Images scored side by side; 0: one a core.")
@@ -60,11 +61,13 @@ def serve(
     feedback_place: Annotated[
         str,
         typer.Option(
-            "--feedback-place", metavar="DIR|s3://...", help="Where to; default: below the store."
+            "--feedback-place",
+            metavar="DIR|s3://...",
+            help="Where they are kept; default: the store.",
         ),
     ] = "",
     feedback_bytes: Annotated[
-        int, typer.Option("--feedback-bytes", help="Most bytes that are kept there.")
+        int, typer.Option("--feedback-bytes", help="Largest size of all that is kept.")
     ] = 2**30,
     profile_name: ProfileName = "local",
     store: Store = None,

@@ -18,7 +18,7 @@ def stop(
         bool, typer.Option("--schedule", help="ID is a schedule: delete it.")
     ] = False,
 ) -> None:
-    """Stop a run on Kubeflow; the same submission goes on later from what is cached."""
+    """Stop a run on Kubeflow; submit the same again to go on from what is cached."""
     from gtrans.cli.shared.cluster import connected
     from gtrans.pipelines.cluster.submit import stop as stop_run
     from gtrans.pipelines.cluster.submit import unschedule

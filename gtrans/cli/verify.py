@@ -33,7 +33,7 @@ def verify(
     profile_name: ProfileName = "local",
     store: Store = None,
 ) -> None:
-    """Check a model's signature and digests with installed code only: none of the model's runs.
+    """Check a model's signature and digests, and run none of the model's own code.
 
     A champion is also checked for its signed approval. Ends with code 0 when all is as it should
     be, 8 when a file is not, and 3 when a key is missing.

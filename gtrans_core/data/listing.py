@@ -177,7 +177,7 @@ def _list_kind(found: _Found, part: Part, folder: Path, kind: str, home: str) ->
     if part == "ground_truth":
         return
     if not home:
-        found.notes.append("images and no folder: taken for good parts; nothing to measure on")
+        found.notes.append("images without folders: taken for good parts; nothing to test on")
     elif before == len(found.files) + len(found.problems):
         found.notes.append(f"{home}: holds no image")
     elif kind == GOOD and folder.name != GOOD:

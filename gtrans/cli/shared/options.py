@@ -29,7 +29,9 @@ Categories = Annotated[
 MoreCategories = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="CATEGORY", help="The same, without --category.", autocompletion=categories
+        metavar="CATEGORY",
+        help="Names of categories, as with --category.",
+        autocompletion=categories,
     ),
 ]
 Data = Annotated[
@@ -38,7 +40,7 @@ Data = Annotated[
         "--data",
         "-d",
         metavar=SOURCES,
-        help="Where their images are: a folder that holds the category (in MVTec, VisA or BTAD "
+        help="Where the images are: a folder that holds the category (in MVTec, VisA or BTAD "
         "layout), an S3 prefix, or a known source. May be left out for the demo.",
     ),
 ]
@@ -91,7 +93,7 @@ Image = Annotated[
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what each step says.")]
 GateFile = Annotated[
     Path | None,
-    typer.Option("--gate", metavar="FILE", help="TOML file of thresholds over the category's own."),
+    typer.Option("--gate", metavar="FILE", help="TOML file of gate keys, over the category's own."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the same as JSON.")]
 Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="Reason to keep in the history.")]

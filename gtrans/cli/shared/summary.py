@@ -60,9 +60,9 @@ def show_summary(
         *record_lines(profile.tracking_uri, registered["run_page"]),
         "Score an image with the registered model:",
         "  " + next_command("predict", "IMAGE", "--model", challenger, *same_profile),
-        "Make it the champion, if it passes the gate:",
-        "  " + next_command("promote", category, *same_profile),
     ]
+    if not str(registered.get("gate", "")).startswith("refused"):
+        lines += ["Make it the champion:", "  " + next_command("promote", category, *same_profile)]
     # Not wrapped: a path or a command is copied whole.
     console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
 

@@ -92,3 +92,11 @@ def test_a_database_of_another_name_is_opened_by_its_address(capsys: pytest.Capt
     lines = summary(capsys, uri="postgresql://db/mlflow").splitlines()
     mlflow = next(shlex.split(line) for line in lines if " ui " in line)
     assert mlflow[1:] == ["ui", "--backend-store-uri", "postgresql://db/mlflow"]
+
+
+def test_promotion_is_offered_unless_the_gate_has_refused(capsys: pytest.CaptureFixture[str]):
+    register = RESULTS["register"]
+    assert "gtrans promote bottle" in summary(capsys, register={**register, "gate": "passed"})
+    refused = summary(capsys, register={**register, "gate": "refused: no defective image"})
+    assert "promote" not in refused
+    assert "Gate     refused: no defective image" in refused
