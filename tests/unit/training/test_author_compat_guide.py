@@ -17,11 +17,16 @@ from gtrans_core.network.agn import state_sha256
 from gtrans_core.network.build import build_trans
 from gtrans_core.steps.cache_features import cache_features
 from gtrans_core.steps.context import RunContext
-from gtrans_core.steps.evaluate import _load_scorer
+from gtrans_core.steps.evaluate import _scorer
 from gtrans_core.training.author_compat import apply_author_compat, author_compat_identity
 from gtrans_core.training.batches import epoch_order
 from gtrans_core.training.split import hold_out
-from gtrans_core.training.trained_model import TrainedModel, TrainingInfo, save_trained
+from gtrans_core.training.trained_model import (
+    TrainedModel,
+    TrainingInfo,
+    load_trained,
+    save_trained,
+)
 
 COMPAT = "research.author_compat=true"
 
@@ -112,7 +117,8 @@ def test_cache_and_evaluation_see_the_same_drifted_guide(
         history=[],
     )
     save_trained(model, TrainedModel(build_trans(spec, config), None, None), info)
-    scorer, _ = _load_scorer(settings, config, model, Manifest.read(train_manifest))
+    trained, info = load_trained(model)
+    scorer = _scorer(settings, config, trained, info, Manifest.read(train_manifest))
     features = load_cache(Path(compat.folder))
     for cached, plain, now in zip(
         features.maps,
