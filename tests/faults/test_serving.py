@@ -46,7 +46,7 @@ STANDS_ON = (
     "uvicorn",
 )
 MOST_OF_IMPORTS = 0.9
-"""A start costs at most this part of importing them whole, with pandas and scipy (measured: 0.7)."""
+"""A start costs at most this part of importing them whole, with pandas and scipy (0.7)."""
 
 
 @dataclass

@@ -242,7 +242,9 @@ class TestProperties:
         self, gate: Gate, own: Evidence, champion: Evidence | None, gains: list[float]
     ):
         pairs = zip(own.metrics.items(), gains, strict=False)
-        better = replace(own, metrics={name: value + gain for (name, value), gain in pairs})
+        better = replace(
+            own, metrics={name: max(old, min(1, old + gain)) for (name, old), gain in pairs}
+        )
         if check_gate(gate, own, champion).passed:
             assert check_gate(gate, better, champion).passed
 
