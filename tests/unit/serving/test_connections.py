@@ -97,7 +97,8 @@ class TestCap:
     def test_stalled_posts_leave_room_for_probes(self, live, posts):
         service = live(max_connections=10)
         crowd = [service.send(posts) for _ in range(40)]
-        assert service.health() == 200
+        # Those beyond the cap may still be being turned away.
+        until(lambda: service.health() == 200, 1)
         assert len(crowd) == 40
 
     def test_posts_beyond_half_of_the_connections_are_told_to_come_back(self, live):
