@@ -8,7 +8,6 @@ import io
 import json
 import os
 import re
-import resource
 import signal
 import socket
 import subprocess
@@ -30,6 +29,7 @@ from gtrans_core.detector.detector import Detector
 from gtrans_core.detector.model_name import CHAMPION
 from gtrans_core.tracking.registry.registry import register
 from tests.support.detectors import save_with_graph
+from tests.support.processes import cpu_seconds
 
 pytestmark = pytest.mark.slow
 
@@ -236,14 +236,6 @@ def test_a_crowd_beyond_the_queue_is_told_to_come_back(service):
     assert json.loads(service.get("/readyz") or "")["status"] == "ok"
 
 
-def imports_processor_seconds() -> float:
-    """What it costs to import what a service of a registry stands on, in a Python of its own."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", f"import {', '.join(STANDS_ON)}"], check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
 def test_a_registrys_champion_is_ready_no_later_than_its_libraries_are_imported(service, registry):
     """3 processor seconds on an idle machine; in pairs, since neighbours cost some of that too."""
     maps = Path(f"/proc/{service.process.pid}/maps").read_text()
@@ -251,7 +243,7 @@ def test_a_registrys_champion_is_ready_no_later_than_its_libraries_are_imported(
     assert "libtorch" not in maps
     ratios: list[float] = []
     while min(ratios, default=2) > MOST_OF_IMPORTS and len(ratios) < 3:
-        imports = imports_processor_seconds()
+        imports = cpu_seconds("-c", f"import {', '.join(STANDS_ON)}")
         other = Service(registry.store)
         other.stop()
         ratios.append(other.ready_processor_seconds / imports)

@@ -2,7 +2,6 @@
 
 import errno
 import re
-import resource
 import subprocess
 import sys
 
@@ -14,6 +13,7 @@ from gtrans.cli.main import app, main
 from gtrans_core import __version__
 from gtrans_core.errors import StorageError
 from gtrans_core.lineage import UNKNOWN
+from tests.support.processes import cpu_seconds
 
 VERBS = [verb for verbs in GROUPS.values() for verb in verbs]
 HEAVY = {"torch", "timm", "kfp", "mlflow", "numpy", "pandas", "pydantic", "matplotlib", "boto3"}
@@ -121,10 +121,3 @@ def test_help_takes_less_than_half_a_second_of_cpu():
 
 def _typer() -> float:
     return cpu_seconds("-c", "import typer")
-
-
-def cpu_seconds(*arguments: str) -> float:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
