@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from types import NoneType
@@ -13,6 +14,9 @@ import typer
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
+
+_WIDTH = 98
+_NO_BREAK = "\u00a0"
 
 
 def show_config(
@@ -43,7 +47,7 @@ def toml_lines(config: BaseModel, section: str = "") -> Iterator[str]:
         if isinstance(value, BaseModel):
             sections[f"{section}{name}"] = value
         else:
-            yield f"# {_meaning(field)} [{_type_name(field.annotation)}]"
+            yield from _comment(field)
             yield f"# {name} is not set" if value is None else _assignment(name, value)
     for name, inner in sections.items():
         yield f"\n[{name}]  # {_first_line(type(inner))}"
@@ -52,6 +56,13 @@ def toml_lines(config: BaseModel, section: str = "") -> Iterator[str]:
 
 def _meaning(field: FieldInfo) -> str:
     return " ".join((field.description or "").replace("``", "").split())
+
+
+def _comment(field: FieldInfo) -> Iterator[str]:
+    """Meaning and type in lines that fit a terminal; the type is not torn apart."""
+    kind = _type_name(field.annotation).replace(" ", _NO_BREAK)
+    for line in textwrap.wrap(f"{_meaning(field)} [{kind}]", _WIDTH, break_on_hyphens=False):
+        yield f"# {line.replace(_NO_BREAK, ' ')}"
 
 
 def _first_line(model: type[BaseModel]) -> str:

@@ -20,9 +20,9 @@ from gtrans_core.config.sections import (
     SceneConfig,
     ScoringConfig,
     StoredConfig,
-    TrainingConfig,
     TransConfig,
 )
+from gtrans_core.config.training import TrainingConfig
 
 __all__ = [
     "FROM_CONFIG",

