@@ -41,7 +41,7 @@ GTRANS_ON_MVTEC = Published(
         "pixel_auroc": {name: pixel for name, (_, pixel) in _IMAGE_AND_PIXEL_AUROC.items()},
     },
     caveats=(
-        "theirs are helped by weights taken over the sorted test batch",
+        "their weights come from the whole test batch, sorted by defect, so labels help them",
         "their images are resized to 256 x 256 and cropped to 224 x 224",
         "their abstract claims 99.0 / 97.9 % image / pixel AUROC for the whole of MVTec AD",
     ),

@@ -8,17 +8,17 @@ from gtrans_core.evaluation.robustness import Outcome, Robustness
 
 _ADVICE = {
     "light": (
-        "Keep the light as it was: shade the place from daylight, fix exposure and white balance "
-        "in the camera. If it has to change, add good images taken in each light to train/good "
+        "Keep the light as it was: keep daylight out, and fix exposure and white balance in the "
+        "camera. If the light has to change, add good images taken in each light to train/good, "
         "and run again."
     ),
     "sharpness": (
-        "Fix focus, gain and exposure time, and save images without loss (PNG), in training and "
-        "in use alike."
+        "Fix focus, gain and exposure time, and save images without loss (PNG), both for training "
+        "and in use."
     ),
     "position": (
-        "Hold the part in a fixture, or crop to it. If it has to move, add good images in each "
-        "position to train/good and run again."
+        "Hold the part in a fixture, or crop to it. If it has to move, add good images of each "
+        "position to train/good, and run again."
     ),
 }
 
@@ -81,5 +81,5 @@ def _summary(found: Robustness) -> str:
         return "A single image of a kind was tried: too few to say what the detector bears."
     names = [outcome.name for outcome in found.not_borne]
     if not names:
-        return f"It bears all {len(found.outcomes)} changes that were tried."
+        return f"It can bear all {len(found.outcomes)} changes that were tried."
     return f"It cannot bear {len(names)} of {len(found.outcomes)} changes: {', '.join(names)}."

@@ -84,7 +84,7 @@ def _steps(found: Findings) -> Iterator[NextStep]:
     if found.conclusion.state == "ready":
         yield NextStep(
             "It passes every floor of the gate.",
-            "Make it the champion; against an earlier champion it is compared then.",
+            "Make it the champion. If there is a champion already, the gate compares them first.",
             ("promote", record.category),
         )
     yield from _about_misses(found)
@@ -100,7 +100,8 @@ def _steps(found: Findings) -> Iterator[NextStep]:
     if found.conclusion.state == "not_ready" and not misses(found.images):
         yield NextStep(
             "The gate refuses it, though no defective image is missed.",
-            "See above what the gate lacks: more test images, or good and defective ones.",
+            "The verdict above says why. Add what is missing, such as more test images, and run "
+            "again.",
             _run(found),
         )
 
@@ -117,9 +118,9 @@ def _about_misses(found: Findings) -> Iterator[NextStep]:
         finer = [stride // 2 for stride in taps]
         yield NextStep(
             f"{_of(len(small), len(missed), 'missed image')} {_show(len(small))} a defect that "
-            f"covers little: {area} of the image{middle}.",
-            f"Look with a finer grain, every {finer[0]} pixels instead of {taps[0]}. It takes "
-            "about four times the time and memory.",
+            f"covers only {area} of the image{middle}.",
+            f"Use finer maps, with a value for every {finer[0]} pixels instead of {taps[0]}. "
+            "Training takes about four times the time and memory.",
             _run(found, {"agn.taps": finer}),
         )
     lower = _lower_threshold(found, missed)
@@ -133,10 +134,10 @@ def _about_misses(found: Findings) -> Iterator[NextStep]:
         )
     if not small and lower is None:
         yield NextStep(
-            f"{len(missed)} defective {_images(len(missed))} pass as good, clearly below the "
-            "threshold.",
-            "Look at them below: does a person see the defect at the network's "
-            f"{found.seen[1]} x {found.seen[0]} pixels? A larger image shows more.",
+            f"{len(missed)} defective {_images_are(len(missed))} missed, with scores clearly below "
+            "the threshold.",
+            f"Look at them below, at the {found.seen[1]} x {found.seen[0]} pixels that the network "
+            "sees. If you cannot see the defect at that size, use larger images.",
             _run(found, {"image.size": _doubled(found)}),
         )
 
@@ -177,10 +178,10 @@ def _about_false_alarms(found: Findings) -> Iterator[NextStep]:
         )
     elif _chance_of(len(flagged), record.good_images, record.false_alarm_rate) < _UNLIKELY:
         yield NextStep(
-            f"{len(flagged)} of {record.good_images} good test images are flagged: more than "
-            f"{_percent(record.false_alarm_rate)} explains by chance.",
-            "The good test images differ from those trained on. Set the threshold anew from fresh "
-            "good images (FOLDER) of the same days, light and camera, which takes seconds."
+            f"{len(flagged)} of {record.good_images} good test images are flagged, more than "
+            f"chance explains at a rate of {_percent(record.false_alarm_rate)}.",
+            "The good test images differ from the training images. Set a new threshold from fresh "
+            "good images (FOLDER) of the same days, light and camera. It takes seconds."
             f"{VERSION_NOTE}",
             _recalibrate(found, "--good", "FOLDER"),
         )
@@ -237,8 +238,8 @@ def _lies(count: int) -> str:
     return "lies" if count == 1 else "lie"
 
 
-def _images(count: int) -> str:
-    return "image" if count == 1 else "images"
+def _images_are(count: int) -> str:
+    return "image is" if count == 1 else "images are"
 
 
 def _percent(share: float) -> str:

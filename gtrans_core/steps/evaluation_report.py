@@ -112,10 +112,10 @@ def _commands(context: RunContext, category: str) -> dict[str, str]:
 
 def _notes(record: EvaluationRecord, training: TrainingInfo) -> tuple[str, ...]:
     kept = (
-        "The last epoch was kept."
+        "The weights after the last step were kept."
         if training.config.training.selection == "last"
-        else "The epoch with the lowest loss on held-out good images was kept; the threshold does "
-        "not come from those."
+        else "The weights with the lowest loss on half of the held-out good images were kept; the "
+        "threshold does not come from that half."
     )
     compat = (
         "Trained with author_compat, which repeats flaws of the authors' code: only for "

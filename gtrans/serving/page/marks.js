@@ -31,7 +31,7 @@ export class Marks {
       item.mark = kept.truth;
       this.onMarked(item);
       const model = kept.model_was_right ? "the model was right" : "the model was wrong";
-      this.draw(kept.kept ? `Kept as ${kept.truth}: ${model}.` : `Kept as ${kept.truth} before: ${model}.`);
+      this.draw(kept.kept ? `Kept as ${kept.truth}: ${model}.` : `Already kept as ${kept.truth}: ${model}.`);
     } catch (error) {
       this.draw(`${item.name}: ${error.message}`);
     }

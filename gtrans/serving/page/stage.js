@@ -50,8 +50,8 @@ function showLayers(layers) {
   at("heat").src = `data:image/webp;base64,${layers.heat_webp}`;
   at("lines").setAttribute("viewBox", `0 0 ${layers.shape[1]} ${layers.shape[0]}`);
   for (const path of at("lines").children) path.setAttribute("d", layers.contour);
-  at("unusual").textContent = layers.contour ? `The line is around what few good images reach: ${share} % of the image.`
-    : "No pixel is beyond what good images reach.";
+  at("unusual").textContent = layers.contour ? `The line surrounds values that few good images reach: ${share} % of the image.`
+    : "No value is higher than those of good images.";
   at("legend-middle").textContent = `${digits(layers.unusual)}: unusual`;
   at("legend-end").textContent = `${digits(2 * layers.unusual)} or more`;
 }

@@ -16,7 +16,7 @@ def test_it_names_the_version_and_what_changed_against_the_champion():
     page = with_registration(PAGE, registration)
     assert "Version <b>3</b>, alias <b>challenger</b>. Gate: passed (against: version 2)." in page
     assert "test/dent/&lt;b&gt;.png: <b>now caught</b> (0.8 \u2192 1.2 \u00d7 threshold)" in page
-    assert "3 images changed the verdict" in page
+    assert "3 images changed their verdict" in page
     assert "and 2 more" in page
     assert MARKER not in page
 

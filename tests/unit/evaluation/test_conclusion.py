@@ -96,7 +96,7 @@ class TestNextSteps:
 
     def test_small_misses_are_looked_at_with_a_finer_grain(self):
         _, step = steps([missed(1, area=0.002), missed(2, area=0.004), missed(3)])
-        assert "2 of 3 missed images show a defect that covers little: 0.3\u00a0%" in step.why
+        assert "2 of 3 missed images show a defect that covers only 0.3\u00a0%" in step.why
         assert "--set=agn.taps=[4, 8, 16]" in step.command
 
     def test_there_is_nothing_finer_than_the_finest(self):
@@ -138,7 +138,7 @@ class TestNextSteps:
     def test_more_than_chance_explains_are_told(self):
         rows = [alarm(number, 150 * number, 60 * number) for number in range(6)]
         _, step = steps(rows, good_flagged=6)
-        assert step.why.startswith("6 of 30 good test images are flagged: more than 5\u00a0%")
+        assert step.why.startswith("6 of 30 good test images are flagged, more than chance")
         assert step.command[:4] == ("recalibrate", "part", "--good", "FOLDER")
 
     def test_too_few_good_images_are_told_apart(self):
