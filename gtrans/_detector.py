@@ -37,7 +37,7 @@ class Prediction:
         score: how unusual the image is: the higher, the more. It has no unit and no upper limit,
             and is to be compared with ``threshold`` alone: each detector has its own scale.
         is_anomalous: ``score > threshold``.
-        threshold: the detector's, from good images that were kept out of training.
+        threshold: the detector's; it comes from good images alone.
         heat_map: how unusual each pixel is, float32 [H, W], on a scale of its own; the
             detector's ``input_shape`` says H and W, and the whole image (or its centre crop, where
             the config has one) is resized to them.
@@ -78,12 +78,12 @@ class Detector:
 
     @property
     def version(self) -> int | None:
-        """Its number in the registry; None for a folder's detector."""
+        """Its number in the registry; None if it was loaded from a folder."""
         return self._version or None
 
     @property
     def threshold(self) -> float:
-        """An image is anomalous when its score is greater."""
+        """An image whose score is greater is anomalous."""
         return self._detector.info.threshold
 
     @property
@@ -160,8 +160,8 @@ def load(
 
     Where the profile, or ``GTRANS_PUBLIC_KEY``, names a public key, a registered model is loaded
     only if it was signed with the private half; where neither does, only if the profile allows
-    unsigned models, as ``local`` does. A folder is compared with its own list of digests: damage is
-    noticed, a forger is not.
+    unsigned models, as ``local`` does. A folder is compared with its own list of digests, which
+    finds damage but no forger.
 
     Args:
         model: ``models:/gtrans-NAME@ALIAS`` (``@champion``, ``@challenger``),

@@ -90,10 +90,10 @@ def table(found: dict[str, Any]) -> str:
     ]
     return "\n".join(
         [
-            "| what | CPU-ms an image | over the packaged | over the floor |",
+            "| what | CPU-ms an image | over the packaged | over the least possible |",
             "|---|---|---|---|",
             *rows,
-            f"| floor: {bounds['operations'] / 1e9:.2f} G operations at "
+            f"| least possible: {bounds['operations'] / 1e9:.2f} G operations at "
             f"{bounds['matrix_gflops']:.0f} G/s, and {bounds['scene_bytes'] / 1e6:.0f} MB at "
             f"{bounds['stream_gbytes_per_second']:.0f} GB/s | {lowest:.1f} | "
             f"{lowest / base:.2f} | 1.0 |",
