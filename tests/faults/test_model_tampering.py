@@ -280,11 +280,15 @@ def test_nothing_is_parsed_before_the_signature_and_all_of_it_ends_in_one_line(
         assert len(str(refused.value)) < 500
 
 
-def test_bytecode_that_nobody_signed_is_never_used(plant, tmp_path):
+def test_bytecode_and_empty_folders_that_nobody_signed_are_never_used(plant, tmp_path):
     model = plant.models["bottle"]
     add(model, "code/gtrans_core/__pycache__/errors.cpython-311.pyc", "evil")
-    assert plant.fetch(tmp_path / "fetched").is_dir()  # of a copy, without it
+    (model / "code/safetensors").mkdir()
+    assert plant.fetch(tmp_path / "fetched").is_dir()  # of a copy, without them
     with pytest.raises(ModelError, match=r"__pycache__/errors.cpython-311.pyc is not covered"):
+        verify_folder(model, plant.trust)
+    shutil.rmtree(model / "code/gtrans_core/__pycache__")
+    with pytest.raises(ModelError, match=r"code/safetensors is an empty folder"):
         verify_folder(model, plant.trust)
 
 
@@ -370,6 +374,9 @@ def test_mlflow_itself_loads_what_is_signed_with_pickle_forbidden(plant, tmp_pat
     attempts = [(registered, public_key), (registered, public_key), (damaged, public_key)]
     attempts += [(extra, public_key), (unsigned, public_key), (model, others), (model, "")]
     attempts += [(shadow, public_key), (inside, public_key)]
+    hollow = shutil.copytree(model, tmp_path / "hollow")
+    (hollow / "code/safetensors/numpy").mkdir(parents=True)
+    attempts.append((hollow, public_key))
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
@@ -393,8 +400,10 @@ def test_mlflow_itself_loads_what_is_signed_with_pickle_forbidden(plant, tmp_pat
     assert said[4].startswith("ModelError the model: not signed (model.sig is missing)")
     assert "signed with another key" in said[5]
     assert said[6].startswith("ConfigError the model: models must be signed here")
-    assert "file code/safetensors/__init__.py is not covered by the signature" in said[7]
-    assert "file code/gtrans_core/errors/__init__.py is not covered by the signature" in said[8]
+    assert "folder code/safetensors is not covered by the signature" in said[7]
+    assert "folder code/gtrans_core/errors is not covered by the signature" in said[8]
+    assert said[9] == "loaded 1"
+    assert not (hollow / "code/safetensors").exists()  # which Python would import
     assert not mark.exists()
     # What Python and MLflow left beside the stored model does no harm.
     plant.fetch(tmp_path / "fetched")

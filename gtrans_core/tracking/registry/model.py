@@ -23,7 +23,7 @@ from gtrans_core.system.shortcuts import requirements_believed
 from gtrans_core.tracking.answers import fault_of
 from gtrans_core.tracking.client import translate_mlflow_errors
 from gtrans_core.trust.keys import SigningKey
-from gtrans_core.trust.signature import sign_folder
+from gtrans_core.trust.signature import forget_leavings, sign_folder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -221,8 +221,7 @@ def package(detector_folder: Path, input_example_png: bytes, destination: Path) 
     shutil.copyfile(Path(__file__).with_name(MLSERVER_SCRIPT), destination / MLSERVER_SCRIPT)
     runtime = f"{Path(MLSERVER_SCRIPT).stem}.Runtime"
     (destination / MLSERVER_SETTINGS).write_text(json.dumps({"implementation": runtime}))
-    for folder in list(destination.rglob("__pycache__")):
-        shutil.rmtree(folder)
+    forget_leavings(destination)
     flavor = model.flavors["python_function"]
     flavor["model_code_path"] = SCRIPT
     flavor["artifacts"][ARTIFACT]["uri"] = ARTIFACT_FOLDER

@@ -9,7 +9,7 @@ from gtrans_core.errors import ModelError
 from gtrans_core.storage.documents import TOML_LIMIT, parse_json, parse_yaml, read_bounded
 from gtrans_core.tracking.registry.model import ARTIFACT_FOLDER, SCRIPT, category_of, file_digests
 from gtrans_core.tracking.runs import PREFIX
-from gtrans_core.trust.signature import NOTE_OF_ORIGIN, forget_bytecode
+from gtrans_core.trust.signature import NOTE_OF_ORIGIN, forget_leavings
 
 FILES_TAG = PREFIX + "files"
 """Tag of a registered version: sha256 (hex) of each file of the detector, by name, as JSON."""
@@ -54,7 +54,7 @@ def require_ours(name: str, model: Path) -> None:
 
 def tidy(model: Path) -> None:
     """Delete from a copy what loading a model leaves where it is stored; nobody signed it."""
-    forget_bytecode(model)
+    forget_leavings(model)
     note = model / NOTE_OF_ORIGIN
     if note.is_file():
         note.unlink()

@@ -8,36 +8,43 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import json
 import os
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 
 def refuse_strangers(model: Path) -> None:
-    """Refuse a file that the model's signature does not name, before Python can import it.
+    """Refuse what the model's signature does not name, before Python can import it.
 
     Only names are looked at, with nothing but the standard library; ``load_context`` verifies.
-    Bytecode is deleted: nobody signed it.
+    Bytecode and empty folders are deleted: nobody signed them.
 
     Raises:
-        ValueError: naming the file.
+        ValueError: naming the file or the folder.
     """
     signature = model / "model.sig"
     if not os.environ.get("GTRANS_PUBLIC_KEY") or not signature.is_file():
         return
     for cache in list(model.rglob("__pycache__")):
         shutil.rmtree(cache, ignore_errors=True)
+    for folder, _, _ in os.walk(model, topdown=False):
+        with contextlib.suppress(OSError):  # it holds something
+            Path(folder).rmdir()
     payload = json.loads(signature.read_bytes())["dsseEnvelope"]["payload"]
     signed = {
         file["name"] for file in json.loads(base64.b64decode(payload))["predicate"]["resources"]
     }
     signed |= {"model.sig", "registered_model_meta"}
+    folders = {parent.as_posix() for name in signed for parent in PurePosixPath(name).parents}
     for path in sorted(model.rglob("*")):
         name = path.relative_to(model).as_posix()
-        if name not in signed and (path.is_symlink() or not path.is_dir()):
-            raise ValueError(f"the model: file {name} is not covered by the signature")
+        is_folder = path.is_dir() and not path.is_symlink()
+        if name not in (folders if is_folder else signed):
+            kind = "folder" if is_folder else "file"
+            raise ValueError(f"the model: {kind} {name} is not covered by the signature")
 
 
 refuse_strangers(Path(__file__).parent)

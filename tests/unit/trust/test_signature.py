@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,9 +61,24 @@ def test_signing_again_replaces_the_signature(signed):
         (lambda f: (f / "code/module.py").unlink(), "file code/module.py is missing"),
         (lambda f: (f / "code/evil.py").touch(), "file code/evil.py is not covered"),
         (lambda f: (f / ".gitignore").touch(), "file .gitignore is not covered"),
+        (lambda f: (f / "link").symlink_to("/etc/hostname"), "link is a link, which no signature"),
+        (lambda f: (f / "link").symlink_to("code/module.py"), "link is a link, which no signature"),
+        (lambda f: (f / "code/link").symlink_to("nowhere"), "code/link is a link, which no"),
+        (lambda f: (f / "code/safetensors").mkdir(), "code/safetensors is an empty folder, which"),
+        (lambda f: (f / "code/\x1b[2J\n").mkdir(), r"code/\\x1b\[2J\\n is an empty folder, which"),
+        (lambda f: (f / "a/b/c").mkdir(parents=True), "a/b/c is an empty folder, which no"),
+        (lambda f: os.mkfifo(f / "code/pipe"), "code/pipe is no plain file, which no signature"),
+        (lambda f: os.mknod(f / "s", stat.S_IFSOCK | 0o600), "s is no plain file, which no"),
+        (lambda f: (f / "twin").hardlink_to(f / "MLmodel"), "file twin is not covered"),
+        (lambda f: (f / "mlmodel").write_text("flavors"), "file mlmodel is not covered"),
+        (lambda f: (f / "MLmodel.").write_text("flavors"), "file MLmodel. is not covered"),
+        (lambda f: (f / "MLmodel\n").write_text("flavors"), r"file MLmodel\\n is not covered"),
+        (lambda f: (f / "MLmodel ").write_text("flavors"), "file MLmodel  is not covered"),
+        (lambda f: (f / "model.sig.").write_text("{}"), "file model.sig. is not covered"),
+        (lambda f: (f / "code/model.sig").write_text("{}"), "file code/model.sig is not covered"),
         (
-            lambda f: (f / "link").symlink_to("/etc/hostname"),
-            "model.sig is damaged, or a file cannot be read",
+            lambda f: (f / "code/registered_model_meta").touch(),
+            "file code/registered_model_meta is not covered",
         ),
         (lambda f: (f / SIGNATURE_NAME).unlink(), r"not signed \(model.sig is missing\)"),
     ],
@@ -93,6 +110,45 @@ def test_files_that_loaders_leave_may_be_passed_over_and_no_others(signed):
     (signed.folder / "MLmodel").unlink()
     with pytest.raises(ModelError, match="MLmodel"):
         signed.verify(whole=False)
+
+
+def test_a_folder_that_holds_nothing_is_neither_signed_nor_kept(signed):
+    """Of a model that somebody's own copy of the code went into, say; Python would import it."""
+    for empty in ("code/gone/deeper", "code/safetensors"):
+        (signed.folder / empty).mkdir(parents=True)
+    with pytest.raises(ModelError, match="code/safetensors is an empty folder"):
+        sign_folder(signed.folder, signed.key)
+    (signed.folder / "code/gone/__pycache__").mkdir()
+    (signed.folder / "code/gone/__pycache__/module.cpython-311.pyc").touch()
+    signed.verify(whole=False)
+    assert [path.name for path in (signed.folder / "code").iterdir()] == ["module.py"]
+    signed.verify()
+
+
+def test_a_folder_that_cannot_be_listed_is_refused(signed, monkeypatch):
+    (signed.folder / "code/hidden").mkdir()
+    scan = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("hidden"):
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(ModelError, match=r"code/hidden is a folder that cannot be read \(Permissi"):
+        signed.verify()
+
+
+def test_a_folder_nested_deeper_than_calls_may_be_is_refused(signed):
+    deep = str(signed.folder)
+    for _ in range(1500):
+        deep += "/d"
+        os.mkdir(deep)  # noqa: PTH102
+    try:
+        with pytest.raises(ModelError, match=r"^the model: d/d/d/.* is an empty folder"):
+            signed.verify()
+    finally:
+        os.removedirs(deep)  # deeper than pytest can remove it
 
 
 def test_another_key_is_named(signed, tmp_path):
