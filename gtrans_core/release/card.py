@@ -65,4 +65,5 @@ def _plain(text: str) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    """As ``_plain``, but for underscores: names are full of them."""
+    return _plain(text).replace("\\_", "_")

@@ -25,6 +25,8 @@ TOML_LIMIT = 1 << 20
 """Bytes; such files are written by hand. YAML has the same."""
 MOST_LEVELS = 64
 """Of brackets within brackets."""
+_MOST_DIGITS = 40
+"""Of a whole number; with 309 it would be beyond any float."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -48,7 +50,9 @@ def parse_json(data: bytes | bytearray | str) -> Any:
     """
 
     def read(text: str) -> Any:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        return json.loads(
+            text, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_moderate
+        )
 
     return _parsed(data, TEXT_LIMIT, read)
 
@@ -130,6 +134,12 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise OddDocumentError(f"{text[:20]} is no finite number")
     return number
+
+
+def _moderate(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise OddDocumentError("a number has too many digits")
+    return int(text)
 
 
 def read_json(path: Path, model: type[Model], what: str, error: type[GTransError]) -> Model:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_BEGINS_A_FORMULA = r"^([=+\-@\t\r])"
-_MARKED = re.compile(r"'(?=[=+\-@\t\r])")
+# The wide ones, such as U+FF1D, are what an East Asian keyboard gives.
+_SIGNS = r"[=+\-@\t\r\n\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}]"
+_BEGINS_A_FORMULA = rf"^({_SIGNS})"  # RE2's
+_MARKED = re.compile(r"'(?=[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20])")
 
 
 def without_formulas(table: pa.Table) -> pa.Table:

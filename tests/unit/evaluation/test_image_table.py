@@ -23,6 +23,7 @@ from gtrans_core.evaluation.image_table import (
     read_images,
     write_images,
 )
+from gtrans_core.system.spreadsheet import as_it_was, without_formulas
 from tests.support.evaluations import evaluation, image_result, masks_of
 
 KINDS = ["good", "good", "dent", "dent", "crack"]
@@ -139,6 +140,13 @@ class TestFiles:
         assert '"\'=HYPERLINK(1)"' in text
         assert '"\'-1+1"' in text
         assert read_images(tmp_path / IMAGES)[0].kind == "=HYPERLINK(1)"
+
+    @pytest.mark.parametrize("sign", "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+    def test_whatever_a_formula_may_begin_with(self, sign: str):
+        table = pa.table({"path": [f"{sign}1+1", f"a{sign}1"]})
+        marked = without_formulas(table)["path"].to_pylist()
+        assert marked == [f"'{sign}1+1", f"a{sign}1"]
+        assert [as_it_was(cell) for cell in marked] == table["path"].to_pylist()
 
     def test_another_table_is_refused(self, tmp_path: Path):
         pq.write_table(pa.table({"path": ["a"]}), tmp_path / IMAGES)

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 from gtrans_core.release.card import render_card
+from gtrans_core.release.facts import Split
 
 
 def test_it_says_what_was_measured(facts):
@@ -61,3 +62,16 @@ def test_what_a_person_wrote_means_nothing_but_itself(facts):
     assert not re.search(r"(?<!\\)[<>\[\]`*#&|!]", said)
     assert "\x1b" not in card
     assert "Promoted by \\*ada\\* on" in card
+
+
+def test_so_does_what_somebody_wrote_into_the_registry(facts):
+    odd = "<img src=x onerror=alert(1)>\n# [x](http://evil) | `a` **b** metal_nut"
+    splits = (Split(odd, odd, odd, {"images": 2, odd: 2}),)
+    card = render_card(
+        replace(facts, splits=splits, approval=replace(facts.approval, when=odd, who=odd))
+    )
+    [row] = [line for line in card.splitlines() if "onerror" in line and line.startswith("|")]
+    assert len(re.findall(r"(?<!\\)\|", row)) == 6
+    assert not re.search(r"(?<!\\)[<>\[\]*#&!]", row)
+    assert "metal_nut" in row
+    assert "\n# " not in card.partition("\n")[2].partition("## Data")[0]

@@ -31,6 +31,7 @@ HOSTILE_JSON = {
     "infinity": "[-Infinity]",
     "a number beyond any float": "[1e999]",
     "a number of 5000 digits": LONG,
+    "a whole number beyond any float": f"[{LONG[:400]}]",
     "no JSON": "{",
     "no text": b"\xff\xfe\x00",
     "nothing": "",
@@ -92,7 +93,9 @@ class Numbers(Facts):
     of: dict[str, float]
 
 
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", LONG, "[" * 5000, '"x"'])
+@pytest.mark.parametrize(
+    "number", ["NaN", "Infinity", "1e999", LONG, LONG[:400], "[" * 5000, '"x"']
+)
 def test_facts_in_a_file_are_finite_or_refused_with_the_files_name(tmp_path: Path, number: str):
     file = tmp_path / "facts.json"
     file.write_text(f'{{"of": {{"a": {number}}}}}')

@@ -43,6 +43,23 @@ def test_what_is_damaged_is_not_known(text: str):
     assert evidence_of({EVIDENCE_TAG: text}) == Evidence("", None, {})
 
 
+@pytest.mark.parametrize(
+    "number", ["9" * 400, "-" + "9" * 400, "1e400", "[" * 100 + "]" * 100, "{}", "[0.9]", '"9e999"']
+)
+@pytest.mark.parametrize("key", ["test_images", "metrics"])
+def test_whatever_stands_where_a_number_belongs_is_none(key: str, number: str):
+    told = {"test_images": "80", "metrics": '{"a": 0.5}'}
+    told[key] = number if key == "test_images" else f'{{"a": {number}}}'
+    text = ", ".join(f'"{name}": {value}' for name, value in told.items())
+    found = evidence_of({EVIDENCE_TAG: f"{{{text}}}"})
+    assert found.test_images in (None, 80)
+    assert not any(map(math.isfinite, found.metrics.values())) or key == "test_images"
+    earlier = {"gtrans.test_images": number, "gtrans.metric.a": number}
+    found = evidence_of(earlier)
+    assert found.test_images is None
+    assert not any(map(math.isfinite, found.metrics.values()))
+
+
 def test_a_number_that_is_none_stays_one():
     tags = {EVIDENCE_TAG: '{"test_images": -3, "metrics": {"a": NaN, "b": null, "c": "x"}}'}
     found = evidence_of(tags)
