@@ -15,6 +15,7 @@ INPUTS = {
     "seed": "Random seed; -1: what config says.",
     "epochs": "Passes over the training images; -1: what config says.",
     "image_size": "Side in pixels that images are resized to; -1: what config says.",
+    "effort": "How long Trans learns: fast, standard or best; empty: what config says.",
     "gate": "Thresholds for becoming champion, as JSON.",
     "data_digest": "Identity of both splits, by content; from ingest.",
     "store": "Folder of data sets, caches and trainings; one shared volume on a cluster.",
@@ -47,7 +48,7 @@ OUTPUTS = {
     "ranking": "Every category's metrics, best first, as JSON.",
     "summary": "The same as a table, with what failed.",
     "data_digest": INPUTS["data_digest"],
-    "config": "The config of all further steps: that of the run with its seed, epochs and size.",
+    "config": "The config of all further steps: that of the run with the knobs given beside it.",
 }
 
 

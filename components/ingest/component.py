@@ -18,6 +18,7 @@ def ingest(
     seed: int,
     epochs: int,
     image_size: int,
+    effort: str,
     store: str,
     tracking_uri: str,
     experiment: str,
@@ -34,6 +35,7 @@ def ingest(
 
     context = RunContext(run_key, category, store, tracking_uri, experiment)
     with run_step("ingest", context):
-        config = with_run_parameters(config, seed=seed, epochs=epochs, image_size=image_size)
+        knobs = {"seed": seed, "epochs": epochs, "image_size": image_size}
+        config = with_run_parameters(config, **knobs, effort=effort)
         paths = (Path(train_data.path), Path(test_data.path))
         return (step(context, source, config, *paths), config)

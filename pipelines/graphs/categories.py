@@ -37,6 +37,7 @@ def categories_pipeline(at_once: int, cluster: Cluster | None = None) -> Callabl
         seed: int = FROM_CONFIG,
         epochs: int = FROM_CONFIG,
         image_size: int = FROM_CONFIG,
+        effort: str = "",
         experiment: str = "gtrans",
         cache_store: str = "",
         unsigned_models: str = "refuse",
@@ -54,6 +55,7 @@ def categories_pipeline(at_once: int, cluster: Cluster | None = None) -> Callabl
             seed: random seed; -1: what config says.
             epochs: passes over the training images; -1: what config says.
             image_size: side in pixels that images are resized to; -1: what config says.
+            effort: how long Trans learns: fast, standard or best; empty: what config says.
             experiment: the MLflow experiment of the runs.
             cache_store: as in gtrans-category.
             unsigned_models: refuse or allow, as in gtrans-category.
@@ -80,6 +82,7 @@ def categories_pipeline(at_once: int, cluster: Cluster | None = None) -> Callabl
                 seed=seed,
                 epochs=epochs,
                 image_size=image_size,
+                effort=effort,
                 experiment=experiment,
                 gate=item.gate,
                 cache_store=cache_store,

@@ -40,6 +40,7 @@ def category_pipeline(cluster: Cluster | None = None) -> Callable[..., Any]:
         seed: int = FROM_CONFIG,
         epochs: int = FROM_CONFIG,
         image_size: int = FROM_CONFIG,
+        effort: str = "",
         experiment: str = "gtrans",
         gate: str = load_gate().to_json(),
         cache_store: str = "",
@@ -59,6 +60,7 @@ def category_pipeline(cluster: Cluster | None = None) -> Callable[..., Any]:
             seed: random seed; -1: what config says.
             epochs: passes over the training images; -1: what config says.
             image_size: side in pixels that images are resized to; -1: what config says.
+            effort: how long Trans learns: fast, standard or best; empty: what config says.
             experiment: the MLflow experiment of the run.
             gate: thresholds for becoming champion, as JSON (pipelines/categories).
             cache_store: where feature caches are shared between machines (s3://bucket/prefix or a
@@ -80,6 +82,7 @@ def category_pipeline(cluster: Cluster | None = None) -> Callable[..., Any]:
             seed=seed,
             epochs=epochs,
             image_size=image_size,
+            effort=effort,
         )
         train_data, settled = data.outputs["train_data"], data.outputs["config"]
         features = cache_features(

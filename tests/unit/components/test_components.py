@@ -19,7 +19,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from gtrans.components.described import INPUTS, OUTPUTS, described
 from gtrans.components.shown import _roc_curve, markdown, roc_points, show_evaluation
-from gtrans_core.config import GTransConfig, load_config
+from gtrans_core.config import GTransConfig, load_config, with_run_parameters
 from gtrans_core.errors import (
     CategoriesError,
     ConfigError,
@@ -42,7 +42,7 @@ JUDGED = {"config": "{}", "gate": "{floors}", "data_digest": "d1"}
 EVALUATED = ("model", "features", "train_data", "test_data", "detector", "report", "evaluation")
 SHOWN = {"classification": dsl.ClassificationMetrics(), "headline": dsl.Markdown(uri="/headline")}
 CONFIG = GTransConfig().to_json()
-KNOBS = {"seed": -1, "epochs": -1, "image_size": -1}
+KNOBS = {"seed": -1, "epochs": -1, "image_size": -1, "effort": ""}
 DRIFT = {"since": "7d", "alpha": 0.01, "defect_share": 0.05, "fail_on_drift": True}
 
 
@@ -180,6 +180,11 @@ def test_knobs_of_their_own_are_part_of_the_config_that_goes_on() -> None:
     settled = GTransConfig.from_json(config)
     assert digest == "d1"
     assert (settled.seed, settled.training.epochs, settled.image.size) == (3, 2, 128)
+    case = replace(case, given={**case.given, "epochs": -1, "effort": "fast"})
+    with patch(case.step, autospec=True, return_value="d1"):
+        settled = GTransConfig.from_json(case.call()[1])
+    training = settled.training
+    assert (training.effort, training.steps, training.epochs) == ("fast", None, None)
     case = replace(case, given={**case.given, "image_size": 100})
     with patch(case.step, autospec=True), pytest.raises(SystemExit) as stop:
         case.call()
@@ -250,3 +255,16 @@ def test_the_roc_curve_is_scikit_learns():
         scores = rng.integers(0, rng.integers(1, 40), count) / 7
         ours, theirs = _roc_curve(defective, scores), roc_curve(defective, scores)
         assert all(map(np.array_equal, ours, theirs))
+
+
+def test_two_lengths_of_one_training_are_refused() -> None:
+    with pytest.raises(ConfigError, match="effort and epochs are both given"):
+        with_run_parameters(CONFIG, epochs=3, effort="fast")
+    with pytest.raises(ConfigError, match=r"training\.effort"):
+        with_run_parameters(CONFIG, effort="much")
+
+
+def test_the_roc_of_equal_scores_is_the_diagonal(tmp_path: Path) -> None:
+    table = tmp_path / "images.parquet"
+    pq.write_table(pa.table({"label": ["good", "defective"], "score": [0.5, 0.5]}), table)
+    assert roc_points(table) == ([0.0, 1.0], [0.0, 1.0], [1.5, 0.5])

@@ -24,7 +24,8 @@ PLACEMENT = {
     "accelerator_node_selector": {},
     "accelerator_tolerations": [],
 }
-KNOBS = {"seed": -1, "epochs": -1, "image_size": -1}
+NUMBERS = {"seed": -1, "epochs": -1, "image_size": -1}
+KNOBS = {**NUMBERS, "effort": ""}
 PARAMETERS = {
     "ingest": RUN | {"source", "config", *KNOBS},
     "cache-features": RUN | {"config", "cache_store"},
@@ -115,7 +116,7 @@ def test_parameters_and_defaults(spec: dict[str, Any]):
         *PLACEMENT,
     }
     types = {"node_selector": "STRUCT", "tolerations": "LIST"}
-    types |= dict.fromkeys(KNOBS, "NUMBER_INTEGER")
+    types |= dict.fromkeys(NUMBERS, "NUMBER_INTEGER")
     for name, value in parameters.items():
         assert value["parameterType"] == types.get(name.removeprefix("accelerator_"), "STRING")
     assert all(value["description"] for value in parameters.values())

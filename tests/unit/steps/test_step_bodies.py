@@ -90,6 +90,7 @@ def arguments(step: str, folder: Path, text: str | None, **given: Any) -> dict[s
         "seed": 0,
         "epochs": 0,
         "image_size": 0,
+        "effort": "",
         "data_digest": "d" * 64,
         "unsigned_models": "allow",
         "since": "30d",
