@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gtrans.cli.shared.completion import categories
 from gtrans.cli.shared.options import AsJson, ProfileName, Store
+from gtrans.cli.shared.plain_json import print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,7 +62,7 @@ def compare(
     client = connect_existing(profile.tracking_uri)
     found = compared(client, profile.experiment, category, by, last, runs or ())
     if as_json:
-        typer.echo(json.dumps(view.plain(found, category, by), indent=1))
+        print_json(view.plain(found, category, by))
         return
     # A narrower terminal breaks lines, which loses nothing; a table would drop what does not fit.
     console = Console(width=max(_WIDTH, Console().width))

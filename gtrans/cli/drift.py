@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gtrans.cli.shared.options import Category, ProfileName, Store
+from gtrans.cli.shared.options import AsJson, Category, ProfileName, Store
+from gtrans.cli.shared.plain_json import print_json
 from gtrans_core.errors import DriftError
 from gtrans_core.system.text import score_text
 
@@ -38,7 +38,7 @@ def drift(
     defects: Annotated[
         float, typer.Option("--defects", help="Largest share of defective images that is no drift.")
     ] = _DEFECT_SHARE,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the evidence as JSON.")] = False,
+    as_json: AsJson = False,
     profile_name: ProfileName = "local",
     store: Store = None,
 ) -> None:
@@ -63,7 +63,7 @@ def drift(
         trust=profile.trust,
     )
     if as_json:
-        typer.echo(json.dumps({"model": model.name, "version": model.version, **vars(found)}))
+        print_json({"model": model.name, "version": model.version, **vars(found)})
     else:
         again = next_command(
             "recalibrate",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
-import typer
-
 from gtrans.cli.shared.options import AsJson, Category, ProfileName, Store
+from gtrans.cli.shared.plain_json import print_json
 from gtrans_core.detector.model_name import model_name
 from gtrans_core.evaluation.metric_names import labels_of
 
@@ -36,7 +34,7 @@ def history(
     found = read_history(client, category)
     if as_json:
         moves = [recorded.move.model_dump(exclude={"token", "after"}) for recorded in found.moves]
-        typer.echo(json.dumps({"champion_alias": found.alias, "moves": moves}, indent=1))
+        print_json({"champion_alias": found.alias, "moves": moves})
         return
     console = Console()
     if found.moves:

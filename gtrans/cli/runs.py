@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gtrans.cli.shared.options import AsJson, Host, Namespace, ProfileName
+from gtrans.cli.shared.plain_json import print_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,7 +39,7 @@ def runs(
         rows = [(run.run_id, run.name, run.state, run.created) for run in list_runs(server, last)]
     if as_json:
         names = [heading.removesuffix(" (UTC)") for heading in headings]
-        typer.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=1))
+        print_json([dict(zip(names, row, strict=True)) for row in rows])
     else:
         _show(headings, rows)
 

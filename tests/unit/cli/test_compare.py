@@ -155,6 +155,21 @@ def test_it_fits_a_hundred_columns_however_much_differs():
     assert "...9.safetensors" in output
 
 
+def test_json_has_no_number_that_json_has_not():
+    [group] = (
+        replace(
+            SINGLE,
+            trials=tuple(
+                replace(one, metrics={"loss": float("nan"), "au_pro_30": float("inf")})
+                for one in SINGLE.trials
+            ),
+        ),
+    )
+    output = gtrans_compare(Comparison((group,), "1", ()), "--json").output
+    found = json.loads(output, parse_constant=pytest.fail)
+    assert found["groups"][0]["runs"][0]["metrics"] == {"loss": None, "au_pro_30": None}
+
+
 def test_json_says_the_same():
     found = json.loads(gtrans_compare(FOUND, "--json").output)
     assert found["differing"] == ["research.layer_norm"]

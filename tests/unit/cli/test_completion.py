@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
+from gtrans.cli.main import app
+from gtrans.cli.shared.bash_words import WholeWords
 from gtrans.cli.shared.completion import categories, category_aliases, models
 from gtrans_core.tracking.client import TrackingAddress
 from gtrans_core.tracking.registry.names import RegisteredCategory, registered_categories
@@ -62,15 +65,37 @@ def test_where_something_is_wrong_nothing_is_offered(tmp_path: Path):
     assert categories(Context(tmp_path), "") == []
 
 
+@pytest.mark.parametrize(
+    ("pieces", "offered"),
+    [
+        (["export", "fl"], ["flange@challenger", "flange@champion"]),
+        (["export", "flange", "@"], ["challenger", "champion"]),
+        (["export", "flange", "@", "champ"], ["champion"]),
+        (["export", "flange@ch"], ["flange@challenger", "flange@champion"]),
+        (["predict", "-m", "models", ":", "/gtrans-h"], ["/gtrans-hose@challenger"]),
+        (["predict", "--model", "=", "models", ":", "/gtrans-hose", "@"], ["challenger"]),
+    ],
+)
+def test_bash_splits_words_and_gets_the_rest_of_the_last_piece(
+    plant: Path, monkeypatch: pytest.MonkeyPatch, pieces: list[str], offered: list[str]
+):
+    verb, *rest = pieces
+    words = ["gtrans", verb, "--store", str(plant), *rest]
+    monkeypatch.setenv("COMP_WORDS", "\n".join(words))
+    monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
+    command = typer.main.get_command(app)
+    assert WholeWords(command, {}, "gtrans", "_GTRANS_COMPLETE").complete().split() == offered
+
+
 def test_the_shell_gets_them(plant: Path):
     environment = os.environ | {
         "_GTRANS_COMPLETE": "complete_bash",
-        "COMP_WORDS": f"gtrans promote --store {plant} fl",
-        "COMP_CWORD": "4",
+        "COMP_WORDS": f"gtrans export --store {plant} flange @ champ",
+        "COMP_CWORD": "6",
     }
     code = "import sys; sys.argv = ['gtrans']; from gtrans.cli.main import app; "
     code += "app(prog_name='gtrans')"
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )
-    assert done.stdout.split() == ["flange"]
+    assert done.stdout.split() == ["champion"]
