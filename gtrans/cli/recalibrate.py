@@ -68,7 +68,7 @@ def recalibrate(
 def _show(found: Recalibration) -> None:
     """What the new threshold does to the test images."""
     before, after = found.before, found.after
-    if after.promise is not None:
+    if after.promise is not None and after.promise.how == "cross_fitted":
         typer.echo(printable(after.promise.text))
     typer.echo(f"On the test images, with version {found.base.version}'s threshold and now:")
     for kind, now in zip(before.per_defect, after.per_defect, strict=True):

@@ -40,9 +40,14 @@ class Promise(Facts):
         """One line for a person; empty where the wanted rate is promised."""
         if not self.falls_short:
             return ""
+        return f"{self.images} good images can promise {self.at_best}"
+
+    @property
+    def at_best(self) -> str:
+        """The end of that line: the rate, and how many images the wanted one needs."""
         return (
-            f"{self.images} good images can promise a false-alarm rate of {_percent(self.rate)} at "
-            f"best; {_percent(self.wanted)} needs {self.needed}: add images"
+            f"a false-alarm rate of {_percent(self.rate)} at best; {_percent(self.wanted)} needs "
+            f"{self.needed}: add images"
         )
 
     @property

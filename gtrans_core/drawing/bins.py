@@ -7,6 +7,8 @@ import numpy as np
 from gtrans_core.drawing.canvas import Values
 
 _BINS = 40
+_ALIKE = 1e-6
+"""Of their size: values that differ by less are drawn as one."""
 
 
 def spans_decades(values: Values) -> bool:
@@ -22,7 +24,9 @@ def bin_edges(values: Values, threshold: float, logarithmic: bool) -> Values:
         below, above = np.log([threshold / low, high / threshold]) / np.log(ratio)
         edges: Values = threshold * ratio ** _steps(below, above)
         return edges
-    width = (high - low) / _BINS or abs(low) / _BINS or 1.0
+    size = max(abs(low), abs(high))
+    apart = high - low > _ALIKE * size  # narrower bins would have edges that round to one number
+    width = ((high - low) if apart else size) / _BINS or 1.0
     return threshold + width * _steps((threshold - low) / width, (high - threshold) / width)
 
 

@@ -17,7 +17,7 @@ from gtrans_core.drawing.threshold_chart import ThresholdChart
 from gtrans_core.evaluation.conclusion import Conclusion
 from gtrans_core.evaluation.metric_names import MetricName
 from gtrans_core.evaluation.other_thresholds import ThresholdRow
-from gtrans_core.system.text import score_text
+from gtrans_core.system.text import every, score_text
 
 Count = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(ge=0, le=1)]
@@ -199,8 +199,7 @@ def _mistakes_said(data: ReportData) -> str:
     shown, wrong = len(data.mistakes), data.missed + data.good_flagged
     if wrong == 1:
         return "There is one. Open it to see it large."
-    every = "Both" if wrong == 2 else f"All {wrong}"
-    how_many = f"The worst {shown} of {wrong}" if shown < wrong else every
+    how_many = f"The worst {shown} of {wrong}" if shown < wrong else every(wrong)
     rest = " The rest is in images.csv beside this report." if shown < wrong else ""
     missed = ["misses"] if data.missed else []
     kinds = " first, then ".join([*missed, *(["false alarms"] if data.good_flagged else [])])

@@ -16,6 +16,7 @@ from gtrans_core.detector.thresholds import needed_images, promised_threshold
 from gtrans_core.evaluation.conclusion import Conclusion
 from gtrans_core.evaluation.image_table import ImageResult, false_alarms, misses
 from gtrans_core.evaluation.record import EvaluationRecord
+from gtrans_core.system.text import every
 
 SMALL_DEFECT = 0.01
 """Share of the image below which a defect is small."""
@@ -226,8 +227,7 @@ def _toml(value: Any) -> str:
 def _of(count: int, total: int, noun: str) -> str:
     if total == 1:
         return f"The {noun}"
-    every = "Both" if total == 2 else f"All {total}"
-    return f"{every} {noun}s" if count == total else f"{count} of {total} {noun}s"
+    return f"{every(total)} {noun}s" if count == total else f"{count} of {total} {noun}s"
 
 
 def _show(count: int) -> str:

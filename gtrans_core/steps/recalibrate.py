@@ -114,7 +114,7 @@ def recalibrate(
         folder = fetch_model(client, base.uri, Path(scratch), trust)
         old = detector_digest(folder)
         detector = Detector.load(folder)
-        splits = _splits(origin, detector.info)
+        splits = _splits(origin, detector.info, client)
         fresh = _unknown(good, splits)
         info = _recalibrated(detector, fresh, rate)
         source = _source(info, len(fresh))
@@ -142,8 +142,11 @@ def recalibrate(
     return Recalibration(base, origin.record, after, registered, source)
 
 
-def _splits(origin: Origin, info: DetectorInfo) -> tuple[Manifest, Manifest]:
-    """Both splits, if the images are still those that the version was trained and judged on."""
+def _splits(origin: Origin, info: DetectorInfo, client: Any) -> tuple[Manifest, Manifest]:
+    """Both splits, if the images that the version was trained and judged on are still there.
+
+    Test images that came later, such as those from feedback, are left out.
+    """
     place = Path(origin.images)
     if not origin.images or not place.is_dir():
         where = origin.images or "a place that its run does not name"
@@ -153,6 +156,10 @@ def _splits(origin: Origin, info: DetectorInfo) -> tuple[Manifest, Manifest]:
         )
     image = info.config.image
     train, test = scan_category(place, info.category, origin.images, None, image)
+    if data_digest(train, test) != origin.record.data_digest:
+        judged = {one.sha256 for one in images_of(client, origin.run_id)}
+        samples = tuple(sample for sample in test.samples if sample.sha256 in judged)
+        test = test.model_copy(update={"samples": samples})
     if data_digest(train, test) != origin.record.data_digest:
         raise DataError(f"{place}: its images changed since this version was judged on them")
     return train, test
@@ -252,7 +259,10 @@ def _at_rate(config: GTransConfig, rate: float | None) -> GTransConfig:
 
 
 def _source(info: DetectorInfo, fresh: int) -> str:
-    images = f"{fresh} fresh good images" if fresh else "the good images it came from before"
+    count = len(info.held_out_scores)
+    images = f"{count} fresh good images" if fresh else f"the {count} good images of before"
+    if info.promise is not None and info.promise.falls_short:
+        return f"It comes from {images}, which can promise {info.promise.at_best}."
     rate = 100 * info.config.evaluation.false_alarm_rate
     return f"It comes from {images}, for a false-alarm rate of {rate:.3g} %."
 

@@ -24,6 +24,11 @@ def score_text(value: float) -> str:
     return f"{value:.4g}"
 
 
+def every(count: int) -> str:
+    """``Both``, or ``All 5``."""
+    return "Both" if count == 2 else f"All {count}"
+
+
 def _shown(character: str) -> str:
     if character.isprintable() or unicodedata.category(character) == "Zs":
         return character

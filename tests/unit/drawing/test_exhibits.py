@@ -147,6 +147,15 @@ class TestChart:
         assert 0 < chart.place < 1
         assert 2 <= len(chart.ticks) <= 12
 
+    @pytest.mark.parametrize("score", [0.0, 0.6, -0.6, 1e-12, 7e5])
+    def test_scores_that_are_all_equal_or_nearly_have_an_axis(self, score: float):
+        nearly = float(np.nextafter(score, np.inf))
+        chart = threshold_chart({"good": [score], "dent": [nearly]}, [score], score)
+        assert chart.low < score < chart.high
+        assert 0 < chart.place < 1
+        assert [row.flagged for row in chart.rows] == [0, 0, 1]
+        assert len({text for _, text in chart.ticks}) == len(chart.ticks) > 1
+
     def test_ticks_are_plain_numbers(self):
         chart = threshold_chart({"good": [0.02, 9.0]}, [0.5], 1.0)
         assert chart.is_log
