@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gtrans.cli.shared.options import Category, ProfileName, Store
-from gtrans_core.errors import ConfigError
+from gtrans_core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from gtrans_core.watch.feedback import FeedbackBook, Statement
@@ -60,8 +60,7 @@ def feedback(
     if to is None:
         _show(category, statements)
         return
-    done = book.export(statements, to)
-    typer.echo(f"{to}: {done.written} images written below test/, {done.there} were there already")
+    _export(book, statements, to)
 
 
 def _keep(book: FeedbackBook, category: str, table: Path) -> None:
@@ -95,6 +94,27 @@ def _keep(book: FeedbackBook, category: str, table: Path) -> None:
         )
         kept += book.add(statement, image.read())
     typer.echo(f"{kept} of {len(rows)} marked images kept; the others were known")
+
+
+def _export(book: FeedbackBook, statements: Sequence[Statement], to: Path) -> None:
+    from gtrans_core.watch.exporting import export
+
+    done = export(book, statements, to)
+    moved = f", {done.moved} moved, since they are said to be something else now"
+    typer.echo(
+        f"{to}: images written below test/: {done.written}, there already: {done.there}"
+        f"{moved if done.moved else ''}"
+    )
+    if done.disputed:
+        raise DataError(
+            "\n  ".join(
+                [
+                    f"{to}: images that people say something else of: {len(done.disputed)}; move "
+                    "them where they belong, or mark them again",
+                    *done.disputed,
+                ]
+            )
+        )
 
 
 def _show(category: str, statements: Sequence[Statement]) -> None:

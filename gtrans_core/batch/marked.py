@@ -79,7 +79,7 @@ def _rows(table: Path) -> list[dict[str, Any]]:
         if table.suffix == PARQUET:
             found: list[dict[str, Any]] = pq.read_table(table).to_pylist()
         elif table.suffix == ".csv":
-            found = [_unmarked(row) for row in csv.read_csv(table).to_pylist()]
+            found = [_unmarked(row) for row in _read_csv(table).to_pylist()]
         else:
             lines = table.read_text("utf-8").splitlines()
             found = [dict(parse_json(line)) for line in lines if line.strip()]
@@ -87,6 +87,21 @@ def _rows(table: Path) -> list[dict[str, Any]]:
         reason = str(error).splitlines()[0]
         raise DataError(f"{table}: cannot be read as {table.suffix} ({reason})") from None
     return found
+
+
+def _read_csv(table: Path) -> pa.Table:
+    """A CSV as we write it, or as a spreadsheet of a country with decimal commas saves it again."""
+    with table.open("rb") as file:
+        first = file.readline()
+    has_commas = first.count(b";") > first.count(b",")
+    text = dict.fromkeys(("path", "image_sha256", "category", "model_digest", TRUTH), pa.string())
+    return csv.read_csv(
+        table,
+        parse_options=csv.ParseOptions(delimiter=";" if has_commas else ","),
+        convert_options=csv.ConvertOptions(
+            column_types=text, decimal_point="," if has_commas else "."
+        ),
+    )
 
 
 def _unmarked(row: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ listed together, before anything expensive starts::
     CATEGORY/ground_truth/DEFECT/*   optional: a mask for every defective image, of its size,
                                      named NAME_mask.png (or NAME.png) for the image NAME.*
 
-A folder of images without any folder in it is ``train/good`` alone.
+Images right in a folder that has no ``train`` stand for ``train/good``. Only an image that people
+marked (``feedback-...``) may lack its mask where others have theirs.
 
 ``listing`` says which files belong where, ``checking`` reads them, ``pairing`` brings masks to
 their images, ``findings`` looks at all images together.

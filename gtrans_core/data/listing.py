@@ -7,7 +7,6 @@ to it. Folders whose name is a word for good parts (``OK``, ``Pass``, ``good_2``
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from gtrans_core.data.folders import files_below, visible
+from gtrans_core.data.kinds import bare_word, is_good_name, kind_problem
 from gtrans_core.data.manifest import GOOD
 from gtrans_core.data.pictures import by_suffix, is_picture
 from gtrans_core.system.text import printable
@@ -28,13 +28,6 @@ _HOMES = {
     "test": "test/good or test/DEFECT",
     "ground_truth": "ground_truth/DEFECT",
 }
-_LONGEST_KIND = 100  # MLflow takes 250 characters of a metric's name
-_KIND = re.compile(r"[\w .-]+")
-_GOOD_WORD = re.compile(
-    r"(good|okay|ok|pass|passed|normal|accepted|undamaged|io|gut"
-    r"|(non?|without)?(defect(ive|s)?)free|non?defect(ive|s)?)"
-    r"(part|product|sample|image|piece)?s?\d*"
-)
 _LIKE_GOOD = re.compile(r"(good|ok|okay|pass|passed|normal)(?![a-z])", re.IGNORECASE)
 _NOT_GOOD = re.compile(
     r"(bad|ng|nok|notok|ko|nio|anomal(y|ies|ous)|abnormal|defect(s|ive)?|fail(ed|ures?)?|rejects?"
@@ -70,11 +63,6 @@ class Listing:
     notes: Sequence[str]
 
 
-def is_good_name(name: str) -> bool:
-    """Whether a folder of this name holds good parts: ``good``, ``OK``, ``Pass``, ``good_2``."""
-    return _GOOD_WORD.fullmatch(_word(name)) is not None
-
-
 def good_folders(split: Path) -> list[Path]:
     """The folders of good parts in ``train`` or ``test``; none where that is no folder."""
     there = visible(split) if split.is_dir() else []
@@ -82,9 +70,10 @@ def good_folders(split: Path) -> list[Path]:
 
 
 def is_flat(folder: Path) -> bool:
-    """Whether a folder holds images and no folder: good parts, and nothing to measure on."""
+    """Whether a folder holds good parts right in it: no ``train``, at most what to measure on."""
     there = visible(folder) if folder.is_dir() else []
-    return not any(child.is_dir() for child in there) and any(map(is_picture, there))
+    below = {child.name for child in there if child.is_dir()}
+    return below <= set(PARTS[1:]) and any(is_picture(child) for child in there)
 
 
 def holds_good_parts(folder: Path) -> bool:
@@ -146,16 +135,8 @@ def _list_one(found: _Found, part: Part, folder: Path) -> None:
     is_good = is_good_name(folder.name)
     if part == "train" and not is_good:
         found.problems.append(f"{name}: only train/good may be here")
-    elif not is_good and not _KIND.fullmatch(folder.name):
-        found.problems.append(
-            f"{name}: rename it: a kind of defect becomes the name of a "
-            "metric, so only letters, digits, '_', '-', '.' and spaces"
-        )
-    elif len(folder.name) > _LONGEST_KIND:
-        found.problems.append(
-            f"{name}: rename it: a kind of defect becomes the name of a metric, so at most "
-            f"{_LONGEST_KIND} characters"
-        )
+    elif not is_good and (problem := kind_problem(folder.name)):
+        found.problems.append(f"{name}: rename it: {problem}")
     else:
         kind = GOOD if is_good else folder.name
         _list_kind(found, part, folder, kind, f"{part}/{folder.name}")
@@ -163,7 +144,7 @@ def _list_one(found: _Found, part: Part, folder: Path) -> None:
 
 def _list_kind(found: _Found, part: Part, folder: Path, kind: str, home: str) -> None:
     before = len(found.files) + len(found.problems)
-    for path in files_below(folder):
+    for path in files_below(folder) if home else _right_in(folder):
         place = path.relative_to(folder).as_posix()
         name = f"{home}/{place}" if home else place
         if not is_picture(path):
@@ -177,7 +158,8 @@ def _list_kind(found: _Found, part: Part, folder: Path, kind: str, home: str) ->
     if part == "ground_truth":
         return
     if not home:
-        found.notes.append("images without folders: taken for good parts; nothing to test on")
+        alone = "" if (folder / "test").is_dir() else "; nothing to test on"
+        found.notes.append(f"images without folders: taken for good parts{alone}")
     elif before == len(found.files) + len(found.problems):
         found.notes.append(f"{home}: holds no image")
     elif kind == GOOD and folder.name != GOOD:
@@ -186,6 +168,10 @@ def _list_kind(found: _Found, part: Part, folder: Path, kind: str, home: str) ->
         found.notes.append(
             f"{home}: taken for a kind of defect; if these are good parts, move them to test/{GOOD}"
         )
+
+
+def _right_in(folder: Path) -> list[Path]:
+    return [path for path in visible(folder) if not path.is_dir()]
 
 
 def _problem_of(path: Path, name: str, part: Part, kind: str, place: str) -> str:
@@ -205,12 +191,7 @@ def _problem_of(path: Path, name: str, part: Part, kind: str, place: str) -> str
 
 
 def _is_bad_name(name: str) -> bool:
-    return _NOT_GOOD.fullmatch(_word(name)) is not None
-
-
-def _word(name: str) -> str:
-    """A name without case, separators and styles of letters."""
-    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", name).casefold())
+    return _NOT_GOOD.fullmatch(bare_word(name)) is not None
 
 
 def _first_few(items: Sequence[str]) -> str:

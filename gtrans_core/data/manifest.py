@@ -103,9 +103,8 @@ class Manifest(Facts):
 
     @property
     def has_masks(self) -> bool:
-        """Whether every defective image has a mask (and there is one): pixel metrics need that."""
-        defective = [s for s in self.samples if not s.is_good]
-        return bool(defective) and all(s.mask is not None for s in defective)
+        """Whether defective images have masks (those from feedback may not): for pixel metrics."""
+        return any(sample.mask is not None for sample in self.samples)
 
     def counts(self) -> dict[str, int]:
         """Images of each kind, e.g. ``{"good": 20, "scratch": 12}``."""

@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from statistics import median
 
 from gtrans_core.data.checking import Checked
+from gtrans_core.data.kinds import FEEDBACK_PREFIX
 from gtrans_core.data.listing import DataFile
 from gtrans_core.data.manifest import GOOD
 
@@ -51,16 +52,33 @@ def pair_masks(checked: Sequence[Checked]) -> tuple[Pairs, list[str], list[str]]
     pairs, unmatched = _match(images, masks)
     shared = _shared_names(images, pairs)
     problems += _sharing_problems(shared, pairs)
+    bare = {image.file for image in images} - pairs.keys() - shared.keys()
+    marked = sorted(file.name for file in bare if _is_marked(file))
     for image in images:
         if image.file in pairs:
             problems += _size_problems(image, pairs[image.file])
-        elif image.file not in shared:
+        elif image.file in bare and not _is_marked(image.file):
             name = f"{PurePosixPath(image.file.place).with_suffix('')}_mask.png"
             expected = f"ground_truth/{image.file.defect}/{name}"
             problems.append(f"{image.file.name}: no mask, expected {expected}; {_WITHOUT}")
     problems += [f"{mask.file.name}: no image for this mask" for mask in unmatched]
     sound = [mask for mask in masks if not mask.problem]
-    return pairs, problems + _inversion_problems(sound), _notes(pairs, sound)
+    problems += _inversion_problems(sound)
+    return pairs, problems, [*_notes(pairs, sound), *_bare_notes(marked)]
+
+
+def _is_marked(file: DataFile) -> bool:
+    return PurePosixPath(file.place).name.startswith(FEEDBACK_PREFIX)
+
+
+def _bare_notes(marked: Sequence[str]) -> list[str]:
+    if not marked:
+        return []
+    images = "1 image" if len(marked) == 1 else f"{len(marked)} images"
+    return [
+        f"no mask for {images} from feedback, such as {marked[0]}: counted by image, "
+        "left out of what is measured by pixel"
+    ]
 
 
 def _match(

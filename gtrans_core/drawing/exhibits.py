@@ -62,7 +62,7 @@ def make_exhibits(
 def _exhibit(evaluation: Evaluation, result: ImageResult, at: int, map_level: float) -> Exhibit:
     view, heat_map = evaluation.views[at], evaluation.maps[at]
     sample = evaluation.samples[at]
-    mask: Mask | None = None if evaluation.masks is None else evaluation.masks[at]
+    mask: Mask | None = evaluation.mask(at)
     return Exhibit(
         result=result,
         shape=(heat_map.shape[0], heat_map.shape[1]),

@@ -105,8 +105,8 @@ def _curves(
             "thresholds.",
             roc_figure(fpr, tpr, metrics["image_auroc"], "Images"),
         )
-    if evaluation.masks is not None and metrics["au_pro_30"] is not None:
-        fpr, pro = pro_curve(evaluation.masks, evaluation.maps, 0.3, counted=evaluation.counted)
+    if metrics["au_pro_30"] is not None:
+        fpr, pro = pro_curve(*evaluation.drawn, 0.3, counted=evaluation.counted)
         drawn["pro"] = (
             "How much of each defect region the heat map covers, against the share of good "
             "pixels it covers wrongly.",
@@ -152,7 +152,7 @@ def _example(evaluation: Evaluation, position: int, threshold: float) -> Example
         defect=sample.defect,
         image=evaluation.views[position].transpose(1, 2, 0),
         heat_map=evaluation.maps[position],
-        mask=evaluation.masks[position] if evaluation.masks is not None else None,
+        mask=evaluation.mask(position),
         score=score,
         is_anomalous=score > threshold,
     )

@@ -36,6 +36,8 @@ class Evaluation:
     masks: npt.NDArray[np.bool_] | None
     counted: npt.NDArray[np.bool_] | None = None
     """Where parts are judged [H, W]; None: everywhere."""
+    undrawn: frozenset[int] = frozenset()
+    """Positions of defective images that have no mask where others have one."""
 
     @property
     def labels(self) -> npt.NDArray[np.bool_]:
@@ -55,6 +57,27 @@ class Evaluation:
     def has_both(self) -> bool:
         """Whether there are good and defective images, which image metrics compare."""
         return bool(self.labels.any() and not self.labels.all())
+
+    def mask(self, position: int) -> npt.NDArray[np.bool_] | None:
+        """What is defective in an image [H, W]; None where nobody drew it."""
+        if self.masks is None or position in self.undrawn:
+            return None
+        mask: npt.NDArray[np.bool_] = self.masks[position]
+        return mask
+
+    @property
+    def drawn(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
+        """Masks and heat maps of the images whose defective pixels are known.
+
+        Raises:
+            ValueError: for a data set without masks.
+        """
+        if self.masks is None:
+            raise ValueError("the data set has no masks")
+        if not self.undrawn:  # nearly always, and then nothing is copied
+            return self.masks, self.maps
+        without = sorted(self.undrawn)
+        return np.delete(self.masks, without, 0), np.delete(self.maps, without, 0)
 
     @property
     def shows_defects(self) -> bool:
@@ -86,7 +109,8 @@ def score_split(
         if masks is not None and mask is not None:
             masks[i] = preprocess_mask(mask, config)
         on_progress(i + 1, count)
-    return Evaluation(samples, views, maps, scores, masks, config.inside)
+    undrawn = frozenset(i for i, s in enumerate(samples) if not (s.is_good or s.mask))
+    return Evaluation(samples, views, maps, scores, masks, config.inside, undrawn)
 
 
 def split_metrics(evaluation: Evaluation, map_level: float) -> dict[str, float | None]:
@@ -99,9 +123,10 @@ def split_metrics(evaluation: Evaluation, map_level: float) -> dict[str, float |
     metrics: dict[str, float | None] = dict.fromkeys((*IMAGE_METRICS, *PIXEL_METRICS))
     if evaluation.has_both:
         metrics |= image_metrics(evaluation.labels, evaluation.scores)
-    if evaluation.masks is not None and evaluation.shows_defects:
-        metrics |= pixel_metrics(evaluation.masks, evaluation.maps, evaluation.counted)
-        metrics["seg_f1"] = seg_f1(evaluation.masks, evaluation.maps, map_level)
+    if evaluation.shows_defects:
+        masks, maps = evaluation.drawn
+        metrics |= pixel_metrics(masks, maps, evaluation.counted)
+        metrics["seg_f1"] = seg_f1(masks, maps, map_level)
     return metrics
 
 
@@ -120,7 +145,8 @@ def _defect_result(
     masks = evaluation.masks
     au_pro_30 = None
     if masks is not None and masks[own].any():
-        au_pro_30 = au_pro(masks[both], evaluation.maps[both], counted=evaluation.counted)
+        drawn = both[~np.isin(both, sorted(evaluation.undrawn))]
+        au_pro_30 = au_pro(masks[drawn], evaluation.maps[drawn], counted=evaluation.counted)
     return DefectResult(
         defect=defect,
         images=len(own),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+from gtrans_core.data.kinds import FEEDBACK_PREFIX
 from gtrans_core.evaluation.evaluation import Evaluation
-from gtrans_core.watch.feedback import FILE_PREFIX
 
 
 def feedback_note(evaluation: Evaluation, threshold: float) -> str:
@@ -13,7 +13,7 @@ def feedback_note(evaluation: Evaluation, threshold: float) -> str:
     right = [
         (score > threshold) != sample.is_good
         for sample, score in zip(evaluation.samples, evaluation.scores, strict=True)
-        if PurePosixPath(sample.path).name.startswith(FILE_PREFIX)
+        if PurePosixPath(sample.path).name.startswith(FEEDBACK_PREFIX)
     ]
     if not right:
         return ""

@@ -114,7 +114,7 @@ def _image_result(
     score = float(evaluation.scores[position])
     above = heat_map > map_level
     x, y = _place_in_file(heat_map, sample, config)
-    masks = evaluation.masks
+    mask = None if sample.is_good else evaluation.mask(position)
     return ImageResult(
         path=sample.path,
         sha256=sample.sha256,
@@ -127,7 +127,7 @@ def _image_result(
         peak_x=x,
         peak_y=y,
         regions=int(ndimage.label(above, np.ones((3, 3)))[1]),
-        defect_area=None if masks is None or sample.is_good else float(masks[position].mean()),
+        defect_area=None if mask is None else float(mask.mean()),
     )
 
 

@@ -10,27 +10,23 @@ import hashlib
 import re
 import secrets
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, ValidationError
 
+from gtrans_core.data.kinds import FEEDBACK_PREFIX, is_good_name, kind_problem
+from gtrans_core.data.manifest import GOOD
 from gtrans_core.errors import DataError, StorageError
-from gtrans_core.storage import checked_name, open_store, write_atomic
+from gtrans_core.storage import checked_name, open_store
 from gtrans_core.storage.documents import Facts, describe_validation
 
 _FOLDER = "feedback"
 """Below the store."""
-FILE_PREFIX = "feedback-"
-"""Begins the name of each exported image, by which a later evaluation knows it."""
-GOOD = "good"
 LOOK_AGAIN = 60.0
 """Seconds after which what others may have written is looked for again: a listing takes longer the
 more is kept, so nobody lists for each image."""
-_KIND = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
 
 
 def default_place(store: str | Path) -> str:
@@ -39,13 +35,18 @@ def default_place(store: str | Path) -> str:
 
 
 def checked_truth(text: str) -> str:
-    """``good``, or the name of a kind of defect, which becomes a folder's name.
+    """``good`` for any word for good parts, or the name of a kind of defect: a folder's name.
 
     Raises:
         ValueError: for anything else.
     """
-    if not _KIND.fullmatch(text) or text.endswith((" ", ".")):
-        raise ValueError(f"'{text}': expected good, or the name of a kind of defect")
+    if is_good_name(text):
+        return GOOD
+    problem = kind_problem(text)
+    if not problem and (text.startswith((".", " ")) or text.endswith((".", " "))):
+        problem = "it may neither begin nor end with a dot or a space"
+    if problem:
+        raise ValueError(f"'{text}': expected good, or the name of a kind of defect ({problem})")
     return text
 
 
@@ -81,15 +82,7 @@ class Statement(Facts):
     @property
     def file_name(self) -> str:
         """The image's name in an export."""
-        return f"{FILE_PREFIX}{self.image_sha256[:12]}{_suffix(self.name)}"
-
-
-@dataclass(frozen=True)
-class Exported:
-    """How many images an export wrote, and how many were there already."""
-
-    written: int
-    there: int
+        return f"{FEEDBACK_PREFIX}{self.image_sha256[:12]}{_suffix(self.name)}"
 
 
 class FeedbackBook:
@@ -167,28 +160,6 @@ class FeedbackBook:
         if hashlib.sha256(data).hexdigest() != statement.image_sha256:
             raise StorageError(f"{self._place}/{name}: was changed; remove it")
         return data
-
-    def export(self, statements: Iterable[Statement], folder: Path) -> Exported:
-        """Write images as test images of a category: ``folder/test/TRUTH/feedback-...``.
-
-        Files that are there already stay as they are.
-
-        Args:
-            statements: those that count (``latest``).
-            folder: the category's, or a new one.
-
-        Raises:
-            StorageError: when an image is gone, or the folder cannot be written.
-        """
-        written = there = 0
-        for statement in statements:
-            path = folder / "test" / statement.truth / statement.file_name
-            if path.exists():
-                there += 1
-                continue
-            write_atomic(path, self.image(statement))
-            written += 1
-        return Exported(written, there)
 
     def _remembered(self, category: str) -> dict[str, Statement]:
         listed_at, found = self._last_words.get(category, (-LOOK_AGAIN, {}))

@@ -28,8 +28,11 @@ export const models = async () => (await ask("models")).json();
 
 export const report = async category => (await ask(`report/${encodeURIComponent(category)}`)).blob();
 
+// The end of a long name, which tells images apart, without what no terminal should obey.
+const fit = name => name.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "?").slice(-255);
+
 export function predict(category, file, name, signal) {
-  const query = new URLSearchParams({layers: true, trial: true, name});
+  const query = new URLSearchParams({layers: true, trial: true, name: fit(name)});
   return send(`predict/${encodeURIComponent(category)}?${query}`, file, signal);
 }
 

@@ -23,7 +23,7 @@ def fetch_folder(
 ) -> Path:
     """``SOURCE/CATEGORY``, or SOURCE itself when it is the category's own folder.
 
-    A folder of images without any folder in it is the category's own, whatever its name.
+    A folder with images right in it, and no ``train``, is the category's own, whatever its name.
 
     Raises:
         DataError: for a source or category that is not there (listing those that are), or a file

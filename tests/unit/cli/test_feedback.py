@@ -76,7 +76,8 @@ def test_marked_rows_are_kept_listed_and_exported(rows, tmp_path: Path, suffix: 
     assert "2 images, of which the model got 2 wrong" in listed
     assert "1.5 / 1" in listed
     folder = tmp_path / "flange"
-    assert "2 images written below test/" in gtrans(store, "--to", str(folder)).output
+    told = gtrans(store, "--to", str(folder)).output
+    assert told == f"{folder}: images written below test/: 2, there already: 0\n"
     kept = sorted(path.relative_to(folder).parent.as_posix() for path in folder.rglob("*.png"))
     assert kept == ["test/dent", "test/good"]
 
@@ -131,3 +132,28 @@ def test_another_place_and_two_verbs_at_once(rows, tmp_path: Path):
     assert not (tmp_path / "store").exists()
     both = gtrans(tmp_path / "store", "--from", str(table), "--to", str(tmp_path / "x"))
     assert isinstance(both.exception, ConfigError)
+
+
+def test_what_the_folder_says_otherwise_is_named(rows, tmp_path: Path):
+    table, store, folder = write(rows, tmp_path / "t.csv"), tmp_path / "store", tmp_path / "flange"
+    gtrans(store, "--from", str(table))
+    (folder / "test/good").mkdir(parents=True)
+    (folder / "test/good/7.png").write_bytes(photo(2))
+    done = gtrans(store, "--to", str(folder))
+    assert done.output == f"{folder}: images written below test/: 1, there already: 0\n"
+    assert isinstance(done.exception, DataError)
+    assert str(done.exception).splitlines()[1:] == [
+        "  test/good/7.png: there as good, marked as dent"
+    ]
+
+
+def test_a_table_that_a_spreadsheet_saved_again_is_read(rows, tmp_path: Path):
+    """With a byte order mark, semicolons and decimal commas; a kind may look like a number."""
+    rows[2]["truth"] = "007"
+    lines = [";".join(rows[0]), *(";".join(map(str, row.values())) for row in rows)]
+    text = "\r\n".join(lines).replace("1.5", "1,5").replace("0.5", "0,5")
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8-sig", newline="")
+    done = gtrans(tmp_path / "store", "--from", str(tmp_path / "t.csv"))
+    assert done.output.startswith("2 of 2 marked images kept"), done.exception
+    said = FeedbackBook(str(tmp_path / "store/feedback")).read("flange")
+    assert [(one.truth, one.score) for one in said] == [("good", 1.5), ("007", 0.5)]

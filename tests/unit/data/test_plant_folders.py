@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter, ImageOps
 
+from gtrans_core.data.kinds import is_good_name
 from gtrans_core.data.layout import scan_category
-from gtrans_core.data.listing import is_good_name
 from gtrans_core.data.manifest import Manifest, data_digest
 from gtrans_core.data.reading import read_mask
 from gtrans_core.errors import DataError

@@ -54,6 +54,18 @@ def test_a_defect_that_no_mask_shows_has_no_au_pro_and_breaks_nothing():
     assert all(hidden[name] is None for name in PIXEL_METRICS)
 
 
+def test_an_image_that_nobody_drew_counts_by_image_and_not_by_pixel():
+    whole = evaluation(KINDS[:4], SCORES[:4], masks_of(2, 3, count=4))
+    scored = replace(evaluation(KINDS, SCORES, masks_of(2, 3, count=5)), undrawn=frozenset({4}))
+    metrics, of_whole = split_metrics(scored, 0.5), split_metrics(whole, 0.5)
+    assert {n: metrics[n] for n in PIXEL_METRICS} == {n: of_whole[n] for n in PIXEL_METRICS}
+    assert metrics["image_auroc"] != of_whole["image_auroc"]
+    found = {r.defect: (r.images, r.caught, r.au_pro_30) for r in defect_results(scored, 0.4)}
+    assert found["crack"] == (1, 1, None)
+    assert image_results(scored, 0.4, 0.5, ImageConfig(size=32))[4].defect_area is None
+    assert "pro" in gallery(scored, 0.4).files
+
+
 def test_the_gallery_of_hidden_defects_has_no_pixel_curve():
     scored = evaluation(KINDS, SCORES, masks_of(count=5))
     pictures = gallery(scored, 0.4).files

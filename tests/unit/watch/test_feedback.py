@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from gtrans_core.errors import DataError, StorageError
-from gtrans_core.watch.feedback import Exported, FeedbackBook, Statement
+from gtrans_core.watch.feedback import FeedbackBook, Statement
 
 START = datetime(2026, 11, 28, tzinfo=UTC)
 IMAGE = b"bytes of an image"
@@ -84,25 +84,17 @@ def test_an_image_that_is_another_is_refused(book: FeedbackBook):
     assert book.read("flange") == []
 
 
-def test_the_export_is_test_images_and_overwrites_nothing(book: FeedbackBook, tmp_path: Path):
-    dent = b"another image"
-    for said, image in ((statement(), IMAGE), (statement(1, dent, truth="dent", score=0.5), dent)):
-        book.add(said, image)
-    folder = tmp_path / "flange"
-    chosen = list(book.latest("flange").values())
-    assert book.export(chosen, folder) == Exported(2, 0)
-    [good], [bad] = ((folder / f"test/{kind}").iterdir() for kind in ("good", "dent"))
-    assert good.name == f"feedback-{hashlib.sha256(IMAGE).hexdigest()[:12]}.png"
-    assert (good.read_bytes(), bad.read_bytes()) == (IMAGE, dent)
-    good.write_bytes(b"touched up")
-    assert book.export(chosen, folder) == Exported(0, 2)
-    assert good.read_bytes() == b"touched up"
-
-
-@pytest.mark.parametrize("truth", ["", "../up", "a/b", ".hidden", "ends.", "x" * 65, "a\nb"])
+@pytest.mark.parametrize(
+    "truth", ["", "../up", "a/b", ".hidden", "ends.", "x" * 101, "\u7b14" * 90, "a\nb", "<b>"]
+)
 def test_what_cannot_be_a_folder_is_no_truth(truth: str):
     with pytest.raises(ValidationError):
         statement(truth=truth)
+
+
+def test_a_kind_is_called_as_a_folder_may_be_and_good_has_many_names():
+    assert statement(truth="Kratzer groß").truth == "Kratzer groß"
+    assert [statement(truth=word).truth for word in ("OK", "Good", "i.O.")] == ["good"] * 3
 
 
 def test_a_score_that_is_no_number_is_no_statement():
