@@ -134,8 +134,9 @@ stack-up: $(INSTALLED) ## Start PostgreSQL, SeaweedFS and MLflow on this machine
 stack-down: $(INSTALLED) ## Stop what stack-up started; data stays
 	@$(STACK) down $(STACK_FLAGS)
 
-# What the accuracy benchmarks are measured on: categories in MVTec layout.
-BENCH_DATA ?= $(addprefix ../shared/data/,magnetic_tile/tile mvtec/bottle mvtec/screw mpdd/metal_plate rsdds/rail_patch)
+# What the accuracy benchmarks are measured on: categories in MVTec layout, and the product's own sources.
+BENCH_DATA ?= $(addprefix ../shared/data/,magnetic_tile/tile mvtec/bottle mvtec/screw mpdd/metal_plate rsdds/rail_patch) \
+  demo:demo elpv:mono elpv:poly
 ACCURACY = $(BIN)/python -m benchmarks.accuracy
 
 .PHONY: ablate

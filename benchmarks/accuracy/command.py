@@ -25,7 +25,9 @@ def benchmark_command(units: Mapping[str, Unit], name: str) -> None:
     """
 
     def main(
-        data: Annotated[list[Path], typer.Option(help="Category folders in MVTec layout.")],
+        data: Annotated[
+            list[str], typer.Option(help="Folders in MVTec layout, or SOURCE:CATEGORY.")
+        ],
         seeds: Annotated[str, typer.Option(help="Seeds, comma-separated.")] = "0,1,2",
         store: Annotated[Path, typer.Option(help="Caches and checkpoints.")] = Path("gtrans-store"),
         only: Annotated[str, typer.Option(help="Units to measure, comma-separated; all.")] = "",
@@ -33,7 +35,7 @@ def benchmark_command(units: Mapping[str, Unit], name: str) -> None:
     ) -> None:
         rows = read_rows(results / f"{name}.json")
         done = {(row.unit, row.category, row.seed) for row in rows}
-        categories = [Category.read(folder) for folder in data]
+        categories = [Category.named(one, store) for one in data]
         wanted = only.split(",") if only else units
         for unit, measure in ((unit, units[unit]) for unit in wanted):
             for seed in (int(seed) for seed in seeds.split(",")):

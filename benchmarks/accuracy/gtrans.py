@@ -22,8 +22,8 @@ from gtrans_core.training.checkpoint import newest_checkpoint
 from gtrans_core.training.closed_form import fit_closed_form
 from gtrans_core.training.key import training_key
 from gtrans_core.training.loop import train_trans
+from gtrans_core.training.scene_share import with_scene_share
 from gtrans_core.training.split import split_images
-from gtrans_core.training.trans_share import with_scene_share
 
 LAST = "last epoch"
 BEST = "best held-out epoch"

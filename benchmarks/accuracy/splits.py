@@ -14,6 +14,7 @@ from gtrans_core.data.layout import scan_category
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.data.mask_view import preprocess_mask
 from gtrans_core.data.reading import read_image, read_mask
+from gtrans_core.data.sources.catalogue import fetch_category
 from gtrans_core.features.cache import CachedFeatures, build_cache, load_cache
 from gtrans_core.features.cache_index import cache_identity
 from gtrans_core.features.weights import Guide
@@ -37,6 +38,23 @@ class Category:
         """
         train, test = scan_category(folder, folder.name, str(folder))
         return cls(folder.name, train, test)
+
+    @classmethod
+    def named(cls, data: str, store: Path) -> Category:
+        """A category's folder, or ``SOURCE:CATEGORY`` of the product's sources (``elpv:mono``).
+
+        Args:
+            data: as on the command line.
+            store: where a source puts its folders.
+
+        Raises:
+            DataError: as ``fetch_category`` and ``scan_category``.
+        """
+        source, colon, name = data.partition(":")
+        if not colon:
+            return cls.read(Path(data))
+        folder = fetch_category(source, name, store, say=print, on_progress=lambda *_: None)
+        return cls.read(folder)
 
     @property
     def labels(self) -> npt.NDArray[np.bool_]:

@@ -41,8 +41,8 @@ from gtrans_core.steps.evaluation_report import evaluation_report
 from gtrans_core.steps.good_images import GoodImages
 from gtrans_core.storage import write_atomic
 from gtrans_core.training.author_compat import apply_author_compat
+from gtrans_core.training.scene_share import with_scene_share
 from gtrans_core.training.trained_model import TrainedModel, TrainingInfo, load_trained
-from gtrans_core.training.trans_share import with_scene_share
 
 
 def evaluate(

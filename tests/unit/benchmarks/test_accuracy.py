@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.accuracy import splits
 from benchmarks.accuracy.gtrans import run_gtrans
 from benchmarks.accuracy.measure import Row, measured, read_rows, write_rows
 from benchmarks.accuracy.splits import Category
@@ -98,6 +99,41 @@ def test_the_mean_is_over_seeds_that_have_every_category():
     ]
     (mean,) = mean_rows(rows)
     assert (mean.seed, mean.metrics["image_auroc"]) == (0, pytest.approx(0.9))
+
+
+def test_categories_without_masks_have_no_part_in_the_mean_of_pixels():
+    masked = {"image_auroc": 0.8, "pixel_ap": 0.5}
+    (mean,) = mean_rows([Row("ours", "a", 0, masked), Row("ours", "b", 0, {"image_auroc": 1.0})])
+    assert mean.metrics == {"image_auroc": pytest.approx(0.9), "pixel_ap": 0.5}
+
+
+def test_the_others_choose_for_the_category_left_out():
+    """On b and c ``steady`` is best, on a ``lucky``: a must not choose for itself."""
+    values = {"steady": (0.7, 0.9, 0.9), "lucky": (1.0, 0.8, 0.8)}
+    rows = [
+        Row(method, category, seed, {"image_auroc": auroc})
+        for method, aurocs in values.items()
+        for category, auroc in zip("abc", aurocs, strict=True)
+        for seed in (0, 1)
+    ]
+    lines = render(rows).splitlines()
+    none = "not available | not available | not available"
+    assert f"| a | steady: 0.700 (1.000) | {none} |" in lines
+    assert f"| b | lucky: 0.800 (0.900) | {none} |" in lines
+
+
+def test_a_category_is_named_by_its_folder_or_by_a_source(
+    category: Category, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    folder = Path(category.train.root)
+
+    def fetch(source: str, name: str, store: Path, **_: object) -> Path:
+        assert (source, name, store) == ("elpv", "mono", tmp_path)
+        return folder
+
+    monkeypatch.setattr(splits, "fetch_category", fetch)
+    assert Category.named("elpv:mono", tmp_path).train == category.train
+    assert Category.named(str(folder), tmp_path).train == category.train
 
 
 def test_the_table_has_a_line_for_each_method():

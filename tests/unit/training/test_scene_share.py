@@ -8,7 +8,7 @@ import torch
 
 from gtrans_core.features.cache import CachedFeatures
 from gtrans_core.network.score import trans_share
-from gtrans_core.training.trans_share import explained, with_scene_share
+from gtrans_core.training.scene_share import explained, with_scene_share
 from tests.support.tiny import tiny_config
 
 COUNT = 5

@@ -1,4 +1,4 @@
-"""How much of the heat map Trans deserves: as much as it knows of good parts."""
+"""The scene model's share of the heat map: what Trans does not know of good parts."""
 
 from __future__ import annotations
 
