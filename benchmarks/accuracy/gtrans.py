@@ -20,6 +20,7 @@ from gtrans_core.network.scorer import Scorer
 from gtrans_core.network.trans import Trans
 from gtrans_core.training.checkpoint import newest_checkpoint
 from gtrans_core.training.closed_form import fit_closed_form
+from gtrans_core.training.device import thread_count
 from gtrans_core.training.key import training_key
 from gtrans_core.training.loop import train_trans
 from gtrans_core.training.scene_share import with_scene_share
@@ -51,6 +52,8 @@ def run_gtrans(
     config = config.model_copy(
         update={"training": config.training.model_copy(update={"selection": "best_held_out"})}
     )
+    # Training sets them for the whole process: the first category would else be read with others.
+    torch.set_num_threads(thread_count(config.training))
     guide = load_guide(config.agn, store / "weights")
     features, cache_key = category.features(store / "cache", guide, config)
     split = split_images(features.digests, config)
