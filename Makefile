@@ -100,17 +100,24 @@ peers-lock: $(UV) ## Resolve the peers' requirements anew
 	$(UV) pip compile $(PEERS)/requirements.in --universal --python-version 3.11 \
 	  --generate-hashes --no-annotate --no-header -o $(PEERS)/requirements.lock
 
-# The image of every component and of `gtrans serve`; docs/how-to/stack.md.
+# The image of every component and of `gtrans serve`, and the small one that scores and serves alone;
+# docs/how-to/image.md.
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 IMAGE ?= gtrans-python:$(VERSION)
+SERVE_IMAGE ?= gtrans-serve:$(VERSION)
 IMAGES := infra/images
-image image-test: export UV_VERSION := $(UV_VERSION)
-image image-test: export VERSION := $(VERSION)
-image image-test: export IMAGE := $(IMAGE)
+BUILD_IMAGE = EXTRAS="train serve elpv postgresql server" IMAGE="$(IMAGE)" $(IMAGES)/build.sh
+BUILD_SERVE_IMAGE = EXTRAS=serve IMAGE="$(SERVE_IMAGE)" $(IMAGES)/build.sh
+image image-serve image-test: export UV_VERSION := $(UV_VERSION)
+image image-serve image-test: export VERSION := $(VERSION)
 
 .PHONY: image
 image: ## Build the container image (BASE=NAME@sha256:..., podman or docker)
-	@$(IMAGES)/build.sh
+	@$(BUILD_IMAGE)
+
+.PHONY: image-serve
+image-serve: ## Build the image that scores and serves, without torch (BASE=NAME@sha256:...)
+	@$(BUILD_SERVE_IMAGE)
 
 .PHONY: image-statement
 image-statement: $(INSTALLED) ## List what a built image holds and comes from, signed with GTRANS_SIGNING_KEY (IMAGE=...)
@@ -118,10 +125,11 @@ image-statement: $(INSTALLED) ## List what a built image holds and comes from, s
 
 # What is tested is what is recorded: files that change meanwhile make it stale.
 .PHONY: image-test
-image-test: $(INSTALLED) ## Build the image on a stand-in base and run every component in it (root, podman)
-	@digest="$$($(IMAGES)/digest.sh)"; \
-	BASE="$$($(IMAGES)/stand_in_base.sh)" BUILD_FLAGS=--network=host $(IMAGES)/build.sh; \
-	GTRANS_IMAGE="$(IMAGE)" $(BIN)/python -m pytest tests/image; \
+image-test: export BUILD_FLAGS := --network=host
+image-test: $(INSTALLED) ## Build the images on a stand-in base and run every component in them (root, podman)
+	@digest="$$($(IMAGES)/digest.sh)"; BASE="$$($(IMAGES)/stand_in_base.sh)"; export BASE; \
+	$(BUILD_IMAGE); $(BUILD_SERVE_IMAGE); \
+	GTRANS_IMAGE="$(IMAGE)" GTRANS_SERVE_IMAGE="$(SERVE_IMAGE)" $(BIN)/python -m pytest tests/image; \
 	echo "$$digest" > $(IMAGES)/tested.sha256
 
 STACK := PYTHONPATH=. $(BIN)/python -m infra.stack

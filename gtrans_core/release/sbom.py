@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from importlib.metadata import Distribution, distributions
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import NAMESPACE_URL, uuid5
 
 from gtrans_core.release.facts import ReleaseFacts
+from gtrans_core.release.packages import Package, installed_packages
 
 if TYPE_CHECKING:
     from cyclonedx.model.bom import Bom
     from cyclonedx.model.component import Component
     from cyclonedx.model.license import License
-
-_CLASSIFIER = "License :: OSI Approved :: "
-_LICENCE_LENGTH = 80  # some packages put the whole text there
 
 
 def make_sbom(facts: ReleaseFacts) -> str:
@@ -42,20 +38,21 @@ def make_sbom(facts: ReleaseFacts) -> str:
     bom.metadata.component = model
     for name, value in facts.record.lineage.items():
         bom.metadata.properties.add(Property(name=f"gtrans:lineage:{name}", value=value))
-    parts = [*_weights(facts), *_packages()]
+    parts = [*_weights(facts), *_libraries(installed_packages())]
     for part in parts:
         bom.components.add(part)
     bom.register_dependency(model, parts)
     return _as_json(bom)
 
 
-def make_image_sbom(name: str, digest: str, when: str) -> str:
-    """CycloneDX 1.6 as JSON, of the container image that this process runs in.
+def make_image_sbom(name: str, digest: str, when: str, packages: Iterable[Package]) -> str:
+    """CycloneDX 1.6 as JSON, of a container image.
 
     Args:
         name: the image's.
         digest: its sha256 (hex).
         when: it was built, ISO 8601 with a zone.
+        packages: what is installed in it.
     """
     from cyclonedx.model.bom import Bom
     from cyclonedx.model.component import Component, ComponentType
@@ -66,7 +63,7 @@ def make_image_sbom(name: str, digest: str, when: str) -> str:
     bom = Bom(serial_number=uuid5(NAMESPACE_URL, f"{name}@sha256:{digest}"))
     bom.metadata.timestamp = datetime.fromisoformat(when)
     bom.metadata.component = image
-    parts = _packages()
+    parts = _libraries(packages)
     for part in parts:
         bom.components.add(part)
     bom.register_dependency(image, parts)
@@ -98,27 +95,25 @@ def _weights(facts: ReleaseFacts) -> Iterator[Component]:
         )
 
 
-def _packages() -> list[Component]:
+def _libraries(packages: Iterable[Package]) -> list[Component]:
     from cyclonedx.factory.license import LicenseFactory
     from cyclonedx.model.component import Component, ComponentType
     from packageurl import PackageURL
 
     licences = LicenseFactory()
-    found: dict[str, Component] = {}
-    for package in distributions():
-        name = re.sub(r"[-_.]+", "-", package.name or "").lower()
-        if not name or name in found:  # of two, Python imports the first
-            continue
-        url = PackageURL(type="pypi", name=name, version=package.version)
-        found[name] = Component(
+    found = []
+    for name, version, licence in packages:
+        url = PackageURL(type="pypi", name=name, version=version)
+        component = Component(
             name=name,
-            version=package.version,
+            version=version,
             type=ComponentType.LIBRARY,
             purl=url,
-            licenses=[_licence(licences, text) for text in [licence_of(package)] if text],
+            licenses=[_licence(licences, licence)] if licence else [],
             bom_ref=url.to_string(),
         )
-    return [found[name] for name in sorted(found)]
+        found.append(component)
+    return found
 
 
 def _licence(licences: object, text: str) -> License:
@@ -128,16 +123,3 @@ def _licence(licences: object, text: str) -> License:
         return licences.make_from_string(text)  # type: ignore[attr-defined, no-any-return]
     except InvalidLicenseExpressionException:
         return licences.make_with_name(text)  # type: ignore[attr-defined, no-any-return]
-
-
-def licence_of(package: Distribution) -> str:
-    """A package's licence as it states it: expression, classifier or short text; else ``""``."""
-    facts: Any = package.metadata  # an email.message.Message
-    expression = facts.get("License-Expression")
-    if expression:
-        return str(expression)
-    for classifier in facts.get_all("Classifier") or []:
-        if classifier.startswith(_CLASSIFIER):
-            return str(classifier).removeprefix(_CLASSIFIER)
-    text = str(facts.get("License") or "").strip()
-    return text if len(text) <= _LICENCE_LENGTH and "\n" not in text else ""

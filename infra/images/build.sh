@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Build the image with podman or docker: BASE=NAME@sha256:... [BUILD_FLAGS=...] infra/images/build.sh
-# Prints the image's name. Called by `make image`, which sets UV_VERSION, VERSION and IMAGE.
+# Prints the image's name. Called by `make image` and `make image-serve`, which set the other variables.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -20,6 +20,7 @@ flags=(${BUILD_FLAGS:-})
 
 "$engine" build "${flags[@]}" --file infra/images/Containerfile --tag "$IMAGE" \
   --build-arg BASE="$BASE" \
+  --build-arg EXTRAS="$EXTRAS" \
   --build-arg UV_VERSION="$UV_VERSION" \
   --build-arg VERSION="$VERSION" \
   --build-arg GIT_SHA="$(git describe --always --dirty --abbrev=40 --exclude='*')" \

@@ -6,23 +6,18 @@ reads them.
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from gtrans_core.errors import ConfigError, GTransError
+from gtrans_core.release import packages
 from gtrans_core.release.image import ImageFacts, image_facts, write_image_statement
+from gtrans_core.release.packages import Package
+from gtrans_core.release.sbom import make_image_sbom
 from gtrans_core.storage.documents import OddDocumentError, parse_json
 from gtrans_core.trust.keys import SIGNING_KEY, SigningKey
-
-_LIST = """
-import sys
-from gtrans_core.release.sbom import make_image_sbom
-print(make_image_sbom(*sys.argv[1:]))
-"""
-"""Runs in the image, whose packages are to be listed."""
 
 
 def main(name: str, folder: Path) -> None:
@@ -50,11 +45,14 @@ def _sbom(engine: str, name: str, facts: ImageFacts) -> str:
     # Without network and rights, which this does not need; the limits as in the image's tests.
     closed = ["--rm", "--no-healthcheck", "--network=none", "--read-only", "--cap-drop=all"]
     closed += ["--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096"]
-    command = ["python3", "-c", _LIST, facts.name, facts.digest, facts.created]
-    sbom = _answer(engine, "run", *closed, name, *command)
-    if not json.loads(sbom).get("components"):
+    said = _answer(engine, "run", *closed, name, "python3", "-m", packages.__name__)
+    try:
+        found = [Package(*map(str, package)) for package in parse_json(said)]
+    except (OddDocumentError, TypeError) as wrong:
+        raise ConfigError(f"{name}: does not list its packages ({wrong})") from None
+    if not found:
         raise ConfigError(f"{name}: lists no packages")
-    return sbom
+    return make_image_sbom(facts.name, facts.digest, facts.created, found)
 
 
 def _answer(engine: str, *arguments: str) -> str:

@@ -1,10 +1,12 @@
-"""The built image in a restricted pod: any user, read-only root, no capabilities, no network.
+"""The built images in a restricted pod: any user, read-only root, no capabilities, no network.
 
-`make image-test` builds the image and names it in GTRANS_IMAGE; without one these are skipped.
+`make image-test` builds them and names them in GTRANS_IMAGE and GTRANS_SERVE_IMAGE; without
+these two names the tests are skipped.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import runpy
@@ -12,8 +14,9 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -66,6 +69,12 @@ class Pod:
             restricted.append("--read-only-tmpfs=false")  # else /run and /var/tmp can be written
         return [self.engine, "run", *restricted, *options, self.image, *arguments]
 
+    def inspected(self) -> dict[str, Any]:
+        asked = [self.engine, "image", "inspect", self.image]
+        ended = subprocess.run(asked, capture_output=True, check=True)
+        [facts] = json.loads(ended.stdout)
+        return dict(facts)
+
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = self.command("--rm", "--no-healthcheck", arguments=list(arguments))
         return subprocess.run(command, capture_output=True, text=True, check=False)
@@ -99,10 +108,23 @@ def first_run(pod: Pod) -> Path:
     return folder
 
 
-def test_it_says_what_it_is_and_runs_as_nobody_in_particular(pod: Pod):
-    asked = [pod.engine, "image", "inspect", pod.image]
-    facts = json.loads(subprocess.run(asked, capture_output=True, check=True).stdout)[0]
-    config = facts["Config"]
+@pytest.fixture(scope="module")
+def serve_pod(pod: Pod) -> Pod:
+    image = os.environ.get("GTRANS_SERVE_IMAGE")
+    if not image:
+        pytest.skip("no GTRANS_SERVE_IMAGE: `make image-test` builds one")
+    return replace(pod, image=image)
+
+
+@pytest.fixture(params=["pod", "serve_pod"])
+def each_pod(request: pytest.FixtureRequest) -> Pod:
+    """Either image."""
+    return request.getfixturevalue(request.param)
+
+
+def test_it_says_what_it_is_and_runs_as_nobody_in_particular(each_pod: Pod):
+    pod = each_pod
+    config = pod.inspected()["Config"]
     assert config["User"] == "65532:65532"
     sha = collect_lineage()["git_sha"]
     assert config["Labels"]["org.opencontainers.image.revision"] == sha
@@ -110,14 +132,12 @@ def test_it_says_what_it_is_and_runs_as_nobody_in_particular(pod: Pod):
     assert {"HOME=/tmp", f"GTRANS_GIT_SHA={sha}"} <= set(config["Env"])
 
 
-def test_it_can_be_stated_where_it_comes_from(pod: Pod, tmp_path: Path):
+def test_it_can_be_stated_where_it_comes_from(each_pod: Pod, tmp_path: Path):
+    pod = each_pod
     runpy.run_path(str(ROOT / "infra/images/statement.py"))["main"](pod.image, tmp_path)
     assert verify_folder(tmp_path, TrustPolicy(unsigned="allow")).checked == ("provenance", "SBOM")
-    [inspected] = json.loads(
-        subprocess.run([pod.engine, "image", "inspect", pod.image], capture_output=True).stdout
-    )
     lock = sha256_file(ROOT / "requirements.lock")
-    assert inspected["Config"]["Labels"]["gtrans.lock.sha256"] == lock
+    assert pod.inspected()["Config"]["Labels"]["gtrans.lock.sha256"] == lock
 
 
 def test_the_installation_is_whole_and_without_the_developers_tools(pod: Pod):
@@ -154,7 +174,26 @@ def test_images_are_scored_and_the_drift_component_runs_as_on_a_cluster(pod: Pod
     assert said["parameterValues"]["Output"] == "not enough images"  # of eight
 
 
-def test_it_serves_and_its_health_check_knows(pod: Pod, first_run: Path):
+@pytest.mark.usefixtures("first_run")
+def test_the_small_image_scores_the_same_without_torch(pod: Pod, serve_pod: Pod):
+    tables = []
+    for one in (pod, serve_pod):
+        table = f"{one.image.partition(':')[0].rpartition('/')[2]}.csv"
+        score = ["gtrans", "predict", "/data/weave/test/good", "--out", f"/store/{table}"]
+        ended = one.run(*score, "--store", "/store", "--model", "models:/gtrans-weave@challenger")
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        with (pod.root / "store" / table).open() as rows:
+            tables.append([row | {"scored_at": ""} for row in csv.DictReader(rows)])
+    assert tables[0] == tables[1]
+    assert serve_pod.run("python3", "-c", "import torch").returncode != 0
+    refused = serve_pod.run("gtrans", "run", "--category", "demo", "--store", "/store")
+    assert refused.returncode == 3, refused.stdout + refused.stderr
+    assert "gtrans[train]" in refused.stderr
+    assert serve_pod.inspected()["Size"] < pod.inspected()["Size"] / 4
+
+
+def test_it_serves_and_its_health_check_knows(each_pod: Pod, first_run: Path):
+    pod = each_pod
     [made] = first_run.glob("artifacts/**/detector.json")
     detector = f"/store/{made.parent.relative_to(pod.root / 'store')}"
     name = f"gtrans-image-test-{os.getpid()}"
@@ -192,8 +231,7 @@ def component_command(pipeline: str, name: str, parameters: dict[str, object]) -
 
 
 def health_check(pod: Pod) -> list[str]:
-    asked = [pod.engine, "image", "inspect", pod.image]
-    facts = json.loads(subprocess.run(asked, capture_output=True, check=True).stdout)[0]
+    facts = pod.inspected()
     kind, *command = (facts.get("Healthcheck") or facts["Config"]["Healthcheck"])["Test"]
     assert kind == "CMD"
     return command

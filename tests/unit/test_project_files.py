@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gtrans_core import __version__
-from gtrans_core.release.sbom import licence_of
+from gtrans_core.release.packages import licence_of
 
 ROOT = Path(__file__).resolve().parents[2]
 LICENCES = (ROOT / "docs/reference/licences.md").read_text(encoding="utf-8")

@@ -42,7 +42,7 @@ import subprocess, sys
 if sys.argv[1:3] == ["image", "inspect"]:
     print({inspected!r})
 else:
-    code = sys.argv.index("-c")
+    code = sys.argv.index("-m")
     sys.exit(subprocess.run([sys.executable, *sys.argv[code:]]).returncode)
 """
 
@@ -136,6 +136,16 @@ def test_an_image_that_is_not_ours_is_one_line(label: str):
 def test_an_engine_that_tells_nothing(inspected):
     with pytest.raises(ConfigError, match="`make image` built"):
         image_facts(NAME, inspected)
+
+
+@pytest.mark.parametrize("said", ["", "[]", "{}", "[1]", '[["name"]]', '[["a", "1", "", "x"]]'])
+def test_an_image_that_does_not_list_its_packages_is_one_line(
+    said: str, engine: Path, tmp_path: Path
+):
+    described = f"echo '{json.dumps([INSPECTED])}'"
+    engine.write_text(f"#!/bin/sh\nif [ $1 = image ]; then {described}; else echo '{said}'; fi\n")
+    with pytest.raises(ConfigError, match="packages"):
+        runpy.run_path(str(IMAGES / "statement.py"))["main"](NAME, tmp_path / "out")
 
 
 def test_an_image_that_is_not_there_is_one_line(tmp_path: Path):

@@ -11,7 +11,8 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from gtrans_core.release.sbom import licence_of, make_sbom
+from gtrans_core.release.packages import licence_of
+from gtrans_core.release.sbom import make_sbom
 
 
 @pytest.fixture
