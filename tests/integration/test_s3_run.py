@@ -40,6 +40,7 @@ SMALL = (
     "training.batch_size=8",
     "training.threads=1",
     "evaluation.false_alarm_rate=0.2",
+    "evaluation.perturbed_images=0",
 )
 
 

@@ -31,6 +31,7 @@ SMALL = [
     "--set=agn.weights=random:0",
     "--set=training.epochs=1",
     "--set=training.batch_size=8",
+    "--set=evaluation.perturbed_images=0",
     "--set=evaluation.false_alarm_rate=0.2",
 ]
 
