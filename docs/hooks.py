@@ -6,6 +6,7 @@ so that such a link becomes the file's name there, once it is known to exist.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from gtrans.cli.config import toml_lines
+from gtrans.cli.config import first_line, knobs_of, sections_of
 from gtrans.cli.main import app
 from gtrans_core.config import GTransConfig
 
@@ -79,32 +80,27 @@ def commands() -> str:
 
 
 def knobs() -> str:
-    """Every knob of the config, as the TOML file that ``gtrans config`` prints, by section."""
+    """Every knob of the config by section: its default, its type and its meaning."""
     lines = [
         "# Config",
         "",
-        "Every knob with its meaning, type and default, as `gtrans config` prints it. "
-        "How to change one: [configure](../how-to/configure.md).",
-        "",
-        "## At the top",
-        "",
-        "```toml",
+        "Every knob with its default, its type and what it sets. `gtrans config` prints them as a "
+        "file to start from. How to change one: [which setting](../how-to/configure.md).",
     ]
-    for line in toml_lines(GTransConfig()):
-        if section := re.fullmatch(r"\n\[([\w.]+)\]  # (.*)", line):
-            lines += [
-                "```",
-                "",
-                f"## {section[1]}",
-                "",
-                section[2],
-                "",
-                "```toml",
-                f"[{section[1]}]",
-            ]
-        else:
-            lines.append(line)
-    return "\n".join([*lines, "```", ""])
+    for name, section in sections_of(GTransConfig()).items():
+        lines += ["", f"## {name or 'At the top'}", ""]
+        if name:
+            lines += [first_line(type(section)), ""]
+        lines += ["| knob | default | what it sets |", "|---|---|---|"]
+        lines += [
+            f"| `{knob.name}` | {_default(knob.value)} | {knob.meaning} ({knob.kind}) |"
+            for knob in knobs_of(section)
+        ]
+    return "\n".join([*lines, ""])
+
+
+def _default(value: Any) -> str:
+    return "not set" if value is None else f"`{json.dumps(value)}`"
 
 
 def _options(command: Any, context: Any) -> Iterator[str]:

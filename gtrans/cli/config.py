@@ -7,13 +7,15 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import typer
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
+
+    from gtrans_core.config import GTransConfig
 
 _WIDTH = 98
 _NO_BREAK = "\u00a0"
@@ -37,41 +39,66 @@ def show_config(
         typer.echo(line)
 
 
-def toml_lines(config: BaseModel, section: str = "") -> Iterator[str]:
+class Knob(NamedTuple):
+    """One knob: its name in its section, its value, what it sets (Markdown), its type in words."""
+
+    name: str
+    value: Any
+    meaning: str
+    kind: str
+
+
+def toml_lines(config: GTransConfig) -> Iterator[str]:
     """A config as TOML: its values, with meaning and type as comments."""
+    for name, section in sections_of(config).items():
+        if name:
+            yield f"\n[{name}]  # {first_line(type(section))}"
+        for knob in knobs_of(section):
+            yield from _comment(knob)
+            yield f"# {knob.name} is not set" if knob.value is None else _assignment(knob)
+
+
+def sections_of(config: GTransConfig) -> dict[str, BaseModel]:
+    """The sections of a config by name; the config itself, for the knobs at its top, is ``""``."""
     from pydantic import BaseModel
 
-    sections: dict[str, BaseModel] = {}
-    for name, field in type(config).model_fields.items():
-        value = getattr(config, name)
-        if isinstance(value, BaseModel):
-            sections[f"{section}{name}"] = value
-        else:
-            yield from _comment(field)
-            yield f"# {name} is not set" if value is None else _assignment(name, value)
-    for name, inner in sections.items():
-        yield f"\n[{name}]  # {_first_line(type(inner))}"
-        yield from toml_lines(inner, f"{name}.")
+    values = ((name, getattr(config, name)) for name in type(config).model_fields)
+    return {"": config} | {name: value for name, value in values if isinstance(value, BaseModel)}
 
 
-def _meaning(field: FieldInfo) -> str:
-    return " ".join((field.description or "").replace("``", "").split())
+def knobs_of(section: BaseModel) -> list[Knob]:
+    """The knobs of a section, in the order of their definition; its own sections are none."""
+    from pydantic import BaseModel
+
+    values = ((name, getattr(section, name)) for name in type(section).model_fields)
+    fields = type(section).model_fields
+    return [
+        Knob(name, value, _meaning(fields[name]), _type_name(fields[name].annotation))
+        for name, value in values
+        if not isinstance(value, BaseModel)
+    ]
 
 
-def _comment(field: FieldInfo) -> Iterator[str]:
-    """Meaning and type in lines that fit a terminal; the type is not torn apart."""
-    kind = _type_name(field.annotation).replace(" ", _NO_BREAK)
-    for line in textwrap.wrap(f"{_meaning(field)} [{kind}]", _WIDTH, break_on_hyphens=False):
-        yield f"# {line.replace(_NO_BREAK, ' ')}"
-
-
-def _first_line(model: type[BaseModel]) -> str:
+def first_line(model: type[BaseModel]) -> str:
+    """What a section is for."""
     return (model.__doc__ or "").strip().partition("\n")[0]
 
 
-def _assignment(name: str, value: Any) -> str:
+def _meaning(field: FieldInfo) -> str:
+    return " ".join((field.description or "").replace("``", "`").split())
+
+
+def _comment(knob: Knob) -> Iterator[str]:
+    """Meaning and type in lines that fit a terminal; the type is not torn apart."""
+    kind = knob.kind.replace(" ", _NO_BREAK)
+    text = f"{knob.meaning} [{kind}]".replace("`", "")
+    for line in textwrap.wrap(text, _WIDTH, break_on_hyphens=False):
+        yield f"# {line.replace(_NO_BREAK, ' ')}"
+
+
+def _assignment(knob: Knob) -> str:
     # JSON writes booleans, numbers, strings and lists as TOML does.
-    return f"{name} = {json.dumps(value)}"
+    return f"{knob.name} = {json.dumps(knob.value)}"
 
 
 def _type_name(kind: Any) -> str:
@@ -85,6 +112,8 @@ def _type_name(kind: Any) -> str:
         return _type_name(inner[0])
     if origin is Literal:
         return " or ".join(map(str, inner))
+    if origin is tuple and inner[-1] is Ellipsis:
+        return f"list of {_type_name(inner[0])}"
     if origin is tuple:
         return f"list of {len(inner)} {_type_name(inner[0])}"
     return " or ".join(map(_type_name, inner))

@@ -87,7 +87,7 @@ def _show(model: ModelVersion, found: Drift, again: str) -> None:
     console.print(found.verdict, style=style, highlight=False)
     lines = [
         found.reason,
-        f"images       {found.images} in use, {found.held_out} held-out good ones",
+        f"images       {found.images} in use, {found.held_out} good ones that set the threshold",
         f"flagged      {found.flagged:.1%} of the images in use",
     ]
     if found.p_value is not None:
@@ -95,7 +95,7 @@ def _show(model: ModelVersion, found: Drift, again: str) -> None:
             f"p-value      {found.p_value:.4f} (drift: at most {found.alpha:g}, "
             f"with up to {found.defect_share:.0%} defects)"
         )
-        lines.append(f"median       {found.factor:.3f} times that of the held-out good ones")
+        lines.append(f"median       {found.factor:.3f} times that of those good ones")
     if found.p_value_rescaled is not None:
         lines.append(f"p-value      {found.p_value_rescaled:.4f} once scores are divided by that")
     if found.verdict == "recalibrate" and found.factor:

@@ -89,13 +89,13 @@ def calibrate(
 
 
 def _chosen(full: Calibration, light: Calibration, say: Callable[[str], None]) -> Calibration:
-    """The light one (int8) if it scores and decides as the full one (fp32)."""
+    """The light one (int8) if it scores and judges as the full one (fp32)."""
     count = len(full.scores)
     difference = float(np.max(np.abs(light.scores - full.scores) / np.abs(full.scores)))
     flips = int((light.flagged != full.flagged).sum())
     found = (
         f"scores of {count} good images in int8 are within {100 * difference:.2g} % of fp32, "
-        f"decisions that flip: {flips}"
+        f"verdicts that change: {flips}"
     )
     if difference <= INT8_PARITY and flips == 0:
         return replace(light, note=f"Scene model packaged in int8: {found}.")

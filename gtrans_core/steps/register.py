@@ -285,10 +285,10 @@ def _evidence(record: EvaluationRecord) -> ModelEvidence:
 
 
 def in_words(judgement: Judgement) -> str:
-    """The verdict as a line, such as ``passed (against: version 2)``."""
+    """The verdict as a line, such as ``passed (compared with version 2)``."""
     if judgement.champion == judgement.version:
         return "is the champion"
     if judgement.verdict.passed:
-        rival = f"version {judgement.champion}" if judgement.champion else "no champion yet"
-        return f"passed (against: {rival})"
+        rival = f"compared with version {judgement.champion}"
+        return f"passed ({rival if judgement.champion else 'no champion yet'})"
     return f"refused: {'; '.join(judgement.verdict.reasons)}"

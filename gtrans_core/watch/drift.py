@@ -126,7 +126,7 @@ def find_drift(
     p_value = _p_value(good, in_use, defect_share)
     found = replace(found, p_value=p_value, factor=factor_of(shift))
     if p_value > alpha:
-        return replace(found, verdict="fine", reason="nothing contradicts that all is as it was")
+        return replace(found, verdict="fine", reason="the scores look as they did")
     rescaled = _p_value(good, _shifted(in_use, -shift), defect_share)
     found = replace(found, p_value_rescaled=rescaled)
     if rescaled <= alpha:

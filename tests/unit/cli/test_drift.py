@@ -57,8 +57,8 @@ def test_fine_is_code_0(judged, tmp_path: Path):
     )
     lines = result.output.splitlines()
     assert lines[0] == "gtrans-flange version 3: fine"
-    assert "  images       96 in use, 24 held-out good ones" in lines
-    assert not any("threshold" in line for line in lines)
+    assert "  images       96 in use, 24 good ones that set the threshold" in lines
+    assert not any(line.startswith("  threshold") for line in lines)
 
 
 def test_drift_is_code_20_and_says_what_the_threshold_would_be(judged):

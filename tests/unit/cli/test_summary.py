@@ -74,9 +74,9 @@ def test_paths_and_commands_are_whole_lines_that_a_shell_reads_back(
 
 
 def test_the_gates_verdict_and_how_to_promote(capsys: pytest.CaptureFixture[str]):
-    registered = {**RESULTS["register"], "gate": "passed (against: version 2)"}
+    registered = {**RESULTS["register"], "gate": "passed (compared with version 2)"}
     lines = summary(capsys, register=registered).splitlines()
-    assert "Gate     passed (against: version 2)" in lines
+    assert "Gate     passed (compared with version 2)" in lines
     promote = next(shlex.split(line) for line in lines if " promote " in line)
     assert promote[1:] == ["promote", "bottle", "--store", "/s p"]
 

@@ -7,14 +7,21 @@ from tests.support.evaluations import image_result
 
 OLD = [image_result(path="test/dent/<b>.png", score=0.8), image_result(kind="good", score=0.5)]
 NEW = [image_result(path="test/dent/<b>.png", score=1.2), image_result(kind="good", score=0.5)]
-FACTS = {"version": 3, "alias": "challenger", "gate": "passed (against: version 2)", "champion": 2}
+FACTS = {
+    "version": 3,
+    "alias": "challenger",
+    "gate": "passed (compared with version 2)",
+    "champion": 2,
+}
 PAGE = f"<main>{MARKER}</main>"
 
 
 def test_it_names_the_version_and_what_changed_against_the_champion():
     registration = Registration(**FACTS, contest=contest(OLD, NEW), changed=3)
     page = with_registration(PAGE, registration)
-    assert "Version <b>3</b>, alias <b>challenger</b>. Gate: passed (against: version 2)." in page
+    assert (
+        "Version <b>3</b>, alias <b>challenger</b>. Gate: passed (compared with version 2)." in page
+    )
     assert "test/dent/&lt;b&gt;.png: <b>now caught</b> (0.8 \u2192 1.2 \u00d7 threshold)" in page
     assert "3 images changed their verdict" in page
     assert "and 2 more" in page

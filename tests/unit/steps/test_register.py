@@ -56,8 +56,8 @@ def test_a_metric_that_is_no_number_stays_one(value: float):
 @pytest.mark.parametrize(
     ("judgement", "words"),
     [
-        (Judgement(3, None, Verdict(())), "passed (against: no champion yet)"),
-        (Judgement(3, 2, Verdict(())), "passed (against: version 2)"),
+        (Judgement(3, None, Verdict(())), "passed (no champion yet)"),
+        (Judgement(3, 2, Verdict(())), "passed (compared with version 2)"),
         (Judgement(3, 3, Verdict(())), "is the champion"),
         (Judgement(3, 2, Verdict((Check(False, "a"), Check(False, "b")))), "refused: a; b"),
     ],
