@@ -47,15 +47,23 @@ test-quick: $(INSTALLED) ## Run the tests that are not marked slow
 	@$(BIN)/python -m pytest -m "not slow"
 
 .PHONY: lint
-lint: $(INSTALLED) ## Check style, types, import order between layers, compiled pipelines, docs
+lint: style types layers compiled docs-check ## Check style, types, import order between layers, compiled pipelines, docs
+
+.PHONY: style types layers compiled
+style: $(INSTALLED)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+types: $(INSTALLED)
 	$(BIN)/mypy
+
+layers: $(INSTALLED)
 	$(BIN)/lint-imports --no-logo
+
+compiled: $(INSTALLED)
 	@$(BIN)/gtrans compile --output .venv/compiled > /dev/null
 	@diff -r .venv/compiled pipelines/compiled \
 	  || { echo "pipelines/compiled is stale: run 'make compile' and commit it"; exit 1; }
-	@$(MAKE) --no-print-directory docs-check
 
 # Material announces the end of MkDocs 1 with every build. Never --quiet: warnings would not count.
 docs docs-check: export NO_MKDOCS_2_WARNING := 1
