@@ -63,6 +63,10 @@ class ImageConfig(Section):
     """The grey levels of 16-bit images that become 0 and 255. Not set: all, or the range that the
     training images need.
     """
+    exposure: Literal["as_taken", "even"] = "as_taken"
+    """``even``: each picture is made as bright as all others, so that lamps may age.
+    ``as_taken``: for steady light, and where brightness itself is the defect.
+    """
     max_megapixels: Annotated[int, Field(ge=1, le=MOST_MEGAPIXELS)] = 50
     """Larger images are refused, in training and in use: decoding takes 3 to 6 MB of memory for
     each megapixel.

@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gtrans_core.config import ImageConfig
 from gtrans_core.data.images import REDUCING_GAP, encode_png
+from gtrans_core.data.view import EVEN_GREY, MOST_GAIN
 from gtrans_core.detector.detector import Detector
 from gtrans_core.detector.onnx import export_onnx
 from gtrans_core.errors import ModelError, StorageError
@@ -89,6 +91,7 @@ def _export(detector: Detector, folder: Path, facts: dict[str, Any]) -> Exported
         "filter": image.interpolation.upper(),
         "reducing_gap": REDUCING_GAP if image.resize == "fast" else None,
         "grey_levels": image.levels,
+        "even_exposure": _even_exposure(image),
     }
     _write_facts(folder, about)
     differences = {ONNX_NAME: _difference_of_example(detector, folder)}
@@ -104,6 +107,12 @@ def _export(detector: Detector, folder: Path, facts: dict[str, Any]) -> Exported
             )
     _write_facts(folder, {**about, "largest_relative_difference_of_a_score": differences})
     return Exported(tuple(sorted(files)), differences)
+
+
+def _even_exposure(image: ImageConfig) -> dict[str, float] | None:
+    if image.exposure == "as_taken":
+        return None
+    return {"mean_grey": EVEN_GREY, "most_gain": MOST_GAIN}
 
 
 def _side_or_sides(shape: tuple[int, int]) -> int | list[int]:

@@ -16,7 +16,8 @@ import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage
 
-View = npt.NDArray[np.uint8]
+from gtrans_core.data.view import View, mean_grey
+
 Group = Literal["light", "sharpness", "position"]
 
 JPEG_QUALITY = 60
@@ -25,7 +26,6 @@ NOISE_LEVELS = 5.0
 BLUR_PIXELS = 1.0
 """Standard deviation of the blur, in pixels of the view."""
 _WARMER = (1.1, 1.0, 0.9)
-_LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def brightness(view_3HW: View, factor: float) -> View:
 
 def contrast(view_3HW: View, factor: float) -> View:
     """Every pixel's distance from the image's mean grey times a factor."""
-    grey = float(np.tensordot(_LUMA, view_3HW.mean(axis=(1, 2)), 1))
+    grey = mean_grey(view_3HW)
     return _levels(grey + (view_3HW - grey) * factor)
 
 

@@ -93,8 +93,9 @@ def try_changes(
 def _verdicts(detector: Detector, data: bytes, sample: Sample) -> list[bool]:
     """Whether an image is flagged: as it is, then under each change."""
     config = detector.info.config
-    # All of the picture is changed; only then is it seen as the detector sees it.
-    whole = decode_view(data, sample.path, config.image.model_copy(update={"region": None}))
+    # All of the picture is changed as it was taken; only then is it seen as the detector sees it.
+    as_taken = config.image.model_copy(update={"region": None, "exposure": "as_taken"})
+    whole = decode_view(data, sample.path, as_taken)
     views = [whole]
     for number, one in enumerate(PERTURBATIONS):
         drawn = np.random.default_rng([config.seed, number, int(sample.sha256[:16], 16)])

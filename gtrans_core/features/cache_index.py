@@ -45,11 +45,13 @@ class CacheIdentity(BaseModel):
         """sha256 (hex) of the canonical JSON, but for what changes no pixel.
 
         An unmoved guide's keys do not mention ``drift``; those of whole grey levels do not mention
-        levels, nor those of whole images tiles and a region.
+        levels, nor those of whole images tiles and a region, nor those of images as taken the
+        exposure.
         """
         unused = {"max_megapixels"} | (set() if self.image.levels else {"levels"})
         unused |= set() if self.image.has_tiles else {"tiles", "overlap"}
         unused |= set() if self.image.region else {"region"}
+        unused |= {"exposure"} if self.image.exposure == "as_taken" else set()
         exclude: dict[str, set[str] | bool] = {
             "image": unused,
             "moved_statistics": not self.moved_statistics,

@@ -13,8 +13,7 @@ FACTS = json.loads((FOLDER / "export.json").read_text())
 
 
 def sides(fact):  # a square has one
-    height, width = (fact, fact) if isinstance(fact, int) else fact
-    return width, height
+    return (fact, fact) if isinstance(fact, int) else (fact[1], fact[0])
 
 
 def view(path):
@@ -30,7 +29,12 @@ def view(path):
     image = image.convert("RGB").resize(size, Image.Resampling[FACTS["filter"]], reducing_gap=gap)
     seen = sides(FACTS["input_side"])
     image = ImageOps.crop(image, tuple((a - b) // 2 for a, b in zip(size, seen, strict=True)))
-    return np.asarray(image).transpose(2, 0, 1)[None]
+    pixels = np.asarray(image).transpose(2, 0, 1)
+    if even := FACTS["even_exposure"]:  # the model sees every picture equally bright
+        grey = np.dot([0.299, 0.587, 0.114], pixels.mean(axis=(1, 2)))
+        gain = min(even["mean_grey"] / max(grey, 1), even["most_gain"])
+        pixels = np.minimum(np.rint(pixels * gain), 255).astype(np.uint8)
+    return pixels[None]
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def test_the_example_scores_as_the_detector_and_imports_nothing_of_ours(
     code = [
         line for line in lines if line.strip() and not line.startswith(("import", "from", '"""'))
     ]
-    assert len(code) <= 25
+    assert len(code) <= 28
 
 
 def test_of_another_shape_height_and_width_are_named(tiny_config, tmp_path: Path):
@@ -85,6 +85,15 @@ def test_grey_images_of_16_bits_are_read_at_their_levels(tiny_config, tmp_path: 
     with patch.object(module, "find_spec", return_value=None):
         written = export_detector(deep, tmp_path / "deep")
     assert written.differences["model.onnx"] < 1e-4
+
+
+def test_an_even_exposure_is_made_by_the_example_too(tiny_config, tmp_path: Path):
+    even = make_detector(tiny_config("image.exposure=even"))
+    with patch.object(module, "find_spec", return_value=None):
+        written = export_detector(even, tmp_path / "even")
+    assert written.differences["model.onnx"] < 1e-4
+    facts = json.loads((tmp_path / "even" / "export.json").read_text())
+    assert facts["even_exposure"] == {"mean_grey": 110, "most_gain": 4}
 
 
 def test_what_scores_otherwise_is_not_left_there(detector: Detector, tmp_path: Path):
