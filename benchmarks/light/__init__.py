@@ -1,0 +1,1 @@
+"""What darker and brighter light does to false alarms."""
