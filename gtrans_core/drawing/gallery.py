@@ -105,8 +105,13 @@ def _curves(
             "thresholds.",
             roc_figure(fpr, tpr, metrics["image_auroc"], "Images"),
         )
-    if metrics["au_pro_30"] is not None:
-        fpr, pro = pro_curve(*evaluation.drawn, 0.3, counted=evaluation.counted)
+    if evaluation.masks is not None and metrics["au_pro_30"] is not None:
+        fpr, pro = pro_curve(
+            evaluation.masks,
+            evaluation.maps,
+            counted=evaluation.counted,
+            images=evaluation.drawn,
+        )
         drawn["pro"] = (
             "How much of each defect region the heat map covers, against the share of good "
             "pixels it covers wrongly.",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,21 +19,47 @@ from gtrans_core.data.reading import read_image, read_mask
 from gtrans_core.detector.engine import Engine
 from gtrans_core.evaluation.defect_result import DefectResult
 from gtrans_core.evaluation.metrics import au_pro, image_metrics, pixel_metrics, roc_auc, seg_f1
+from gtrans_core.storage import require_free_space
 
 IMAGE_METRICS = ("image_auroc", "image_ap", "image_f1_max")
 PIXEL_METRICS = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "au_pro_30", "au_pro_05", "seg_f1")
+
+
+class Views(Protocol):
+    """What the network saw of each image, uint8 [3, H, W]; an array [N, 3, H, W] is one."""
+
+    def __getitem__(self, position: int, /) -> npt.NDArray[np.uint8]:
+        """Of the image at a position."""
+
+
+@dataclass(frozen=True)
+class DecodedViews:
+    """Views that are decoded anew whenever they are asked for: few of a split are drawn."""
+
+    manifest: Manifest
+    samples: tuple[Sample, ...]
+    config: ImageConfig
+
+    def __getitem__(self, position: int, /) -> npt.NDArray[np.uint8]:
+        """Of the image at a position.
+
+        Raises:
+            DataError: when the image is gone, changed or damaged.
+        """
+        sample = self.samples[position]
+        return decode_view(read_image(self.manifest, sample), sample.path, self.config)
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """A scored test split, in content order.
 
-    ``views`` uint8 [N, 3, H, W]; ``maps`` fp32 [N, H, W]; ``scores`` [N]; ``masks`` bool
-    [N, H, W], or None for a data set without masks.
+    ``maps`` fp32 [N, H, W]; ``scores`` [N]; ``masks`` bool [N, H, W], or None for a data set
+    without masks. Maps and masks may be memory-mapped files: read them image by image.
     """
 
     samples: tuple[Sample, ...]
-    views: npt.NDArray[np.uint8]
+    views: Views
     maps: npt.NDArray[np.float32]
     scores: npt.NDArray[np.float64]
     masks: npt.NDArray[np.bool_] | None
@@ -38,6 +67,12 @@ class Evaluation:
     """Where parts are judged [H, W]; None: everywhere."""
     undrawn: frozenset[int] = frozenset()
     """Positions of defective images that have no mask where others have one."""
+    left_out: tuple[Sample, ...] = ()
+    """Defective images whose every defect lies where nothing is judged: they count for nothing."""
+
+    def judged_share(self, marks: npt.NDArray[np.bool_]) -> float:
+        """Share that is marked of what is judged, 0 to 1; ``marks`` are [H, W]."""
+        return float((marks if self.counted is None else marks[self.counted]).mean())
 
     @property
     def labels(self) -> npt.NDArray[np.bool_]:
@@ -66,18 +101,9 @@ class Evaluation:
         return mask
 
     @property
-    def drawn(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
-        """Masks and heat maps of the images whose defective pixels are known.
-
-        Raises:
-            ValueError: for a data set without masks.
-        """
-        if self.masks is None:
-            raise ValueError("the data set has no masks")
-        if not self.undrawn:  # nearly always, and then nothing is copied
-            return self.masks, self.maps
-        without = sorted(self.undrawn)
-        return np.delete(self.masks, without, 0), np.delete(self.maps, without, 0)
+    def drawn(self) -> list[int]:
+        """Positions of the images whose defective pixels are known."""
+        return [i for i in range(len(self.samples)) if i not in self.undrawn]
 
     @property
     def shows_defects(self) -> bool:
@@ -89,28 +115,75 @@ def score_split(
     engine: Engine,
     manifest: Manifest,
     config: ImageConfig,
+    folder: Path,
     on_progress: Callable[[int, int], None],
 ) -> Evaluation:
     """Decode, verify and score every image of a split; each score depends on its image alone.
 
+    Args:
+        engine: what scores.
+        manifest: the split.
+        config: how images become the network's input.
+        folder: takes the heat maps, 4 bytes a pixel of the view, and the masks of defective
+            images, 1 byte; it must outlive the result. Memory holds an image at a time.
+        on_progress: called with (images scored, images in all) after each image.
+
     Raises:
         DataError: when an image or mask is gone, changed or damaged.
+        StorageError: when there is no room in the folder.
     """
     samples = manifest.in_content_order()
     count, shape = len(samples), config.view_shape
-    views = np.empty((count, 3, *shape), np.uint8)
-    maps = np.empty((count, *shape), np.float32)
-    scores = np.empty(count, np.float64)
-    masks = np.zeros((count, *shape), np.bool_) if manifest.has_masks else None
+    defective = sum(not s.is_good for s in samples) if manifest.has_masks else 0
+    needed = math.prod(shape) * (4 * count + defective)
+    folder.mkdir(parents=True, exist_ok=True)
+    require_free_space(folder, needed, f"heat maps of {count} test images (TMPDIR names it)")
+    maps = _on_disk(folder / "maps", np.float32, (count, *shape))
+    masks = _on_disk(folder / "masks", np.bool_, (count, *shape)) if manifest.has_masks else None
+    kept: list[Sample] = []
+    left_out: list[Sample] = []
+    scores: list[float] = []
     for i, sample in enumerate(samples):
-        views[i] = decode_view(read_image(manifest, sample), sample.path, config)
-        maps[i], scores[i] = engine.score_view(views[i])
-        mask = read_mask(manifest, sample)
-        if masks is not None and mask is not None:
-            masks[i] = preprocess_mask(mask, config)
+        view = decode_view(read_image(manifest, sample), sample.path, config)
+        marked = read_mask(manifest, sample)
+        seen = None if masks is None or marked is None else preprocess_mask(marked, config)
+        if _is_outside(marked, seen, config):
+            left_out.append(sample)
+        else:
+            place = len(kept)
+            maps[place], score = engine.score_view(view)
+            if masks is not None and seen is not None:
+                masks[place] = seen
+            kept.append(sample)
+            scores.append(score)
         on_progress(i + 1, count)
-    undrawn = frozenset(i for i, s in enumerate(samples) if not (s.is_good or s.mask))
-    return Evaluation(samples, views, maps, scores, masks, config.inside, undrawn)
+    undrawn = frozenset(i for i, s in enumerate(kept) if not (s.is_good or s.mask))
+    return Evaluation(
+        tuple(kept),
+        DecodedViews(manifest, tuple(kept), config),
+        maps[: len(kept)],
+        np.array(scores, np.float64),
+        None if masks is None else masks[: len(kept)],
+        config.inside,
+        undrawn,
+        tuple(left_out),
+    )
+
+
+def _is_outside(
+    marked: npt.NDArray[np.bool_] | None, seen: npt.NDArray[np.bool_] | None, config: ImageConfig
+) -> bool:
+    """Whether a defect lies, all of it, where nothing is judged."""
+    if config.region is None or marked is None or seen is None:
+        return False
+    return bool(marked.any() and not seen.any())
+
+
+def _on_disk(path: Path, kind: npt.DTypeLike, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Zeros in a memory-mapped file, which takes room where it is written to; [] needs none."""
+    if 0 in shape:
+        return np.zeros(shape, kind)
+    return np.memmap(path, kind, "w+", shape=shape)
 
 
 def split_metrics(evaluation: Evaluation, map_level: float) -> dict[str, float | None]:
@@ -123,10 +196,10 @@ def split_metrics(evaluation: Evaluation, map_level: float) -> dict[str, float |
     metrics: dict[str, float | None] = dict.fromkeys((*IMAGE_METRICS, *PIXEL_METRICS))
     if evaluation.has_both:
         metrics |= image_metrics(evaluation.labels, evaluation.scores)
-    if evaluation.shows_defects:
-        masks, maps = evaluation.drawn
-        metrics |= pixel_metrics(masks, maps, evaluation.counted)
-        metrics["seg_f1"] = seg_f1(masks, maps, map_level)
+    if evaluation.masks is not None and evaluation.shows_defects:
+        masks, maps, drawn = evaluation.masks, evaluation.maps, evaluation.drawn
+        metrics |= pixel_metrics(masks, maps, evaluation.counted, drawn)
+        metrics["seg_f1"] = seg_f1(masks, maps, map_level, drawn)
     return metrics
 
 
@@ -144,9 +217,9 @@ def _defect_result(
     both = np.concatenate([good, own])
     masks = evaluation.masks
     au_pro_30 = None
-    if masks is not None and masks[own].any():
-        drawn = both[~np.isin(both, sorted(evaluation.undrawn))]
-        au_pro_30 = au_pro(masks[drawn], evaluation.maps[drawn], counted=evaluation.counted)
+    if masks is not None and any(masks[i].any() for i in own):
+        drawn = [i for i in both.tolist() if i not in evaluation.undrawn]
+        au_pro_30 = au_pro(masks, evaluation.maps, counted=evaluation.counted, images=drawn)
     return DefectResult(
         defect=defect,
         images=len(own),

@@ -47,11 +47,12 @@ class ImageResult:
         score: raw; an image whose score is above ``threshold`` is flagged.
         threshold: the detector's.
         verdict: the detector's.
-        area_above: share of the heat map above the level from which on a pixel is unusual, 0 to 1.
+        area_above: share of what is judged (the heat map, or the region in it) above the level from
+            which on a pixel is unusual, 0 to 1.
         peak_x: column of the heat map's highest value, in pixels of the image file from its left.
         peak_y: row of it, in pixels from the top.
         regions: connected regions (8 neighbours) of the heat map above that level.
-        defect_area: share of the image that its mask marks, 0 to 1; None without a mask.
+        defect_area: share of what is judged that its mask marks, 0 to 1; None without a mask.
     """
 
     path: str
@@ -123,11 +124,11 @@ def _image_result(
         score=score,
         threshold=threshold,
         verdict=_said(score, threshold),
-        area_above=float(above.mean()),
+        area_above=evaluation.judged_share(above),
         peak_x=x,
         peak_y=y,
         regions=int(ndimage.label(above, np.ones((3, 3)))[1]),
-        defect_area=None if mask is None else float(mask.mean()),
+        defect_area=None if mask is None else evaluation.judged_share(mask),
     )
 
 

@@ -3,19 +3,21 @@
 Scores are compared with each other and nothing else: never clamped, never normalised, so any
 strictly increasing transform of them gives the same numbers. Ties are exact: equal scores cross a
 threshold together. Every function takes numpy arrays (or what becomes one) and returns Python
-floats; higher scores mean more anomalous, label 1 means anomalous.
+floats; higher scores mean more anomalous, label 1 means anomalous. Masks and heat maps are read
+image by image, so they may be memory-mapped files.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
+from gtrans_core.evaluation.planes import Planes
 from gtrans_core.evaluation.ranking import (
     BoolArray,
     Curve,
-    FloatArray,
     Ranking,
     checked,
     rank,
@@ -24,7 +26,6 @@ from gtrans_core.evaluation.ranking import (
 )
 
 _SAMPLES = ("labels", "scores", "sample")
-_PIXELS = ("masks", "maps", "pixel")
 
 
 def roc_auc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
@@ -63,6 +64,7 @@ def au_pro(
     maps: npt.ArrayLike,
     fpr_limit: float = 0.3,
     counted: BoolArray | None = None,
+    images: Sequence[int] | None = None,
 ) -> float:
     """Area under the per-region-overlap curve up to a false-positive rate, over it: in [0, 1].
 
@@ -79,17 +81,22 @@ def au_pro(
         maps: heat maps, finite [N, H, W].
         fpr_limit: in (0, 1].
         counted: the places that count [H, W], where all defects are; None: all.
+        images: positions of those that count; None: all.
 
     Raises:
         ValueError: naming what is missing or wrong.
     """
     limit = _checked_limit(fpr_limit)
-    (area,) = _areas_up_to(_rank_regions(masks, maps, counted).curve(), limit)
+    planes = Planes.of(masks, maps, images, counted)
+    (area,) = _areas_up_to(planes.ranking().curve(), limit)
     return area
 
 
 def pixel_metrics(
-    masks: npt.ArrayLike, maps: npt.ArrayLike, counted: BoolArray | None = None
+    masks: npt.ArrayLike,
+    maps: npt.ArrayLike,
+    counted: BoolArray | None = None,
+    images: Sequence[int] | None = None,
 ) -> dict[str, float]:
     """All pixel metrics from one sort; arguments and errors are those of ``au_pro``.
 
@@ -97,11 +104,12 @@ def pixel_metrics(
         masks: as for ``au_pro``.
         maps: as for ``au_pro``.
         counted: the places that count [H, W], where all defects are; None: all.
+        images: positions of those that count; None: all.
 
     Returns:
         pixel_auroc, pixel_ap, pixel_f1_max, au_pro_30 and au_pro_05 (limits 0.3 and 0.05).
     """
-    ranking = _rank_regions(masks, maps, counted)
+    ranking = Planes.of(masks, maps, images, counted).ranking()
     au_pro_30, au_pro_05 = _areas_up_to(ranking.curve(), 0.3, 0.05)
     return {
         "pixel_auroc": _roc_auc(ranking),
@@ -112,7 +120,12 @@ def pixel_metrics(
     }
 
 
-def seg_f1(masks: npt.ArrayLike, maps: npt.ArrayLike, level: float) -> float:
+def seg_f1(
+    masks: npt.ArrayLike,
+    maps: npt.ArrayLike,
+    level: float,
+    images: Sequence[int] | None = None,
+) -> float:
     """F1 of the pixels above a level that was fixed before, in [0, 1]: no choice on test data.
 
     Pixels of all images count together, ``map > level`` predicts defective. (SegF1 of
@@ -122,14 +135,13 @@ def seg_f1(masks: npt.ArrayLike, maps: npt.ArrayLike, level: float) -> float:
         masks: as for ``au_pro``; both 0 and 1 must occur.
         maps: as for ``au_pro``.
         level: of heat maps; from good images alone.
+        images: positions of those that count; None: all.
 
     Raises:
         ValueError: naming what is missing or wrong.
     """
-    anomalous, scores = checked(masks, maps, _PIXELS)
-    flagged = scores > level
-    found = int(np.count_nonzero(flagged & anomalous))
-    return 2 * found / (int(np.count_nonzero(flagged)) + int(np.count_nonzero(anomalous)))
+    flagged, anomalous, found = Planes.of(masks, maps, images).counts_above(level)
+    return 2 * found / (flagged + anomalous)
 
 
 def image_metrics(labels: npt.ArrayLike, scores: npt.ArrayLike) -> dict[str, float]:
@@ -157,6 +169,7 @@ def pro_curve(
     fpr_limit: float = 0.3,
     max_points: int = 1000,
     counted: BoolArray | None = None,
+    images: Sequence[int] | None = None,
 ) -> Curve:
     """The PRO curve for drawing: false-positive rate from 0 to ``fpr_limit``, and PRO.
 
@@ -164,7 +177,8 @@ def pro_curve(
     exact: take ``au_pro``. Other arguments and errors are those of ``au_pro``.
     """
     limit = _checked_limit(fpr_limit)
-    return thinned(up_to(_rank_regions(masks, maps, counted).curve(), limit), max_points)
+    ranking = Planes.of(masks, maps, images, counted).ranking()
+    return thinned(up_to(ranking.curve(), limit), max_points)
 
 
 def _roc_auc(ranking: Ranking) -> float:
@@ -195,29 +209,6 @@ def _areas_up_to(curve: Curve, *fpr_limits: float) -> list[float]:
         fpr, covered = up_to(curve, limit)
         areas.append(min(float(np.trapezoid(covered, fpr)) / limit, 1.0))  # rounding may exceed 1
     return areas
-
-
-def _rank_regions(
-    masks: npt.ArrayLike, maps: npt.ArrayLike, counted: BoolArray | None = None
-) -> Ranking:
-    """Rank pixels so that the covered share is PRO: each region weighs 1, spread on its pixels."""
-    anomalous, scores = checked(masks, maps, _PIXELS)
-    if anomalous.ndim != 3:
-        raise ValueError(f"masks and maps have shape {anomalous.shape}: expected [N, H, W]")
-    weights = _region_weights(anomalous)
-    if counted is None:
-        return rank(anomalous, scores, weights)
-    return rank(anomalous[:, counted], scores[:, counted], weights)
-
-
-def _region_weights(anomalous: BoolArray) -> FloatArray:
-    """1 / (pixels of its region) for each anomalous pixel, in the order of ``maps[anomalous]``."""
-    within_image = np.zeros((3, 3, 3), dtype=np.bool_)
-    within_image[1] = True  # 8 neighbours in the same image, none in the images beside it
-    defective = anomalous[anomalous.any(axis=(1, 2))]
-    regions, _ = ndimage.label(defective, structure=within_image)
-    region = regions[defective]
-    return 1.0 / np.bincount(region)[region]
 
 
 def _checked_limit(fpr_limit: float) -> float:

@@ -8,6 +8,7 @@ index), and counted at the distinct scores of the positives.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,17 +64,36 @@ def rank(labels: BoolArray, scores: FloatArray, weights: FloatArray | None = Non
         scores: of the same shape, finite; higher means more anomalous.
         weights: of the positives in the order of ``scores[labels]``, positive; equal by default.
     """
-    negatives = scores[~labels]
-    negatives.sort()
-    distinct, counts, weight = _by_score(scores[labels], weights)
+    return rank_parts(scores[labels], weights, [scores[~labels]])
+
+
+def rank_parts(
+    positives: FloatArray, weights: FloatArray | None, negatives: Iterable[FloatArray]
+) -> Ranking:
+    """As ``rank``; of the negatives one part is held at a time.
+
+    Args:
+        positives: their scores; at least one.
+        weights: of the positives; None: equal.
+        negatives: scores, in parts that may be sorted in place; at least one in all.
+    """
+    distinct, counts, weight = _by_score(positives, weights)
     covered = np.cumsum(weight[::-1])
+    below = np.zeros(distinct.size, np.int64)
+    not_above = np.zeros(distinct.size, np.int64)
+    count = 0
+    for part in negatives:
+        part.sort()
+        below += np.searchsorted(part, distinct, "left")
+        not_above += np.searchsorted(part, distinct, "right")
+        count += part.size
     return Ranking(
         scores=distinct[::-1],
         true_positives=np.cumsum(counts[::-1]),
-        false_positives=negatives.size - np.searchsorted(negatives, distinct, "left")[::-1],
-        false_positives_above=negatives.size - np.searchsorted(negatives, distinct, "right")[::-1],
+        false_positives=count - below[::-1],
+        false_positives_above=count - not_above[::-1],
         covered=covered / covered[-1],
-        negatives=negatives.size,
+        negatives=count,
     )
 
 
@@ -121,21 +141,44 @@ def checked(
         ValueError: when shapes differ, labels are not 0 or 1, a class is missing, or a score is
             not a finite number.
     """
-    labels_name, scores_name, item = names
+    labels_name, scores_name, _ = names
+    label_array, score_array = of_one_shape(labels, scores, names)
+    positive = as_bool(label_array, labels_name)
+    require_both(int(np.count_nonzero(positive)), positive.size, names)
+    return positive, as_float(score_array, scores_name)
+
+
+def of_one_shape(
+    labels: npt.ArrayLike, scores: npt.ArrayLike, names: tuple[str, str, str]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Both as arrays, nothing copied; arguments are those of ``checked``.
+
+    Raises:
+        ValueError: when shapes differ.
+    """
+    labels_name, scores_name, _ = names
     label_array, score_array = np.asarray(labels), np.asarray(scores)
     if label_array.shape != score_array.shape:
         raise ValueError(
             f"{labels_name} have shape {label_array.shape} and {scores_name} "
             f"{score_array.shape}: expected the same"
         )
-    positive = _as_bool(label_array, labels_name)
+    return label_array, score_array
+
+
+def require_both(positives: int, count: int, names: tuple[str, str, str]) -> None:
+    """Refuse labels of one class.
+
+    Raises:
+        ValueError: naming the class that is missing.
+    """
+    labels_name, _, item = names
     for value, kind, missing in (
-        (1, "anomalous", not positive.any()),
-        (0, "normal", positive.all()),
+        (1, "anomalous", positives == 0),
+        (0, "normal", positives == count),
     ):
         if missing:
             raise ValueError(f"{labels_name} hold no {kind} {item} ({value}): both are needed")
-    return positive, _as_float(score_array, scores_name)
 
 
 def _by_score(
@@ -146,14 +189,18 @@ def _by_score(
     return distinct, counts, counts if weights is None else np.bincount(index, weights)
 
 
-def _as_bool(labels: npt.NDArray[Any], name: str) -> BoolArray:
+def as_bool(labels: npt.NDArray[Any], name: str) -> BoolArray:
+    """Labels as booleans; errors are those of ``checked``."""
+    if labels.dtype == np.bool_:
+        return labels
     positive: BoolArray = labels == 1
-    if labels.dtype != np.bool_ and not (positive | (labels == 0)).all():
+    if not (positive | (labels == 0)).all():
         raise ValueError(f"{name} hold values other than 0 and 1")
     return positive
 
 
-def _as_float(scores: npt.NDArray[Any], name: str) -> FloatArray:
+def as_float(scores: npt.NDArray[Any], name: str) -> FloatArray:
+    """Scores as floats; errors are those of ``checked``."""
     if scores.dtype.kind not in "fiub":
         raise ValueError(f"{name} have dtype {scores.dtype}: expected numbers")
     if scores.dtype.kind != "f":

@@ -40,6 +40,7 @@ from gtrans_core.steps.context import RunContext
 from gtrans_core.steps.evaluation_report import evaluation_report
 from gtrans_core.steps.good_images import GoodImages
 from gtrans_core.storage import write_atomic
+from gtrans_core.storage.scratch import scratch_folder
 from gtrans_core.training.author_compat import apply_author_compat
 from gtrans_core.training.scene_share import with_scene_share
 from gtrans_core.training.trained_model import TrainedModel, TrainingInfo, load_trained
@@ -115,54 +116,58 @@ def evaluate(
         calibration.graph,
     )
     package.save(detector)
-    test = Manifest.read(test_manifest)
-    scored = score_split(
-        calibration.graph or scorer,
-        test,
-        config.image,
-        lambda done, total: progress.advanced("images scored", done, total),
-    )
-    robustness = _robustness(package, info, train, test, progress)
-    progress.said("computing exact metrics and drawing figures")
-    record = _record(context, config, package.info, info, scored, robustness)
-    images = image_results(scored, calibration.threshold, package.map_level, config.image)
-    gallery = draw_gallery(
-        scored,
-        images,
-        record.metrics,
-        calibration.threshold,
-        package.map_level,
-        held_out_scores,
-        [{"step": r["step"], **r["values"]} for r in info.history],
-        config.evaluation.examples_per_defect,
-    )
-    conclusion = conclude(record, check_gate(gate, record.evidence(), None))
-    sizes = {sample.path: (sample.width, sample.height) for sample in scored.samples}
-    findings = Findings(
-        record=record,
-        conclusion=conclusion,
-        config=given,
-        seen=config.image.resized_shape,
-        source=train.source,
-        images=images,
-        sizes=sizes,
-        held_out=held_out_scores,
-    )
-    known_before = feedback_note(scored, calibration.threshold)
-    notes = " ".join(filter(None, (calibration.note, *_about(scorer, given), known_before)))
-    html = evaluation_report(context, findings, gallery, info, notes).encode()
-    write_atomic(report, html)
-    write_atomic(evaluation / files.REPORT, html)
-    for name, picture in gallery.files.items():
-        write_atomic(evaluation / files.FIGURES / f"{name}.png", picture)
-    lines = (json.dumps(row) + "\n" for row in info.history)
-    write_atomic(evaluation / files.HISTORY, "".join(lines).encode())
-    write_atomic(evaluation / files.TRAIN_MANIFEST, train_manifest.read_bytes())
-    write_atomic(evaluation / files.TEST_MANIFEST, test_manifest.read_bytes())
-    write_images(evaluation, images)
-    record.write(evaluation)
-    progress.finished(metrics=record.metrics, report=str(report), notes=_warnings(record))
-    return {name: value for name, value in record.metrics.items() if value is not None}
+    with scratch_folder() as scratch:  # heat maps of all images may be larger than memory
+        test = Manifest.read(test_manifest)
+        scored = score_split(
+            calibration.graph or scorer,
+            test,
+            config.image,
+            Path(scratch),
+            lambda done, total: progress.advanced("images scored", done, total),
+        )
+        judged = test.model_copy(update={"samples": scored.samples})
+        robustness = _robustness(package, info, train, judged, progress)
+        progress.said("computing exact metrics and drawing figures")
+        record = _record(context, config, package.info, info, scored, robustness)
+        images = image_results(scored, calibration.threshold, package.map_level, config.image)
+        gallery = draw_gallery(
+            scored,
+            images,
+            record.metrics,
+            calibration.threshold,
+            package.map_level,
+            held_out_scores,
+            [{"step": r["step"], **r["values"]} for r in info.history],
+            config.evaluation.examples_per_defect,
+        )
+        conclusion = conclude(record, check_gate(gate, record.evidence(), None))
+        sizes = {sample.path: (sample.width, sample.height) for sample in scored.samples}
+        findings = Findings(
+            record=record,
+            conclusion=conclusion,
+            config=given,
+            seen=config.image.resized_shape,
+            source=train.source,
+            images=images,
+            sizes=sizes,
+            held_out=held_out_scores,
+        )
+        known_before = feedback_note(scored, calibration.threshold)
+        about = (calibration.note, *_about(scorer, given), _left_out(scored), known_before)
+        notes = " ".join(filter(None, about))
+        html = evaluation_report(context, findings, gallery, info, notes).encode()
+        write_atomic(report, html)
+        write_atomic(evaluation / files.REPORT, html)
+        for name, picture in gallery.files.items():
+            write_atomic(evaluation / files.FIGURES / f"{name}.png", picture)
+        lines = (json.dumps(row) + "\n" for row in info.history)
+        write_atomic(evaluation / files.HISTORY, "".join(lines).encode())
+        write_atomic(evaluation / files.TRAIN_MANIFEST, train_manifest.read_bytes())
+        write_atomic(evaluation / files.TEST_MANIFEST, test_manifest.read_bytes())
+        write_images(evaluation, images)
+        record.write(evaluation)
+        progress.finished(metrics=record.metrics, report=str(report), notes=_warnings(record))
+        return {name: value for name, value in record.metrics.items() if value is not None}
 
 
 def _about(scorer: Scorer, given: GTransConfig) -> list[str]:
@@ -184,6 +189,18 @@ def _about(scorer: Scorer, given: GTransConfig) -> list[str]:
             "counts as much in the heat map beside the scene model (scoring.scene_share)."
         )
     return said
+
+
+def _left_out(scored: Evaluation) -> str:
+    """Which defective images count for nothing; empty where all count."""
+    count = len(scored.left_out)
+    if not count:
+        return ""
+    images = "image shows its" if count == 1 else "images show their"
+    return (
+        f"{count} defective test {images} defect outside image.region and count for nothing, such "
+        f"as {scored.left_out[0].path}."
+    )
 
 
 def _scorer(

@@ -123,7 +123,9 @@ def recalibrate(
         write_atomic(folder / INFO_NAME, info.to_json().encode())
         made_from = {"recalibrated_from": str(base.version), "recalibrated_from_detector": old}
         own = replace(context, run_key=f"recalibrated-{detector_digest(folder)[:12]}")
-        images = _test_images(detector, info, splits[1], client, origin, key, progress)
+        images = _test_images(
+            detector, info, splits[1], client, origin, key, Path(scratch) / "scored", progress
+        )
         after = _judged(own, origin.record, info, images, made_from)
         page = RecalibrationData(
             category=context.category,
@@ -190,6 +192,7 @@ def _test_images(
     client: Any,  # of MLflow, which only tracking knows
     origin: Origin,
     key: SigningKey | None,
+    folder: Path,
     progress: Progress,
 ) -> list[ImageResult]:
     """What the new threshold says of each test image.
@@ -209,6 +212,7 @@ def _test_images(
         detector.engine,
         test,
         info.config.image,
+        folder,
         lambda done, total: progress.advanced("images scored", done, total),
     )
     return image_results(evaluation, info.threshold, info.map_level, info.config.image)
