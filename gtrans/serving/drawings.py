@@ -39,7 +39,7 @@ class Layers:
         width: of the upright image, in pixels.
         height: of the upright image, in pixels.
         unusual: heat-map value from which on a pixel is unusual; twice as much is drawn hottest.
-        area_above: share of the view that is unusual, 0 to 1.
+        area_above: share of what is judged (the view, or the region in it) that is unusual, 0 to 1.
     """
 
     view: bytes
@@ -77,6 +77,11 @@ def layers_of(
     from gtrans_core.drawing.layers import contour_path, heat_layer, view_layer
 
     level, image = detector.map_level, detector.info.config.image
+    judged = (
+        prediction.heat_map > level
+        if image.inside is None
+        else prediction.heat_map[image.inside] > level
+    )
     high, wide = (
         part / whole for part, whole in zip(image.view_shape, image.resized_shape, strict=True)
     )
@@ -89,5 +94,5 @@ def layers_of(
         width=size[0],
         height=size[1],
         unusual=level,
-        area_above=float((prediction.heat_map > level).mean()),
+        area_above=float(judged.mean()),
     )

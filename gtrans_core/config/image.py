@@ -46,8 +46,8 @@ class ImageConfig(Section):
     overlap: Annotated[int, Field(ge=0, le=1024, multiple_of=16)] = 32
     """Pixels that neighbouring tiles share; a multiple of the coarsest stride of ``agn.taps``."""
     region: Annotated[Region, AfterValidator(checked_region)] | None = None
-    """Where parts are judged: a mask's file, or corners [[x, y], ...] from 0 to 1. Not set:
-    everywhere.
+    """Where parts are judged: a mask's file, corners [[x, y], ...] from 0 to 1, or ``foreground``: what
+    differs from the background's colour. Not set: everywhere.
     """
     crop: Side | None = None
     """Side in pixels of a crop from the middle, after the resize. Not set: none, since a crop hides
@@ -118,7 +118,10 @@ class ImageConfig(Section):
 
     @property
     def inside(self) -> npt.NDArray[np.bool_] | None:
-        """Where in the view parts are judged, bool [H, W]; None: everywhere."""
+        """Where in the view parts are judged, bool [H, W]; None: everywhere.
+
+        ``foreground`` is known when the training images have settled it (``Manifest.settled``).
+        """
         if self.region is None:
             return None
         whole = region_of(self.region, self.resized_shape)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gtrans_core.config.earlier import current_key, current_layout
-from gtrans_core.config.region import PACKED, packed_mask
+from gtrans_core.config.region import FOREGROUND, PACKED, packed_mask
 from gtrans_core.config.sections import GTransConfig
 from gtrans_core.errors import ConfigError
 from gtrans_core.storage.documents import OddDocumentError, parse_toml, read_toml
@@ -52,7 +52,9 @@ def _pack_region(values: dict[str, Any], folder: Path) -> None:
     """A mask's file, named from ``folder``, becomes the mask itself."""
     image = values.get("image")
     region = image.get("region") if isinstance(image, dict) else None
-    if isinstance(image, dict) and isinstance(region, str) and not region.startswith(PACKED):
+    if not isinstance(image, dict) or not isinstance(region, str):
+        return
+    if region != FOREGROUND and not region.startswith(PACKED):
         values["image"] = {**image, "region": packed_mask(folder / region)}
 
 

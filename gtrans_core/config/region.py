@@ -1,7 +1,9 @@
-"""Where on a part anything matters: a polygon, or a mask that was drawn over a photograph.
+"""Where on a part anything matters: a polygon, a mask that was drawn over a photograph, or all that
+differs from the background's colour.
 
 A mask becomes part of the config itself, small and in black and white, so that it goes wherever the
-config goes: to the steps, into the cache's key, into the detector.
+config goes: to the steps, into the cache's key, into the detector. What differs from the background
+becomes such a mask once the training images are known (``data/foreground.py``).
 """
 
 from __future__ import annotations
@@ -17,13 +19,16 @@ from gtrans_core.errors import ConfigError
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    from PIL import Image
 
 Polygon = tuple[tuple[float, float], ...]
 """Corners (x, y), in shares of an image's width and height."""
 Region = Polygon | str
-"""A polygon, or a mask as ``packed_mask`` makes it."""
+"""A polygon, a mask as ``packed`` makes it, or ``FOREGROUND``."""
 
 PACKED = "mask:"
+FOREGROUND = "foreground"
+"""Where good training images differ from the background's colour."""
 _MOST_SIDE = 256
 _MOST_LETTERS = 5000
 """MLflow takes 6,000 for a parameter."""
@@ -43,17 +48,22 @@ def packed_mask(path: Path) -> str:
     except (OSError, ValueError, Image.DecompressionBombError):
         raise ConfigError(
             "image.region: no mask that can be read; expected a PNG file, white where parts "
-            "are looked at and black elsewhere, or corners [[x, y], ...]"
+            f"are looked at and black elsewhere, corners [[x, y], ...], or {FOREGROUND}"
         ) from None
     marks.thumbnail((_MOST_SIDE, _MOST_SIDE), Image.Resampling.BOX)
+    text = packed(marks)
+    if len(text) > _MOST_LETTERS:
+        raise ConfigError("image.region: the mask is too intricate; draw it with smooth outlines")
+    return text
+
+
+def packed(marks: Image.Image) -> str:
+    """A grey picture as a mask's text: what is lighter than mid grey is looked at."""
     buffer = io.BytesIO()
     marks.point([255 * (value > 127) for value in range(256)]).convert("1").save(
         buffer, "PNG", optimize=True
     )
-    text = PACKED + base64.b64encode(buffer.getvalue()).decode("ascii")
-    if len(text) > _MOST_LETTERS:
-        raise ConfigError("image.region: the mask is too intricate; draw it with smooth outlines")
-    return text
+    return PACKED + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def checked_region(region: Region) -> Region:
@@ -65,8 +75,10 @@ def checked_region(region: Region) -> Region:
     if not isinstance(region, str):
         if len(region) < 3 or not all(0 <= share <= 1 for corner in region for share in corner):
             raise ValueError("expected three or more corners [x, y], in shares from 0 to 1")
+    elif region == FOREGROUND:
+        return region
     elif not region.startswith(PACKED):
-        raise ValueError("expected a mask's file, or corners [[x, y], ...]")
+        raise ValueError(f"expected a mask's file, corners [[x, y], ...] or {FOREGROUND}")
     if not region_of(region, (64, 64)).any():
         raise ValueError("nothing of the image is in it")
     return region
@@ -77,7 +89,7 @@ def region_of(region: Region, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
     """Where it is in an image of this height and width, bool [H, W].
 
     Raises:
-        ValueError: for a text that ``packed_mask`` did not make.
+        ValueError: for a text that ``packed`` did not make.
     """
     import numpy as np
     from PIL import Image, ImageDraw

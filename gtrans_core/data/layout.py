@@ -22,13 +22,17 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from gtrans_core.config import LEAST_SCENE_IMAGES, ImageConfig
+from gtrans_core.config.region import FOREGROUND
 from gtrans_core.data import findings
 from gtrans_core.data.checking import Checked, OnProgress, check_all
 from gtrans_core.data.depth import Depth
 from gtrans_core.data.folders import visible
+from gtrans_core.data.foreground import foreground, seen_small
+from gtrans_core.data.images import decode_view
 from gtrans_core.data.listing import DataFile, holds_good_parts, is_flat, list_files
 from gtrans_core.data.manifest import Manifest, MaskFile, Sample
 from gtrans_core.data.pairing import pair_masks
+from gtrans_core.data.reading import read_image
 from gtrans_core.errors import DataError
 from gtrans_core.system.text import printable
 
@@ -107,7 +111,23 @@ def scan_category(
         )
         for split in ("train", "test")
     )
-    return train, test
+    return _with_foreground(train, image, note), test
+
+
+def _with_foreground(train: Manifest, image: ImageConfig, note: Callable[[str], None]) -> Manifest:
+    """The training split, with where its parts lie if the config asks for it."""
+    if image.region != FOREGROUND:
+        return train
+    small = seen_small(image.model_copy(update={"levels": image.levels or train.levels}))
+    region, share = foreground(
+        (sample.path, decode_view(read_image(train, sample), sample.path, small))
+        for sample in train.samples
+    )
+    note(
+        f"{100 * share:.0f} % of the picture is judged: where good images differ from the colour "
+        f"of their edge (image.region = {FOREGROUND})"
+    )
+    return train.model_copy(update={"region": region})
 
 
 def _require_layout(root: Path, category: str) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from gtrans_core.config import USUAL_SIDE, GTransConfig, digest_of
+from gtrans_core.config.region import FOREGROUND
 from gtrans_core.data.shape import STEP, Shape, shape_for
 from gtrans_core.errors import DataError
 from gtrans_core.storage import write_atomic
@@ -71,11 +72,16 @@ class Manifest(Facts):
     samples: tuple[Sample, ...]
     levels: tuple[int, int] | None = None
     """Grey levels of 16-bit images that become 0 and 255, where ingest had to settle that."""
+    region: str | None = None
+    """Where parts lie, a packed mask, where the config asks for that (``image.region``)."""
 
     def settled(self, config: GTransConfig) -> GTransConfig:
-        """The config with the size and the grey levels that these images are read by.
+        """The config with the size, the grey levels and the region that these images are read by.
 
         Of a training split: what reads them later, the test split too, reads as they say.
+
+        Raises:
+            DataError: when the config asks where parts lie, and these images were not asked.
         """
         image = config.image
         changes: dict[str, object] = {}
@@ -83,6 +89,12 @@ class Manifest(Facts):
             changes["levels"] = self.levels
         if image.size is None:
             changes["size"] = self._size(config)
+        if image.region == FOREGROUND:
+            if self.region is None:
+                raise DataError(
+                    f"image.region = {FOREGROUND}, but ingest did not look for it; run it again"
+                )
+            changes["region"] = self.region
         if not changes:
             return config
         return config.model_copy(update={"image": image.model_copy(update=changes)})

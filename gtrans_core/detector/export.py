@@ -31,8 +31,9 @@ ONNX_NAME, OPENVINO_NAME, FACTS_NAME = "model.onnx", "model.xml", "export.json"
 EXAMPLE_NAME = "example.py"
 EXTRA = "openvino"
 """The optional extra that OpenVINO's files need."""
-PARITY = 1e-3
-"""Largest relative difference of a score from the detector's, which may have int8 products."""
+PARITY = 5e-3
+"""Largest relative difference of a score from the detector's. Where that has int8 products, they
+alone differ by 1e-3 on photographs, and by more on the noise that is compared here."""
 _IMAGES = 4
 
 Score = Callable[[npt.NDArray[np.uint8]], float]

@@ -1,0 +1,1 @@
+"""Whether tiles find small defects on large parts."""
