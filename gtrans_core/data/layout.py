@@ -27,7 +27,6 @@ from gtrans_core.data import findings
 from gtrans_core.data.checking import Checked, OnProgress, check_all
 from gtrans_core.data.depth import Depth
 from gtrans_core.data.folders import visible
-from gtrans_core.data.foreground import foreground, seen_small
 from gtrans_core.data.images import decode_view
 from gtrans_core.data.listing import DataFile, holds_good_parts, is_flat, list_files
 from gtrans_core.data.manifest import Manifest, MaskFile, Sample
@@ -118,6 +117,8 @@ def _with_foreground(train: Manifest, image: ImageConfig, note: Callable[[str], 
     """The training split, with where its parts lie if the config asks for it."""
     if image.region != FOREGROUND:
         return train
+    from gtrans_core.data.foreground import foreground, seen_small  # scipy takes its time
+
     small = seen_small(image.model_copy(update={"levels": image.levels or train.levels}))
     region, share = foreground(
         (sample.path, decode_view(read_image(train, sample), sample.path, small))

@@ -42,7 +42,7 @@ class TestIdentity:
         """Caches made before there was any drift are still found."""
         values = builder.identity.model_dump(mode="json")
         assert values.pop("drift") == ""
-        for later in ("levels", "max_megapixels", "overlap", "region", "tiles"):
+        for later in ("exposure", "levels", "max_megapixels", "overlap", "region", "tiles"):
             del values["image"][later]
         assert digest_of(values) == builder.identity.key
 
@@ -58,6 +58,7 @@ class TestIdentity:
             "image.crop=48",
             "image.interpolation=bicubic",
             "image.resize=exact",
+            "image.exposure=even",
             "image.levels=[0, 4095]",
             "image.tiles=[1, 2]",
             "image.region=[[0, 0], [1, 0], [1, 1]]",
