@@ -46,8 +46,8 @@ class ImageConfig(Section):
     overlap: Annotated[int, Field(ge=0, le=1024, multiple_of=16)] = 32
     """Pixels that neighbouring tiles share; a multiple of the coarsest stride of ``agn.taps``."""
     region: Annotated[Region, AfterValidator(checked_region)] | None = None
-    """Where parts are judged: a mask's file, corners [[x, y], ...] from 0 to 1, or ``foreground``: what
-    differs from the background's colour. Not set: everywhere.
+    """Where parts are judged: a mask's file, corners [[x, y], ...] from 0 to 1, or ``foreground``:
+    what differs from the background's colour. Not set: everywhere.
     """
     crop: Side | None = None
     """Side in pixels of a crop from the middle, after the resize. Not set: none, since a crop hides
