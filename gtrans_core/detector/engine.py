@@ -6,7 +6,8 @@ starts seconds earlier.
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -36,20 +37,9 @@ class OnnxEngine:
     """
 
     def __init__(self, graph: bytes, threads: int = 0) -> None:
-        import onnxruntime  # not above: it starts a thread, beside which no step may be forked
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        # Waiting threads sleep: spinning ones slow down whatever else the machine does.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
         self.graph = graph
-        try:
-            self._session = onnxruntime.InferenceSession(
-                graph, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # noqa: BLE001 - its exceptions share no base of their own
-            raise ValueError(str(error).splitlines()[0]) from None
+        self._threads = threads
+        self._session = _session_of(graph, threads)
         names = [output.name for output in self._session.get_outputs()]
         if names != OUTPUTS or [i.name for i in self._session.get_inputs()] != [INPUT]:
             raise ValueError(f"its outputs are {names}, not {OUTPUTS}")
@@ -58,3 +48,38 @@ class OnnxEngine:
         """Heat map [H, W] and score of one view [3, H, W]."""
         map_1HW, score_1 = self._session.run(OUTPUTS, {INPUT: view_3HW[None]})
         return map_1HW[0], float(score_1[0])
+
+    def score_alone(self) -> Callable[[npt.NDArray[np.uint8]], float]:
+        """What gives the same score of one view [3, H, W], without what only a heat map needs.
+
+        It is the part of the graph that the score is computed from, the same to the last bit.
+        """
+        import onnx.utils  # not where a packaged graph is only run
+
+        whole = onnx.utils.Extractor(onnx.load_from_string(self.graph))
+        part = whole.extract_model([INPUT], OUTPUTS[1:])
+        session = _session_of(part.SerializeToString(), self._threads)
+
+        def score(view_3HW: npt.NDArray[np.uint8]) -> float:
+            return float(session.run(OUTPUTS[1:], {INPUT: view_3HW[None]})[0][0])
+
+        return score
+
+
+def _session_of(graph: bytes, threads: int) -> Any:
+    """ONNX Runtime's session of a graph.
+
+    Raises:
+        ValueError: when it refuses the graph.
+    """
+    import onnxruntime  # not above: it starts a thread, beside which no step may be forked
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Waiting threads sleep: spinning ones slow down whatever else the machine does.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001 - its exceptions share no base of their own
+        raise ValueError(str(error).splitlines()[0]) from None

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from gtrans_core.config import digest_of
+from gtrans_core.config import GTransConfig, digest_of
 from gtrans_core.data.images import decode_view
 from gtrans_core.data.manifest import Manifest, Sample
 from gtrans_core.data.reading import read_image
-from gtrans_core.data.view import as_seen
+from gtrans_core.data.view import View, as_seen
 from gtrans_core.detector.detector import Detector
 from gtrans_core.evaluation.perturbations import PERTURBATIONS
 from gtrans_core.evaluation.robustness import Outcome, Robustness
@@ -69,9 +69,10 @@ def try_changes(
     everything = (*chosen.good, *chosen.defective)
     if not everything:
         return None
-    verdicts = []
+    verdicts, judge = [], detector.judge()
     for done, (manifest, sample) in enumerate(everything, start=1):
-        verdicts.append(_verdicts(detector, read_image(manifest, sample), sample))
+        views = _views(detector.info.config, read_image(manifest, sample), sample)
+        verdicts.append([judge(view) for view in views])
         on_progress(done, len(everything))
     flagged_good = _sums(verdicts[: len(chosen.good)])
     flagged_defective = _sums(verdicts[len(chosen.good) :])
@@ -90,17 +91,15 @@ def try_changes(
     )
 
 
-def _verdicts(detector: Detector, data: bytes, sample: Sample) -> list[bool]:
-    """Whether an image is flagged: as it is, then under each change."""
-    config = detector.info.config
+def _views(config: GTransConfig, data: bytes, sample: Sample) -> Iterator[View]:
+    """What the network sees of an image: as it is, then under each change."""
     # All of the picture is changed as it was taken; only then is it seen as the detector sees it.
     as_taken = config.image.model_copy(update={"region": None, "exposure": "as_taken"})
     whole = decode_view(data, sample.path, as_taken)
-    views = [whole]
+    yield as_seen(whole, config.image)
     for number, one in enumerate(PERTURBATIONS):
         drawn = np.random.default_rng([config.seed, number, int(sample.sha256[:16], 16)])
-        views.append(one.make(whole, drawn))
-    return [detector.predict_view(as_seen(view, config.image)).is_anomalous for view in views]
+        yield as_seen(one.make(whole, drawn), config.image)
 
 
 def _sums(verdicts: Sequence[Sequence[bool]]) -> list[int]:
