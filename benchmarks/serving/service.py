@@ -1,4 +1,4 @@
-"""A real ``gtrans serve``, and clients that come back at once whatever they are told."""
+"""A real ``gtrans serve``, and what it is asked."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import resource
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,7 +49,7 @@ class Service:
         self._until_ready()
         self.ready_seconds = time.monotonic() - began
         """From the start of the process to its first good answer at ``/readyz``."""
-        self.ready_processor_seconds = self._processor_seconds()
+        self.ready_processor_seconds = self.processor_seconds()
         """What all its threads had used of the processors by then."""
 
     def _until_ready(self) -> None:
@@ -90,7 +88,8 @@ class Service:
                 received += data
         return received
 
-    def _processor_seconds(self) -> float:
+    def processor_seconds(self) -> float:
+        """What all its threads have used of the processors."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -109,26 +108,3 @@ def posted(image: bytes) -> bytes:
     """A request to score an image, on a connection of its own."""
     head = "POST /predict HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
     return f"{head}Content-Type: image/png\r\nContent-Length: {len(image)}\r\n\r\n".encode() + image
-
-
-def answers(port: int, request: bytes, clients: int, seconds: float) -> Counter[str]:
-    """Answers by status to clients that come back at once whatever they are told."""
-    found: Counter[str] = Counter()
-    end = time.monotonic() + seconds
-
-    def ask() -> None:
-        while time.monotonic() < end:
-            with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
-                connection.sendall(request)
-                status = connection.recv(4096)[9:12].decode()
-                while connection.recv(4096):
-                    pass
-            if time.monotonic() < end:
-                found[status] += 1
-
-    crowd = [threading.Thread(target=ask) for _ in range(clients)]
-    for one in crowd:
-        one.start()
-    for one in crowd:
-        one.join()
-    return found

@@ -11,6 +11,7 @@
 ``answers``    what a verdict and a model look like on the wire
 ``service``    the work that each request is
 ``rules``      what holds for every route; ``gate``: who is answered at all
+``crowd``      whom there is no room for, and when each is told
 ``app``        the routes (FastAPI)
 ``pages``      the pages for people; their files are in ``page/``
 ``server``     the process: port, signals, draining

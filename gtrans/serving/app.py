@@ -78,8 +78,14 @@ def create_app(
     )
     app.state.service = service
     add_error_handlers(app)
-    # So that half of all connections can always be given to probes.
-    app.add_middleware(Gate, access=access or Access(), posts=max(1, connection_cap(settings) // 2))
+    cap = connection_cap(settings)
+    app.add_middleware(
+        Gate,
+        access=access or Access(),
+        crowd=service.crowd,
+        connections=cap,
+        largest=settings.max_request_bytes,
+    )
     app.add_middleware(HeadLikeGet)
     _add_work(app, service)
     _add_reading(app, service)

@@ -12,7 +12,8 @@ import json
 import logging
 import resource
 import time
-from collections.abc import Iterable
+import weakref
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -24,6 +25,9 @@ from gtrans.serving.settings import ServeSettings
 _STALLED_SECONDS = 1.0
 """Once connections are short, one that did nothing for so long makes room for another."""
 _LOG_SECONDS = 60.0
+_PAUSE_SECONDS, _LINGER_BYTES = 0.5, 64 * 2**20
+"""A body that is thrown away is waited for until it pauses, or is too much."""
+_STATE = "gtrans.connection"
 _FREE_PIECES, _PIECE_BYTES = 1000, 64
 """A body may come in a thousand pieces, and one more for each so many bytes."""
 
@@ -44,18 +48,31 @@ class _Whole(h11.Connection):
     """HTTP whose bodies come in pieces that are worth it: each costs time, however small."""
 
     _pieces = _bytes = 0
+    announced: int | None = 0
+    """Bytes of the body by its Content-Length; None: in chunks, so nobody knows."""
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         """What came next (h11)."""
         event = super().next_event()
         if isinstance(event, h11.Request):
             self._pieces = self._bytes = 0
+            self.announced = _announced(event)
         elif isinstance(event, h11.Data):
             self._pieces += 1
             self._bytes += len(event.data)
             if self._pieces > _FREE_PIECES + self._bytes // _PIECE_BYTES:
                 raise h11.RemoteProtocolError("the body comes in crumbs")
         return event
+
+    @property
+    def came(self) -> int:
+        """Bytes of the body that are here, read or not."""
+        return self._bytes + len(self.trailing_data[0])
+
+
+def _announced(head: h11.Request) -> int | None:
+    named = dict(head.headers)
+    return None if b"transfer-encoding" in named else int(named.get(b"content-length", 0))
 
 
 class Connection(H11Protocol):
@@ -70,8 +87,12 @@ class Connection(H11Protocol):
     settings: ClassVar[ServeSettings]
     cap: ClassVar[int]
 
+    when_lost: Callable[[], object] | None = None
+    """Called once, when the connection is gone."""
+
     # uvicorn declares both for its own event loop policies; this one is always asyncio's.
     transport: asyncio.Transport
+    conn: _Whole
     _deadline: float
     """Until when the next head must be here, while no request is under way."""
     _heard: float
@@ -82,6 +103,8 @@ class Connection(H11Protocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.conn = _Whole(h11.SERVER)
+        self.app_state = {**self.app_state, _STATE: weakref.ref(self)}
+        self._thrown_away: int | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Make room where there are too many (asyncio)."""
@@ -89,6 +112,8 @@ class Connection(H11Protocol):
         self._heard = self.loop.time()
         self._deadline = self._heard + self.settings.head_seconds
         self._idle, self._unflushed_since = False, None
+        if len(self.connections) <= self.cap:  # most often; to look at each costs time
+            return
         others = [
             one for one in self.connections if isinstance(one, Connection) and one is not self
         ]
@@ -101,10 +126,20 @@ class Connection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """The first bytes of a head start its deadline; more do not prolong it (asyncio)."""
         self._heard = self.loop.time()
+        if self._thrown_away is not None:
+            self._thrown_away += len(data)
+            return
         if self._idle:
             self._idle = False
             self._deadline = self._heard + self.settings.head_seconds
         super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Whoever works for it may stop (asyncio)."""
+        super().connection_lost(exc)
+        when_lost, self.when_lost = self.when_lost, None
+        if when_lost is not None:
+            when_lost()
 
     def on_response_complete(self) -> None:
         """From here on the connection is idle, unless more has come already (uvicorn)."""
@@ -113,6 +148,22 @@ class Connection(H11Protocol):
         patience = self.settings.idle_seconds if self._idle else self.settings.head_seconds
         self._deadline = self._heard + patience
         super().on_response_complete()
+
+    def throw_away(self) -> None:
+        """Read on, so that the client can send all and then listen, but look at nothing more."""
+        if self._thrown_away is None:
+            self._thrown_away = 0
+            self.flow.resume_reading()
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether more of a body that is thrown away is to be waited for."""
+        thrown_away, announced = self._thrown_away or 0, self.conn.announced
+        if self.transport.is_closing() or thrown_away > _LINGER_BYTES:
+            return False
+        still = self.loop.time() - self._heard
+        all_came = announced is not None and self.conn.came + thrown_away >= announced
+        return not all_came and still < _PAUSE_SECONDS
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
         """What is no HTTP (uvicorn)."""
@@ -170,6 +221,12 @@ class Connection(H11Protocol):
         their_turn = self.cycle.more_body or self.transport.get_write_buffer_size() > 0
         ours = self.flow.read_paused
         return their_turn and not ours and self.loop.time() - self._heard > _STALLED_SECONDS
+
+
+def connection_of(scope: Mapping[str, Any]) -> Connection | None:
+    """The connection that a request (ASGI) came by; None where another server runs the app."""
+    found = scope.get("state", {}).get(_STATE)
+    return found() if found else None
 
 
 def check_all(connections: Iterable[object], now: float) -> None:

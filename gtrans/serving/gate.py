@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gtrans.serving.crowd import Crowd
 from gtrans.serving.pages import ASSETS
 from gtrans.serving.refusals import Refusal
 from gtrans_core.errors import ConfigError
@@ -88,11 +89,17 @@ class Gate:
     Args:
         app: what answers the others.
         access: who is answered.
-        posts: requests with work in them that may be under way at a time.
+        crowd: whom there is no room for.
+        connections: at a time; half of them are for requests with work in them, and a quarter more
+            for those that wait to be told that there is no room.
+        largest: bytes of a body; whoever announces more is not told to come back.
     """
 
-    def __init__(self, app: ASGIApp, access: Access, posts: int) -> None:
-        self._app, self._access, self._posts = app, access, posts
+    def __init__(
+        self, app: ASGIApp, access: Access, crowd: Crowd, connections: int, largest: int
+    ) -> None:
+        self._app, self._access, self._crowd, self._largest = app, access, crowd, largest
+        self._posts, self._most = max(1, connections // 2), 3 * connections // 4
         self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,12 +112,21 @@ class Gate:
             await refusal(scope, receive, send)
         elif scope["method"] in _READING:
             await self._app(scope, receive, send)
+        elif self._has_no_room() and self._could_come_back(scope):
+            too_many = self._under_way + self._crowd.waiting >= self._most
+            await self._crowd.turn_away(scope, receive, send, at_once=too_many)
         else:
             self._under_way += 1
             try:
                 await self._app(scope, receive, send)
             finally:
                 self._under_way -= 1
+
+    def _has_no_room(self) -> bool:
+        return self._under_way >= self._posts or self._crowd.is_full()
+
+    def _could_come_back(self, scope: Scope) -> bool:
+        return int(Headers(scope=scope).get("content-length", 0)) <= self._largest
 
     def _refusal(self, scope: Scope) -> Refusal | None:
         headers = Headers(scope=scope)
@@ -128,9 +144,6 @@ class Gate:
         if not is_open and not self._shows_token(headers):
             reason = f"show the service's token: 'Authorization: Bearer ...' ({TOKEN})"
             return Refusal(401, reason, {"WWW-Authenticate": "Bearer"})
-        if not reading and self._under_way >= self._posts:
-            reason = "too much to do at the moment: come back in a second"
-            return Refusal(503, reason, {"Retry-After": "1"})
         return None
 
     def _shows_token(self, headers: Headers) -> bool:

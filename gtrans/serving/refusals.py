@@ -9,9 +9,11 @@ from contextlib import suppress
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from gtrans.serving.connections import connection_of
+
 CLOSE = {"Connection": "close"}
 """A connection whose body was not read to its end cannot be used again."""
-_PAUSE_SECONDS, _LINGER_SECONDS, _LINGER_BYTES = 0.5, 5.0, 64 * 2**20
+_LINGER_SECONDS, _LOOK_SECONDS = 5.0, 0.05
 
 
 class Refusal(JSONResponse):
@@ -29,18 +31,11 @@ class Refusal(JSONResponse):
         head = {"status": self.status_code, "headers": self.raw_headers}
         await send({"type": "http.response.start", **head})
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LINGER_SECONDS):
-                await _throw_away(receive)
+        connection = connection_of(scope)
+        if connection is not None:
+            connection.throw_away()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LINGER_SECONDS):
+                    while connection.is_sending:
+                        await asyncio.sleep(_LOOK_SECONDS)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _throw_away(receive: Receive) -> None:
-    """Read until the body ends, pauses, or is too much."""
-    received = 0
-    while received < _LINGER_BYTES:
-        async with asyncio.timeout(_PAUSE_SECONDS):
-            message = await receive()
-        received += len(message.get("body", b""))
-        if not message.get("more_body", False):
-            return

@@ -16,6 +16,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from gtrans.serving.answers import PNG, drawing, facts, verdict
+from gtrans.serving.connections import connection_of
+from gtrans.serving.crowd import Crowd
 from gtrans.serving.drawings import Asked
 from gtrans.serving.feedback import LONGEST_WHO, FeedbackDesk, require_truth
 from gtrans.serving.metrics import UNKNOWN, ServiceMetrics
@@ -60,6 +62,7 @@ class Service:
             self._scored,
             self.metrics.began,
         )
+        self.crowd = Crowd(settings.refusal_seconds, lambda: self.worker.full, self._refused)
         self.watcher = Watcher(models, settings.poll_seconds)
         self.metrics.show_models(models.all())
         models.on_reload = self._reloaded
@@ -88,7 +91,7 @@ class Service:
         except HTTPException as error:
             status = error.status_code
             if status == 503:
-                await asyncio.sleep(self.settings.refusal_seconds)
+                await asyncio.sleep(self.crowd.turn())
             raise
         finally:
             known = category if category and self.models.get(category) else UNKNOWN
@@ -99,14 +102,12 @@ class Service:
         self, request: Request, category: str | None, asked: Asked, name: str
     ) -> Response:
         model = self._model(category)
-        if self.worker.full:  # before a body is read for nothing
-            raise busy(hang_up=True)
         as_png = request.headers.get("accept", "").partition(";")[0].strip().lower() == PNG
         asked = replace(asked, heat_map=asked.heat_map or as_png)
         async with self.uploads.images(request, name) as images:
             if as_png and len(images) != 1:
                 raise HTTPException(400, f"{PNG} answers one image: {len(images)} were sent")
-            scored = await self._score(model, images, asked)
+            scored = await self._score(request, model, images, asked)
         if as_png:
             return drawing(model, scored[0])
         if content_type(request) == FORM:
@@ -114,10 +115,11 @@ class Service:
         return JSONResponse(verdict(model, scored[0]))
 
     async def _score(
-        self, model: ServedModel, images: Sequence[EncodedImage], asked: Asked
+        self, request: Request, model: ServedModel, images: Sequence[EncodedImage], asked: Asked
     ) -> list[Scored]:
         try:
-            return await asyncio.wrap_future(self.worker.submit(model, images, asked))
+            scored = asyncio.wrap_future(self.worker.submit(model, images, asked))
+            return await _unless_left(request, scored)
         except QueueFullError:
             raise busy() from None
         except DataError as error:
@@ -144,13 +146,11 @@ class Service:
             raise HTTPException(
                 409, f"version {model.version} of {category} answers by now: score the image again"
             )
-        if self.worker.full:
-            raise busy(hang_up=True)
         self.feedback.admit()
         async with self.uploads.images(request, name) as images:
             if len(images) != 1:
                 raise HTTPException(400, f"one image is marked at a time: {len(images)} were sent")
-            [scored] = await self._score(model, images, Asked(trial=True))
+            [scored] = await self._score(request, model, images, Asked(trial=True))
             kept = await asyncio.to_thread(self.feedback.keep, model, images[0], scored, truth, who)
         if kept["kept"]:
             self.metrics.marked(category, was_right=kept["model_was_right"])
@@ -194,6 +194,30 @@ class Service:
         except Exception as error:  # noqa: BLE001 - the verdict matters more than who looks on
             _LOG.warning("the observer of scores failed: %r", error)
 
+    def _refused(self, path: str, seconds: float) -> None:
+        """A request was turned away before anything of it was looked at but its head."""
+        if path.startswith("/predict"):
+            names = self.models.categories
+            name = path.removeprefix("/predict").strip("/") or (names[0] if len(names) == 1 else "")
+            self.metrics.answered(name if name in names else UNKNOWN, 503, seconds)
+
     def _reloaded(self, category: str, succeeded: bool) -> None:
         self.metrics.reloaded(category, succeeded=succeeded)
         self.metrics.show_models(self.models.all())
+
+
+async def _unless_left(request: Request, scored: asyncio.Future[list[Scored]]) -> list[Scored]:
+    """What was scored; once the client has left, its images give up their places.
+
+    Raises:
+        HTTPException: 499 when it has left; nobody reads that, but it is counted.
+    """
+    connection = connection_of(request.scope)
+    if connection is not None:
+        connection.when_lost = scored.cancel
+    try:
+        return await scored
+    except asyncio.CancelledError:
+        if connection is None or connection.when_lost is not None:
+            raise
+        raise HTTPException(499, "the client left before its answer") from None

@@ -43,8 +43,8 @@ class ServeSettings(Section):
     write_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
     """Seconds until a client must have read what it was answered."""
     refusal_seconds: Annotated[float, Field(ge=0, le=60)] = 0.5
-    """Seconds until a request is told that there is no room: clients that return at once, whatever
-    they are told, would cost the others a third of the images a second."""
+    """Seconds until a request is told that there is no room, and longer where many are: clients
+    that return at once would cost the others a third of the images a second. 0: at once."""
     feedback_bytes: Annotated[int, Field(ge=0, le=2**50)] = 1024 * MEBIBYTE
     """Bytes of marked images and statements in all; beyond it nothing more is kept."""
     feedback_a_minute: Annotated[int, Field(ge=1, le=10_000)] = 120

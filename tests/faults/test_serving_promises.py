@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.serving.service import Service, answers, posted
+from benchmarks.serving.clients import Crowd
+from benchmarks.serving.service import Service, posted
 from gtrans.serving.app import create_app
 from gtrans.serving.models import Models, ServedModel
 from gtrans.serving.settings import ServeSettings
@@ -55,12 +57,21 @@ def crowded(tiny_detector: Path) -> Iterator[Live]:
     service.stop()
 
 
-def test_past_saturation_nine_tenths_of_the_peak_are_scored(crowded: Live):
+def answers(port: int, clients: int, seconds: float, *, patient: bool = False) -> Counter[str]:
+    crowd = Crowd(port, posted(png()), clients, patient=patient)
+    crowd.answers(0.5)
+    found = crowd.answers(seconds)
+    crowd.leave()
+    return found
+
+
+@pytest.mark.parametrize("patient", [True, False])
+def test_past_saturation_nine_tenths_of_the_peak_are_scored(crowded: Live, patient: bool):
     """The best of three: the clients share the processor with whatever else runs."""
     shares = []
     for _ in range(3):
-        peak = answers(crowded.port, posted(png()), 6, 2)
-        crowd = answers(crowded.port, posted(png()), 24, 2)
+        peak = answers(crowded.port, 6, 2)
+        crowd = answers(crowded.port, 48, 2, patient=patient)
         assert set(peak) == {"200"}
         assert set(crowd) == {"200", "503"}
         shares.append(crowd["200"] / peak["200"])
@@ -69,10 +80,8 @@ def test_past_saturation_nine_tenths_of_the_peak_are_scored(crowded: Live):
     pytest.fail(f"shares of the peak: {shares}")
 
 
-def test_a_client_that_returns_at_once_is_refused_twice_a_second_at_most(crowded: Live):
-    seconds, clients = 2, 24
-    refused = answers(crowded.port, posted(png()), clients, seconds)["503"]
-    assert 0 < refused <= clients * seconds / 0.5
+def test_clients_that_return_at_once_are_refused_twenty_times_a_second_at_most(crowded: Live):
+    assert 0 < answers(crowded.port, 48, 2)["503"] <= 2 * 20 + 1
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +96,25 @@ def test_it_is_ready_within_three_seconds(service: Service):
     """Of processor time, which neighbours cost less than time on the wall."""
     assert service.ready_processor_seconds <= 3
     assert "libtorch" not in Path(f"/proc/{service.process.pid}/maps").read_text()
+
+
+def test_of_its_processor_time_nine_tenths_are_left_for_scoring(service: Service):
+    """Images by second of its own processor time; the best of three, as neighbours cost some."""
+    request, ratios = posted(png(200, (400, 400))), []
+
+    def by_second(clients: int) -> float:
+        crowd = Crowd(service.port, request, clients)
+        crowd.answers(0.7)
+        before = service.processor_seconds()
+        scored = crowd.answers(1.5)["200"]
+        used = service.processor_seconds() - before
+        crowd.leave()
+        return scored / used
+
+    while max(ratios, default=0) < 0.9 and len(ratios) < 3:
+        few = by_second(4)
+        ratios.append(by_second(128) / few)
+    assert max(ratios) >= 0.9, ratios
 
 
 def test_memory_does_not_grow_with_the_images(service: Service):
