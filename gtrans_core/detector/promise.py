@@ -66,8 +66,8 @@ class Promise(Facts):
             f"each of the {self.images} was scored by a model fitted without it, in "
             f"{self.folds} folds, and the detector learnt from all of them. The chance that a "
             f"further good image of the same kind is flagged is expected to be at most {rate}. "
-            "This is measured, not proven: it holds as far as the detector scores a new good image "
-            "no higher than the models of the folds, which saw fewer images, do. "
+            "This is not proven: it is right if the detector scores a new good image no higher "
+            "than the models of the folds do, which saw fewer images. "
             f"{_sentence(self.shortfall)}"
         ).rstrip()
 

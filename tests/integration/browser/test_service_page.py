@@ -278,9 +278,9 @@ def test_results_are_saved_as_a_table_that_computes_nothing(page, png, tmp_path)
     ("score", "area", "told"),
     [
         (12.0, 0.9, "Score 12 \u00d7 threshold, and most of the picture is unusual: is this"),
-        (7.0, 0.1, "Score 7 \u00d7 threshold: is this the right category?"),
+        (12.0, 0.1, "Score 12 \u00d7 threshold: is this the right category?"),
         (2.5, 0.6, "Score 2.5 \u00d7 threshold, and most of the picture is unusual: is this"),
-        (5.5, 0.2, ""),  # the worst defects of the demo
+        (8.0, 0.1, ""),  # the worst defects of the demo
         (0.9, 0.9, ""),
     ],
 )
