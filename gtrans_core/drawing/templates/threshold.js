@@ -6,6 +6,7 @@
   const tool = at("threshold-tool");
   const lines = tool.querySelectorAll(".axis > i"), flagged = tool.querySelectorAll(".flagged");
   const digits = value => String(Number(value.toPrecision(4)));
+  const say = (id, text) => { if (at(id)) at(id).textContent = text; };  // what was not tested has no row
   const counted = (count, one, more) => `${count} ${count === 1 ? one : more}`;
 
   const scoreAt = share => log ? low * (high / low) ** share : low + share * (high - low);
@@ -27,10 +28,10 @@
       : now < threshold ? "(lower: breaks the promise of false alarms)" : "(higher: keeps the promise of false alarms)";
     slider.setAttribute("aria-valuetext", `threshold ${digits(now)}`);
     back.disabled = inUse;
-    at("caught").textContent = `${total.false[0]} caught`;
-    at("missed").textContent = `${total.false[1]} missed`;
-    at("false-alarms").textContent = counted(total.true[0], "false alarm", "false alarms");
-    at("passed").textContent = `${total.true[1]} right`;
+    say("caught", `${total.false[0]} caught`);
+    say("missed", `${total.false[1]} missed`);
+    say("false-alarms", counted(total.true[0], "false alarm", "false alarms"));
+    say("passed", `${total.true[1]} right`);
   }
 
   slider.addEventListener("input", show);

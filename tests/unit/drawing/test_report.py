@@ -252,6 +252,13 @@ class TestThreshold:
         assert words["caught"] == "61 caught"
         assert words["false-alarms"] == "1 false alarm"
 
+    def test_what_was_not_tested_is_not_counted(self):
+        shown = page(per_defect=[], mistakes=[])
+        ids = {e["attributes"].get("id") for e in shown.all("td")}
+        assert "false-alarms" in ids
+        assert "caught" not in ids
+        assert ["none tested", "1 of 20"] in [row[2:] for row in shown.rows()]
+
 
 class TestVerdict:
     def test_leads(self):
