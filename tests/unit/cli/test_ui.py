@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from unittest.mock import patch
 
@@ -10,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gtrans.cli.main import app
-from gtrans_core.errors import TrackingError
+from gtrans_core.errors import ConfigError, TrackingError
 
 CLASSIC = "#/experiments?workflowType=machine_learning"
 
@@ -26,6 +27,17 @@ def test_ui_serves_the_record_of_the_store(tmp_path: Path):
     assert "--host=127.0.0.1" in command
     assert "--port=5011" in command
     assert environment["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+def test_ui_says_at_once_that_its_port_is_taken(tmp_path: Path):
+    (tmp_path / "mlflow.db").touch()
+    with socket.create_server(("127.0.0.1", 0)) as taken, patch.object(os, "execve") as started:
+        port = taken.getsockname()[1]
+        result = CliRunner().invoke(app, ["ui", "--store", str(tmp_path), "--port", str(port)])
+    assert isinstance(result.exception, ConfigError)
+    assert f"127.0.0.1 port {port}: cannot listen there" in str(result.exception)
+    assert result.output == ""
+    started.assert_not_called()
 
 
 def test_ui_of_a_server_is_its_address(tmp_path: Path):
