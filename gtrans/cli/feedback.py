@@ -93,7 +93,8 @@ def _keep(book: FeedbackBook, category: str, table: Path) -> None:
             said_at=now(),
         )
         kept += book.add(statement, image.read())
-    typer.echo(f"{kept} of {len(rows)} marked images kept; the others were known")
+    known = "; the others were known" if kept < len(rows) else ""
+    typer.echo(f"{kept} of {len(rows)} marked images kept{known}")
 
 
 def _export(book: FeedbackBook, statements: Sequence[Statement], to: Path) -> None:

@@ -102,6 +102,7 @@ class ReportData(_Part):
         examples: the hardest and the easiest images by kind.
         chart: the histogram that the threshold moves over; None where nothing was tested.
         thresholds: what others than the one in use would do.
+        feedback: a sentence on the test images that people marked; empty: there are none.
         curves: figures, as trusted SVG.
         light: what it bears of other light and position; None where that was not tried.
         lineage: where all this comes from, digests and versions by name.
@@ -127,6 +128,7 @@ class ReportData(_Part):
     examples: dict[str, tuple[Exhibit, ...]] = {}
     chart: ThresholdChart | None = None
     thresholds: tuple[ThresholdRow, ...] = ()
+    feedback: str = ""
     curves: tuple[Curve, ...] = ()
     light: LightSection | None = None
     lineage: dict[str, str] = {}

@@ -153,9 +153,9 @@ def evaluate(
             held_out=held_out_scores,
         )
         known_before = feedback_note(scored, calibration.threshold)
-        about = (calibration.note, *_about(scorer, given), _left_out(scored), known_before)
+        about = (calibration.note, *_about(scorer, given), _left_out(scored))
         notes = " ".join(filter(None, about))
-        html = evaluation_report(context, findings, gallery, info, notes).encode()
+        html = evaluation_report(context, findings, gallery, info, notes, known_before).encode()
         write_atomic(report, html)
         write_atomic(evaluation / files.REPORT, html)
         for name, picture in gallery.files.items():

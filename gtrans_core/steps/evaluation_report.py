@@ -24,6 +24,7 @@ def evaluation_report(
     gallery: Gallery,
     training: TrainingInfo,
     calibration_note: str,
+    feedback: str,
 ) -> str:
     """The report as HTML.
 
@@ -33,6 +34,7 @@ def evaluation_report(
         gallery: all that is drawn.
         training: of the detector.
         calibration_note: what is packaged in another way than wanted; empty: nothing.
+        feedback: a sentence on the test images that people marked; empty: there are none.
     """
     record = found.record
     return render_report(
@@ -49,6 +51,7 @@ def evaluation_report(
             thresholds=threshold_rows(
                 found.images, found.held_out, record.threshold, record.false_alarm_rate
             ),
+            feedback=feedback,
             curves=gallery.curves,
             light=None if record.robustness is None else light_section(record.robustness),
             commands=_commands(context, record.category),

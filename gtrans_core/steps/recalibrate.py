@@ -318,7 +318,7 @@ def _register(
     run.log_params(record.config)
     run.log_lineage(record.lineage)
     run.log_same_datasets(origin.datasets, record.data_digest)
-    run.log_metrics(record.numbers())
+    run.log_metrics(record.charted())
     run.log_artifact_bytes(files.REPORT, render_recalibration(page).encode())
     run.log_artifact_bytes(page.base_report, origin.report)
     run.log_artifact_bytes(files.RECORD, record.model_dump_json(indent=1).encode())

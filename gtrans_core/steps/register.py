@@ -230,8 +230,10 @@ def _log_evaluation(
         Manifest.read(evaluation / files.TRAIN_MANIFEST),
         Manifest.read(evaluation / files.TEST_MANIFEST),
     )
+    run.log_metrics(
+        record.charted()
+    )  # before the loss: MLflow's compare page begins with the first
     replay(evaluation / files.HISTORY, run.run_id, run.client)
-    run.log_metrics(record.numbers())
     tables = (evaluation / IMAGES, evaluation / IMAGES_CSV)
     paths = [
         evaluation / files.REPORT,

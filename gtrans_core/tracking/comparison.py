@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gtrans_core.config import current_key
 from gtrans_core.errors import TrackingError
+from gtrans_core.evaluation.record import HEADLINE
 from gtrans_core.evaluation.spread import Spread
 from gtrans_core.tracking.client import translate_mlflow_errors
 from gtrans_core.tracking.duel import Duel, Standing, duel_of, standings_of
@@ -211,7 +212,7 @@ def _trial(run: Run) -> Trial:
         seed=config.pop(_SEED, ""),
         config=config,
         data_digest=run.data.tags.get(DATA_DIGEST_TAG, ""),
-        metrics=dict(run.data.metrics),
+        metrics={k: v for k, v in run.data.metrics.items() if not k.startswith(HEADLINE)},
         version=int(version)
         if (version := run.data.tags.get(VERSION_TAG, "")).isdecimal()
         else None,

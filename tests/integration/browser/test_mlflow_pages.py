@@ -15,8 +15,11 @@ from typer.testing import CliRunner
 
 from gtrans.cli.main import app
 from gtrans_core.drawing.report import render_report
+from gtrans_core.evaluation.defect_result import DefectResult
 from gtrans_core.tracking.client import TrackingAddress
+from gtrans_core.tracking.pages import page_address
 from gtrans_core.tracking.runs import RunLogger, open_run
+from tests.support.records import evaluation_record
 from tests.support.reports import report_data
 
 pytestmark = pytest.mark.slow
@@ -25,6 +28,7 @@ METRICS = (
     {"image_auroc": 0.98765, "pixel_auroc": 0.97531, "au_pro_30": 0.93579},
     {"image_auroc": 0.96543, "pixel_auroc": 0.98642, "au_pro_30": 0.91357},
 )
+DENT = DefectResult("dent", 60, 55, 0.97, 0.91)
 
 
 @dataclass(frozen=True)
@@ -51,9 +55,9 @@ def record(processes, tmp_path_factory) -> Iterator[Record]:
 def finished_run(url: str, number: int) -> RunLogger:
     run = open_run(TrackingAddress(url, "gtrans"), f"key-{number}", "bottle")
     run.log_params({"seed": 0, "training.epochs": 8 * (number + 1), "agn.backbone": "lite0"})
+    run.log_metrics(evaluation_record(metrics=METRICS[number], per_defect=(DENT,)).charted())
     for step in range(20):
         run.client.log_metric(run.run_id, "loss", 1 / (step + 1 + number), step=step)
-    run.log_metrics(METRICS[number])
     drawing = io.BytesIO()
     Image.fromarray(np.full((30, 40, 3), 120, np.uint8)).save(drawing, "PNG")
     run.log_artifact_bytes("figures/roc.png", drawing.getvalue())
@@ -73,18 +77,22 @@ def test_the_page_that_compare_prints_shows_and_plots_both_runs(record, open_pag
     # The axes of the parallel coordinates, and a line for each run.
     axes = "[...document.querySelectorAll('.js-plotly-plot .axis-title')].map(e => e.textContent)"
     page.wait_for(f"{axes}.includes('training.epochs')")
+    assert "Headline/defects_missed" in page.evaluate(axes)
     keep(page, "mlflow-compare.png", tmp_path)
 
 
 def test_the_experiment_page_charts_the_metrics_of_the_runs(record, open_page, tmp_path):
-    url = f"{record.url}/#/experiments/{record.experiment}/runs?compareRunsMode=CHART"
+    url = page_address(record.url, f"#/experiments/{record.experiment}/runs?compareRunsMode=CHART")
     page = wide(open_page(url))
     for run in record.runs:
         name = run.client.get_run(run.run_id).info.run_name
         page.wait_for(f"document.body.innerText.includes('{name}')")
-    for metric in METRICS[0]:
-        page.wait_for(f"document.body.innerText.includes('{metric}')")
+    for section in ("Headline (4)", "defect/dent (3)", "Model metrics"):
+        text = "document.body.innerText.replaceAll('\\n', ' ')"
+        page.wait_for(f"{text}.includes('{section}')")
     page.wait_for("document.querySelectorAll('.js-plotly-plot svg.main-svg .trace').length > 0")
+    shown = page.evaluate("document.body.innerText")
+    assert shown.index("Headline") < shown.index("defect/dent") < shown.index("Model metrics")
     keep(page, "mlflow-experiment.png", tmp_path)
 
 
@@ -114,8 +122,12 @@ def test_a_runs_report_lets_the_threshold_be_tried(record, open_page, tmp_path):
 
 
 def wide(page):
-    """A window in which MLflow shows more than its assistant."""
-    page.resize(1500, 900)
+    """A window of some size, without MLflow's assistant, which takes a third of it."""
+    page.resize(1300, 900)
+    page.wait_for("document.body?.innerText.includes('MLflow Assistant')")
+    page.evaluate("""[...document.querySelectorAll('button')].filter(
+      one => /close/i.test(one.ariaLabel ?? '') && one.getBoundingClientRect().x > 1000
+    ).forEach(one => one.click())""")
     return page
 
 

@@ -309,6 +309,10 @@ class TestNumbers:
         ]
         assert "2 of 63 defective images are missed at the threshold in use." in page().words("p")
 
+    def test_what_became_of_feedback_is_said_beside_the_kinds(self):
+        said = "Of 3 test images from feedback, 2 are judged right now."
+        assert said in page(feedback=said).words("p")
+
     def test_the_au_pro_of_all_and_of_each_kind_are_told_apart(self):
         assert any(
             "AU-PRO@0.3 of all images (0.938) is not the mean" in p for p in page().words("p")

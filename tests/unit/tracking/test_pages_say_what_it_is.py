@@ -85,3 +85,8 @@ def test_what_a_plant_asks_for_first_comes_first():
     names = list(record.numbers())
     assert names[:3] == ["defects_missed", "false_alarms", "image_auroc"]
     assert (record.numbers()["defects_missed"], record.numbers()["false_alarms"]) == (5, 3)
+    charted = record.charted()
+    assert list(charted)[:3] == [f"Headline/{name}" for name in names[:3]]
+    sections = {name.rpartition("/")[0] for name in charted if "/" in name}
+    assert min(sections) == "Headline"
+    assert {name: charted[name] for name in names} == record.numbers()
