@@ -15,7 +15,7 @@ import pytest
 from gtrans_core.config import GTransConfig
 from gtrans_core.data.manifest import Manifest
 from tests.support import tiny
-from tests.support.processes import Processes
+from tests.support.processes import SOURCES, Processes
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
@@ -144,21 +144,16 @@ def mlflow_server(processes: Processes, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture
-def start_process(tmp_path: Path) -> Iterator[Callable[..., ForkServerProcess]]:
+def start_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., ForkServerProcess]]:
     """``start_process(code, name=value, ...)``: start a real process that runs ``code``.
 
-    A server process imports torch and timm once and forks, so that starting takes milliseconds
-    (and what optimizers load, which takes two seconds).
+    A server process imports torch and MLflow once and forks, so that starting takes milliseconds.
     """
+    monkeypatch.setenv("PYTHONPATH", str(SOURCES))  # for the server, from whatever folder
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        [
-            "gtrans_core.steps.train",
-            "gtrans_core.features.weights",
-            "gtrans_core.batch.run",
-            "gtrans_core.detector.detector",
-        ]
-    )
+    context.set_forkserver_preload(["tests.support.preloaded"])
     started: list[ForkServerProcess] = []
 
     def start(code: str, **values: Any) -> ForkServerProcess:

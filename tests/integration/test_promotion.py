@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import re
 import subprocess
 import sys
@@ -140,84 +141,77 @@ def test_a_damaged_predecessor_is_refused(plant, tmp_path):
 
 
 PROMOTE = """
-import sys, time
+from gtrans.pipelines.gates import load_gate
 from gtrans_core.errors import GTransError
 from gtrans_core.tracking.client import connect
-from gtrans_core.tracking.promotion import championship
 from gtrans_core.tracking.promotion.promotion import promote
-from gtrans.pipelines.gates import load_gate
-uri, category, *versions = sys.argv[1:]
+
 client, gate = connect(uri), load_gate()
 client.get_registered_model("gtrans-" + category)
-print("ready", flush=True)
+person.send("ready")
 for version in versions:
-    sys.stdin.readline()
+    person.recv()
     try:
-        promote(client, category, gate, int(version))
-        print("promoted", flush=True)
+        promote(client, category, gate, version)
+        person.send("promoted")
     except GTransError as error:
-        print(type(error).__name__, flush=True)
+        person.send(type(error).__name__)
 """
 
 
-def test_two_processes_at_once_the_better_one_wins(plant, processes, tmp_path):
+def test_two_processes_at_once_the_better_one_wins(plant, start_process, tmp_path):
     """Fault 16, with whatever order the machine happens to give."""
     pairs = []
     for number in range(ROUNDS):
         better = plant.register(0.97 + 0.001 * number, tmp_path)
         worse = plant.register(0.93 + 0.001 * number, tmp_path)
         pairs.append((better, worse))
-    promoters = [
-        processes.python(
-            "-c",
-            PROMOTE,
-            plant.settings.uri,
-            plant.category,
-            *(str(version) for version in versions),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        for versions in zip(*pairs, strict=True)
-    ]
-    for promoter in promoters:
-        assert promoter.stdout.readline() == b"ready\n"
+    uri, category = plant.settings.uri, plant.category
+    promoters, processes = [], []
+    for versions in zip(*pairs, strict=True):
+        promoter, person = multiprocessing.Pipe()
+        promoters.append(promoter)
+        values = {"uri": uri, "category": category, "versions": versions, "person": person}
+        processes.append(start_process(PROMOTE, **values))
+    assert [promoter.recv() for promoter in promoters] == ["ready"] * 2
     answers = []
     for better, _worse in pairs:
         for promoter in promoters:
-            promoter.stdin.write(b"go\n")
-            promoter.stdin.flush()
-        said = [promoter.stdout.readline().decode().strip() for promoter in promoters]
+            promoter.send("go")
+        said = [promoter.recv() for promoter in promoters]
         answers.append(said)
         assert said[0] == "promoted"
         assert said[1] in ("promoted", SupersededError.__name__, GateError.__name__)
         assert plant.champion() == better
-    for promoter in promoters:
-        promoter.communicate(timeout=60)
+    for process in processes:
+        process.join(60)
     made = plant.moves()
     assert [previous for previous, _ in made] == [None, *(champion for _, champion in made[:-1])]
     assert len({champion for _, champion in made}) == len(made)
     sys.stderr.write(f"{plant.settings.uri} {answers}\n")  # shown with -s
 
 
-def test_several_hosts_append_and_each_number_is_given_once(plant, processes, tmp_path):
-    """What the ledger rests on: MLflow hands out a version's number once, whole with its tags."""
-    version = plant.register(0.95, tmp_path)
-    promote(plant.client, plant.category, load_gate())
-    code = """
-import sys
+APPEND = """
 from gtrans_core.tracking.client import connect
 from gtrans_core.tracking.promotion.ledger import Move, append_move
-from tests.support.records import evaluation_record
-uri, category, version, who = sys.argv[1:]
+
 client = connect(uri)
 for number in range(10):
-    move = Move(kind="promote", champion=int(version), previous=None, after=0,
+    move = Move(kind="promote", champion=version, previous=None, after=0,
                 token=f"{who}-{number}", who=who, when="now")
     append_move(client, category, move)
 """
-    arguments = (plant.settings.uri, plant.category, str(version))
-    hosts = [processes.python("-c", code, *arguments, f"host-{i}") for i in range(2)]
-    assert [host.wait(120) for host in hosts] == [0, 0]
+
+
+def test_several_hosts_append_and_each_number_is_given_once(plant, start_process, tmp_path):
+    """What the ledger rests on: MLflow hands out a version's number once, whole with its tags."""
+    version = plant.register(0.95, tmp_path)
+    promote(plant.client, plant.category, load_gate())
+    values = {"uri": plant.settings.uri, "category": plant.category, "version": version}
+    hosts = [start_process(APPEND, who=f"host-{i}", **values) for i in range(2)]
+    for host in hosts:
+        host.join(120)
+    assert [host.exitcode for host in hosts] == [0, 0]
     name = LEDGER_PREFIX + plant.category
     found = plant.client.search_model_versions(f"name = '{name}'")
     assert sorted(int(version.version) for version in found) == list(range(1, 22))
