@@ -7,6 +7,7 @@ docs/how-to/read-the-result.md.
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -200,6 +201,17 @@ def read_images(file: Path) -> list[ImageResult]:
             f"{file}: expected the table that evaluate writes ({reason}); run the pipeline again"
         ) from None
     return [ImageResult(**row) for row in rows]
+
+
+def those_judged(samples: Sequence[Sample], judged: Sequence[ImageResult]) -> tuple[Sample, ...]:
+    """As many of each kind and content as were judged: one may have come again, by feedback."""
+    left = Counter((one.kind, one.sha256) for one in judged)
+    kept = []
+    for sample in samples:
+        if left[sample.defect, sample.sha256]:
+            left[sample.defect, sample.sha256] -= 1
+            kept.append(sample)
+    return tuple(kept)
 
 
 def misses(results: Sequence[ImageResult]) -> list[ImageResult]:

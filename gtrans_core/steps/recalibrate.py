@@ -33,7 +33,13 @@ from gtrans_core.drawing.recalibration import RecalibrationData, render_recalibr
 from gtrans_core.errors import ConfigError, DataError
 from gtrans_core.evaluation import record as files
 from gtrans_core.evaluation.gate import Gate
-from gtrans_core.evaluation.image_table import ImageResult, at_threshold, image_files, image_results
+from gtrans_core.evaluation.image_table import (
+    ImageResult,
+    at_threshold,
+    image_files,
+    image_results,
+    those_judged,
+)
 from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.progress import Progress
 from gtrans_core.steps.context import RunContext
@@ -159,9 +165,8 @@ def _splits(origin: Origin, info: DetectorInfo, client: Any) -> tuple[Manifest, 
     image = info.config.image
     train, test = scan_category(place, info.category, origin.images, None, image)
     if data_digest(train, test) != origin.record.data_digest:
-        judged = {one.sha256 for one in images_of(client, origin.run_id)}
-        samples = tuple(sample for sample in test.samples if sample.sha256 in judged)
-        test = test.model_copy(update={"samples": samples})
+        judged = images_of(client, origin.run_id)
+        test = test.model_copy(update={"samples": those_judged(test.samples, judged)})
     if data_digest(train, test) != origin.record.data_digest:
         raise DataError(f"{place}: its images changed since this version was judged on them")
     return train, test

@@ -118,8 +118,12 @@ def test_the_same_again_is_the_same_version_and_run(trained: TinyRun):
     runs = len(category_runs_at(trained.settings.tracking_uri))
     later = trained.root / "data/part/test/good/feedback-0.png"  # of no concern to version 1
     later.write_bytes((trained.root / "fresh/0.png").read_bytes())
+    known = min((trained.root / "data/part/test/good").glob("[0-9]*.png"))
+    copied = later.with_name("feedback-1.png")
+    copied.write_bytes(known.read_bytes())
     again = gtrans(trained, "recalibrate", "--version", "1", "--false-alarm-rate", "0.5")
     later.unlink()
+    copied.unlink()
     assert again.exit_code == 0, again.output
     assert "this very detector is" in again.output
     assert len(category_runs_at(trained.settings.tracking_uri)) == runs
