@@ -64,7 +64,7 @@ def feedback(
 
 
 def _keep(book: FeedbackBook, category: str, table: Path) -> None:
-    from gtrans_core.batch.images import find_images
+    from gtrans_core.batch.images import image_shown_as
     from gtrans_core.batch.marked import marked_rows
     from gtrans_core.tracking.person import who
     from gtrans_core.watch.feedback import Statement, checked_truth, now
@@ -79,7 +79,7 @@ def _keep(book: FeedbackBook, category: str, table: Path) -> None:
             raise ConfigError(f"{table}: {row.path}: truth is {error}") from None
     kept = 0
     for row in rows:
-        [image] = find_images([row.path])
+        image = image_shown_as(row.path)
         statement = Statement(
             category=row.category,
             version=row.model_version,

@@ -22,9 +22,10 @@ from gtrans_core.data.pictures import (
 )
 from gtrans_core.errors import DataError, StorageError
 from gtrans_core.storage import Entry, Store, TooLargeError, checked_name, open_store
-from gtrans_core.system.text import printable
+from gtrans_core.system.text import cut_to_bytes, printable
 
 _S3 = "s3://"
+_LONGEST_NAME = 240
 
 OnLeftOut = Callable[[str], None]
 """Gets the name of each file that is not an image."""
@@ -83,16 +84,36 @@ def single_image(path: str) -> ImageRef:
     return found[0]
 
 
+def image_shown_as(path: str) -> ImageRef:
+    """The image that a table calls so: of a name that cannot be shown it has what was shown.
+
+    Raises:
+        DataError, StorageError: as ``single_image``.
+    """
+    file = Path(path)
+    if not path.startswith(_S3) and not os.path.lexists(path) and file.parent.is_dir():
+        alike = (one for one in file.parent.iterdir() if printable(one.name) == file.name)
+        path = str(next(alike, file))
+    return single_image(path)
+
+
 def heat_map_files(images: Sequence[ImageRef], out: Path) -> Iterator[Path]:
     """A file for each image, named after it; no two are the same."""
     taken: set[str] = set()
     for image in images:
-        name, number = image.drawing, 1
+        drawing = _short_enough(image.drawing)
+        name, number = drawing, 1
         while name in taken:
             number += 1
-            name = f"{image.drawing}-{number}"
+            name = f"{drawing}-{number}"
         taken.add(name)
         yield out / f"{name}.png"
+
+
+def _short_enough(drawing: str) -> str:
+    """A long name leaves room for a number and the suffix; as ``\\xdf`` characters take more."""
+    folder, separator, name = drawing.rpartition("/")
+    return f"{folder}{separator}{cut_to_bytes(name, _LONGEST_NAME)}"
 
 
 def _images_of(argument: str, left_out: OnLeftOut) -> list[ImageRef]:

@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gtrans_core.errors import StorageError
+from gtrans_core.system.text import cut_to_bytes
 
 TEMPORARY_SUFFIX = ".tmp"
+_LONGEST_BEGINNING = 200
+"""Bytes of a file's name that its temporary one begins with: a whole name has 255 at most."""
 # What linking says on SMB, some FUSE and other file systems that have none.
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 
@@ -142,7 +145,8 @@ def nearest_existing(path: Path) -> Path:
 
 def temporary_beside(path: Path) -> Path:
     """A name nobody else uses, in the same folder, hidden, recognised by ``is_temporary``."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
+    name = cut_to_bytes(path.name, _LONGEST_BEGINNING)
+    return path.with_name(f".{name}.{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
 
 
 def is_temporary(path: Path) -> bool:

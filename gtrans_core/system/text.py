@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 
 
@@ -22,6 +23,12 @@ def printable_lines(text: str) -> str:
 def score_text(value: float) -> str:
     """A score or a threshold as everything shows it: four significant digits, such as ``1.062``."""
     return f"{value:.4g}"
+
+
+def cut_to_bytes(name: str, most: int) -> str:
+    """The beginning of a file's name that takes at most so many bytes."""
+    data = os.fsencode(name)
+    return name if len(data) <= most else data[:most].decode(errors="ignore")
 
 
 def every(count: int) -> str:

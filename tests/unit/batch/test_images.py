@@ -152,6 +152,16 @@ def test_drawings_of_single_images_are_named_after_their_folder():
     ]
 
 
+def test_drawings_of_long_names_are_cut_to_what_a_disk_takes(tmp_path: Path):
+    for name in ("é" * 124, "z" * 247 + "\u2028"):
+        (tmp_path / f"{name}.png").touch()
+    drawings = list(
+        heat_map_files(find_images([str(tmp_path), f"{tmp_path}/{'é' * 124}.png"]), tmp_path)
+    )
+    assert len(set(drawings)) == 2
+    assert all(len(path.name.encode()) <= 255 for path in drawings)
+
+
 def test_an_image_is_one_by_its_suffix_or_its_first_bytes(folder: Path):
     """As in training; what is none is left out and told."""
     for name, data in {

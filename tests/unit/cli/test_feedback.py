@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -157,3 +158,12 @@ def test_a_table_that_a_spreadsheet_saved_again_is_read(rows, tmp_path: Path):
     assert done.output.startswith("2 of 2 marked images kept"), done.exception
     said = FeedbackBook(str(tmp_path / "store/feedback")).read("flange")
     assert [(one.truth, one.score) for one in said] == [("good", 1.5), ("007", 0.5)]
+
+
+def test_a_name_that_cannot_be_shown_is_found_by_what_was_shown(rows, tmp_path: Path):
+    path = Path(rows[0]["path"])
+    path.rename(path.with_name(os.fsdecode(b"a\nb\xdf.png")))
+    table = write([{**rows[0], "path": f"{path.parent}/a\\nb\\xdf.png"}], tmp_path / "t.csv")
+    done = gtrans(tmp_path / "store", "--from", str(table))
+    assert done.output == "1 of 1 marked images kept\n", done.exception
+    assert "a\\nb\\xdf.png" in gtrans(tmp_path / "store").output

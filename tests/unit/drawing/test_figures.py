@@ -13,6 +13,7 @@ from matplotlib.contour import ContourSet
 from matplotlib.text import Text
 
 from gtrans_core.drawing import figures
+from gtrans_core.drawing.canvas import to_png
 from gtrans_core.drawing.figures import Example
 
 SIDE = 24
@@ -49,6 +50,12 @@ def texts(figure):
 def cells(figure):
     """The images of a sheet, as drawn, without the colour bar."""
     return [axes.get_images()[0].get_array() for axes in figure.axes if axes.get_images()]
+
+
+def test_a_letter_that_the_font_has_not_is_no_warning(recwarn: pytest.WarningsRecorder):
+    named = example(name="\u90e8\u54c1.png")
+    assert to_png(figures.heat_map_figure(named, THRESHOLD, MAP_RANGE)).startswith(b"\x89PNG")
+    assert not list(recwarn)
 
 
 class TestOverlay:

@@ -35,6 +35,13 @@ def test_write_makes_folders_and_replaces(tmp_path: Path) -> None:
     assert names_in(path.parent) == ["file"]
 
 
+def test_a_name_as_long_as_a_disk_takes_is_written(tmp_path: Path) -> None:
+    for name in ("x" * 251 + ".png", "é" * 127):
+        write_atomic(tmp_path / name, b"x")
+        assert (tmp_path / name).read_bytes() == b"x"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_written_files_follow_the_umask(tmp_path: Path) -> None:
     """Temporary files are often 0600; another user's pod must be able to read a cache."""
     previous = os.umask(0o022)
