@@ -29,12 +29,13 @@ demo: $(INSTALLED) ## Take the built-in demo category through the whole pipeline
 	@$(BIN)/gtrans run --category demo --set training.effort=fast
 
 # A file's tests stay in one process: they share what is costly to set up. Folders come in order, so
-# that the run ends on short files, not on a long one with the other process idle.
-TEST_PROCESSES ?= 2
+# that the run ends on short files, not on a long one with the others idle. One process more than
+# two cores: tests wait for servers and outages a third of their time.
+TEST_PROCESSES ?= 3
 TEST_REPORT := .pytest_cache/report.xml
 
 .PHONY: test
-test: $(INSTALLED) ## Run all tests (TEST_PROCESSES=2 at a time)
+test: $(INSTALLED) ## Run all tests (TEST_PROCESSES=3 at a time)
 	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder \
 	  --junitxml $(TEST_REPORT)
 
