@@ -213,24 +213,25 @@ def headline(data: ReportData) -> str:
     """The outcome in one plain sentence."""
     parts = [] if data.defective_images else [NOTHING_KNOWN]
     if data.defective_images:
-        images = _counted(data.defective_images, "defective test image")
-        parts.append(f"of {images} {_are(data.caught)} flagged")
+        parts.append(
+            _flagged(data.caught, data.defective_images, "defective test image") + " flagged"
+        )
     if data.good_images:
         after = bool(data.defective_images)
         noun, flagged = ("good one", "") if after else ("good test image", " flagged")
-        images = _counted(data.good_images, noun)
         promise = f"false alarms {data.promise_verb}: at most {_percent(data.false_alarm_rate)}"
-        parts.append(f"of {images} {_are(data.good_flagged)}{flagged} ({promise})")
+        outcome = _flagged(data.good_flagged, data.good_images, noun)
+        parts.append(f"{outcome}{flagged} ({promise})")
     sentence = "; ".join(parts)
     return f"{sentence[0].upper()}{sentence[1:]}."
 
 
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _are(count: int) -> str:
-    return {0: "none is", 1: "1 is"}.get(count, f"{count} are")
+def _flagged(count: int, total: int, noun: str) -> str:
+    """``of 5 NOUNs 2 are``, before the word flagged."""
+    if total == 1:
+        return f"the only {noun} is" if count else f"the only {noun} is not"
+    are = {0: "none is", 1: "1 is"}.get(count, f"{count} are")
+    return f"of {total} {noun}s {are}"
 
 
 def _percent(share: float) -> str:

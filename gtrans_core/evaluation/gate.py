@@ -174,7 +174,7 @@ def _own_checks(gate: Gate, candidate: Evidence) -> Iterator[Check]:
     yield Check(
         count is not None and count >= least,
         f"test images {_known(count)}: expected at least {least}",
-        f"{_known(count)} test images, at least {least} are needed",
+        f"{_known(count)} test {'image' if count == 1 else 'images'}, at least {least} are needed",
     )
     for name, floor in gate.floors.items():
         yield _at_least(candidate, name, floor, "the floor")

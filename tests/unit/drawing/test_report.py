@@ -373,7 +373,7 @@ class TestHeadline:
                     "good_images": 1,
                     "good_flagged": 0,
                 },
-                "Of 1 defective test image 1 is flagged; of 1 good one none is "
+                "The only defective test image is flagged; the only good one is not "
                 "(false alarms promised: at most 5 %).",
             ),
             (
@@ -428,6 +428,13 @@ class TestOrder:
         assert not bare.all("details")
         assert not bare.all("figure")
         assert any("Nothing is known about misses" in words for words in bare.words("p"))
+
+    def test_speaks_of_a_single_defective_image_as_one(self):
+        for caught, outcome in ((1, "test image is flagged"), (0, "image is missed")):
+            row = DefectRow(defect="dirt", images=1, caught=caught)
+            assert f"The only defective {outcome} at the threshold in use." in page(
+                per_defect=[row], mistakes=[]
+            ).words("p")
 
     def test_says_when_nothing_is_missed(self):
         rows = [DefectRow(defect="broken", images=40, caught=40)]
