@@ -142,4 +142,4 @@ def _show(category: str, statements: Sequence[Statement]) -> None:
         )
     Console().print(shown)
     wrong = sum(one.corrects for one in statements)
-    typer.echo(f"{len(statements)} images, of which the model got {wrong} wrong")
+    typer.echo(f"images marked: {len(statements)}, of which the model got {wrong} wrong")

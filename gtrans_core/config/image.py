@@ -75,13 +75,13 @@ class ImageConfig(Section):
     @model_validator(mode="after")
     def _crop_fits(self) -> ImageConfig:
         if self.crop is not None and self.crop > min(self.resized_shape):
-            raise ValueError("crop is larger than size; take one that is not")
+            raise ValueError("crop is larger than size; choose a smaller crop")
         if self.crop is not None and self.has_tiles:
             raise ValueError("a crop is not cut into tiles; leave out crop or tiles")
         if self.has_tiles and 2 * self.overlap > min(self.input_shape):
             raise ValueError("overlap is more than half a tile; take a smaller one")
         if self.levels is not None and self.levels[0] >= self.levels[1]:
-            raise ValueError("levels are not a lower and a higher one")
+            raise ValueError("expected a lower and a higher grey level")
         return self
 
     @property

@@ -63,7 +63,9 @@ def export_detector(detector: Detector, folder: Path, **facts: Any) -> Exported:
     try:
         folder.mkdir(parents=True)
     except OSError as error:
-        raise StorageError(f"{folder}: no new folder for it ({error.strerror})") from None
+        raise StorageError(
+            f"{folder}: cannot be made ({error.strerror}); name a new folder"
+        ) from None
     try:
         return _export(detector, folder, facts)
     except BaseException:

@@ -40,7 +40,7 @@ def _known_metric(name: str) -> str:
     if _is_metric(name):
         return name
     known = ", ".join(get_args(MetricName))
-    raise ValueError(f"'{name}' is no metric: use one of {known}, or defect/KIND/{_KINDS}")
+    raise ValueError(f"'{name}' is not a metric: use one of {known}, or defect/KIND/{_KINDS}")
 
 
 Metric = Annotated[str, AfterValidator(_known_metric)]

@@ -181,7 +181,7 @@ def load_cache(folder: Path) -> CachedFeatures:
 
 def shard_error(error: DamagedFileError) -> DataError:
     """The error for a damaged shard, saying what to do."""
-    return DataError(f"{error}; run the pipeline again: the shard is made anew")
+    return DataError(f"{error}; run the pipeline again, which makes the shard again")
 
 
 def concatenate(tensors: list[Tensor]) -> Tensor:

@@ -120,9 +120,9 @@ def _read(path: Path, public_key: Path | None) -> dict[str, Any]:
         if "payload" in said:  # signed, and there is no key to verify it with
             said = parse_json(base64.b64decode(said["payload"], validate=True))
     except (OddDocumentError, TypeError, ValueError) as wrong:
-        raise ModelError(f"{path}: is no statement ({wrong})") from None
+        raise ModelError(f"{path}: is not a statement ({wrong})") from None
     if not isinstance(said, dict):
-        raise ModelError(f"{path}: is no statement")
+        raise ModelError(f"{path}: is not a statement")
     return said
 
 

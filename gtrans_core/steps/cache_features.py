@@ -82,7 +82,7 @@ def cache_features(
     if report.fetched_shards:
         progress.said(f"{report.fetched_shards} shards fetched from {cache_store}")
     if report.damaged_shards:
-        progress.said(f"{report.damaged_shards} damaged shards set aside and made anew")
+        progress.said(f"{report.damaged_shards} damaged shards set aside and made again")
     if report.reused:
         progress.said(f"feature cache reused: {len(identity.images)} images, verified")
     else:

@@ -269,7 +269,9 @@ def _at_rate(config: GTransConfig, rate: float | None) -> GTransConfig:
 
 def _source(info: DetectorInfo, fresh: int) -> str:
     count = len(info.held_out_scores)
-    images = f"{count} fresh good images" if fresh else f"the {count} good images of before"
+    images = (
+        f"{count} fresh good images" if fresh else f"the {count} good images that set it before"
+    )
     if info.promise is not None and info.promise.falls_short:
         return f"It comes from {images}, which can promise {info.promise.at_best}."
     rate = 100 * info.config.evaluation.false_alarm_rate

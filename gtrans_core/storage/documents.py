@@ -132,7 +132,7 @@ def _refuse_constant(name: str) -> NoReturn:
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise OddDocumentError(f"{text[:20]} is no finite number")
+        raise OddDocumentError(f"{text[:20]} is not a finite number")
     return number
 
 

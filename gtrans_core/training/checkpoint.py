@@ -69,7 +69,7 @@ def newest_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoint | 
             quarantine(path)
             say(f"checkpoint damaged, set aside: {error}")
     if paths:
-        say("no intact checkpoint: training starts anew")
+        say("no intact checkpoint: training starts over")
     return None
 
 

@@ -95,7 +95,7 @@ def test_no_intact_one_starts_anew_and_says_so(tmp_path: Path) -> None:
         flip(save_checkpoint(tmp_path, checkpoint(step)), 999)
     assert newest_checkpoint(tmp_path, said.append) is None
     assert len(said) == 3
-    assert said[2] == "no intact checkpoint: training starts anew"
+    assert said[2] == "no intact checkpoint: training starts over"
     said.clear()
     assert newest_checkpoint(tmp_path, said.append) is None
     assert said == []

@@ -238,4 +238,6 @@ def _copy(folder: Path, destination: Path) -> None:
         for path in folder.iterdir():
             (destination / path.name).write_bytes(path.read_bytes())
     except OSError as error:
-        raise StorageError(f"{destination}: no new folder for it ({error.strerror})") from None
+        raise StorageError(
+            f"{destination}: cannot be made ({error.strerror}); name a new folder"
+        ) from None

@@ -102,7 +102,8 @@ def _moderate_size(repository: Any, name: str) -> int:
             raise ModelError(f"{name}: file {path} lies outside of the model; refused")
         if count > MOST_FILES or size > MOST_BYTES:
             raise ModelError(
-                f"{name}: more than {MOST_FILES:,} files or {MOST_BYTES:,} bytes, so no detector"
+                f"{name}: more than {MOST_FILES:,} files or {MOST_BYTES:,} bytes, "
+                "so it is not a detector"
             )
     return size
 

@@ -95,7 +95,7 @@ def category_of(detector_folder: Path) -> str:
     try:
         category = parse_json(read_bounded(path, "the facts of a detector", ModelError))["category"]
     except (ValueError, KeyError, TypeError):
-        raise ModelError(f"{path}: names no category; no detector of ours") from None
+        raise ModelError(f"{path}: names no category, so it is not a detector of gtrans") from None
     return str(category)
 
 

@@ -74,7 +74,7 @@ def test_marked_rows_are_kept_listed_and_exported(rows, tmp_path: Path, suffix: 
         ("2.png", "dent", 3, 0.5),
     ]
     listed = gtrans(store).output
-    assert "2 images, of which the model got 2 wrong" in listed
+    assert "images marked: 2, of which the model got 2 wrong" in listed
     assert "1.5 / 1" in listed
     folder = tmp_path / "flange"
     told = gtrans(store, "--to", str(folder)).output

@@ -108,7 +108,7 @@ def test_what_scores_otherwise_is_not_left_there(detector: Detector, tmp_path: P
 
 def test_a_folder_that_is_there_is_not_touched(detector: Detector, tmp_path: Path):
     (tmp_path / "kept.txt").write_text("mine")
-    with pytest.raises(StorageError, match="no new folder"):
+    with pytest.raises(StorageError, match="name a new folder"):
         export_detector(detector, tmp_path)
     assert (tmp_path / "kept.txt").read_text() == "mine"
 

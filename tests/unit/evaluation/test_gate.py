@@ -189,9 +189,9 @@ class TestThresholds:
         [
             (
                 {"floors": {"image_aurok": 0.9}},
-                "floors.image_aurok.*is no metric: use one",
+                "floors.image_aurok.*is not a metric: use one",
             ),
-            ({"floors": {"threshold": 0.9}}, "'threshold' is no metric"),
+            ({"floors": {"threshold": 0.9}}, "'threshold' is not a metric"),
             ({"floors": {"image_auroc": 1.1}}, "floors.image_auroc: .*less than or equal to 1"),
             ({"floors": {"image_auroc": math.nan}}, "gate: floors.image_auroc"),
             ({"maximum_loss_per_defect": {"pixel_ap": 0.1}}, "maximum_loss_per_defect"),

@@ -57,7 +57,7 @@ def test_a_category_never_leads_out_of_the_folder(folder: Path):
     [
         ("floor = 1", r"mine: unknown key 'floor'; a gate has floors, "),
         ("floors = 1", r"mine: floors: Input should be a valid dictionary"),
-        ("[floors]\nimage_aurok = 1", r"mine: floors\.image_aurok.*is no metric"),
+        ("[floors]\nimage_aurok = 1", r"mine: floors\.image_aurok.*is not a metric"),
         ("floors =", r"mine: not valid TOML"),
     ],
 )

@@ -147,7 +147,7 @@ class TestDeterminism:
         said: list[str] = []
         resumed = train(tiny_config(), "hurt", say=said.append)
         assert resumed.resumed_at is None
-        assert said[-1] == "no intact checkpoint: training starts anew"
+        assert said[-1] == "no intact checkpoint: training starts over"
         assert weights(resumed) == weights(whole)
         assert journal(resumed) == journal(whole)
 

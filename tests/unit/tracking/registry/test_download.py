@@ -95,7 +95,7 @@ def test_too_much_is_refused_before_anything_is_fetched(
     shelf.register()
     monkeypatch.setattr(download, limit, most)
     version = shelf.client.get_model_version(shelf.name, "1")
-    with pytest.raises(ModelError, match=r"version 1: more than .* so no detector"):
+    with pytest.raises(ModelError, match=r"version 1: more than .* so it is not a detector"):
         download_model(shelf.client, version, tmp_path / "nothing")
     assert not (tmp_path / "nothing").exists()
 
