@@ -13,7 +13,8 @@ MOST_WORDS = 600
 OUR_WORDS = """
 alias approval caught category challenger champion checkpoint component config contour
 cross-fitted detector digest drift effort evidence exposure extra feedback flagged floor fold
-gate guide held-out journal knob ledger lineage lock manifest mark mask miss patch preset profile promise
+gate guide held-out journal knob ledger lineage lock manifest mark mask miss patch preset
+profile promise
 promotion provenance recalibrate record region registry rollback run scene score seed shard share
 source step store stride student taps threshold tile token trial unusual verb version view weights
 """
