@@ -25,6 +25,7 @@ _BY_NAME = {
     "MissingSchema": ("that is not a valid address", True),
     "LocationParseError": ("that is not a valid address", True),
     "InvalidUrlException": ("that is not a valid address", True),
+    "AnswerTooLargeError": ("the answer is too large; is the address right?", True),
     "ProxyError": ("no connection through the proxy", False),
     "IncompleteRead": ("the answer broke off", False),
 }

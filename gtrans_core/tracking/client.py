@@ -14,6 +14,7 @@ from gtrans_core.errors import GTransError, TrackingError
 from gtrans_core.storage import exclusive, without_secrets
 from gtrans_core.tracking.address import SQLITE_SCHEME
 from gtrans_core.tracking.answers import fault_of
+from gtrans_core.tracking.bounded_answers import bound_answers
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -71,6 +72,7 @@ def import_mlflow() -> Any:
         os.environ.setdefault(name, value)
     import mlflow
 
+    bound_answers()
     return mlflow
 
 
