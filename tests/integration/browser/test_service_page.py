@@ -235,6 +235,15 @@ def test_all_of_it_is_done_by_keyboard(page, folder, tmp_path, kept):
     assert (tmp_path / "bottle.csv").exists()
 
 
+def test_a_name_that_is_long_and_cannot_be_shown_is_scored_all_the_same(page, tmp_path, png):
+    path = tmp_path / "a folder" / ("x" * 247 + "\u2028.png")
+    path.parent.mkdir()
+    path.write_bytes(png)
+    page.set_files("#folder", path.parent)
+    page.wait_for(f"{DONE}(1) && {DRAWN}")
+    assert page.text("#verdict").startswith("Flagged")
+
+
 def test_what_a_person_says_is_kept_with_the_image(page, image, png, kept):
     page.set_files("#files", image)
     page.wait_for(f"{DONE}(1) && !document.querySelector('#marks').hidden")
@@ -244,16 +253,16 @@ def test_what_a_person_says_is_kept_with_the_image(page, image, png, kept):
     page.evaluate("document.querySelector('#mark-good').click()")
     page.wait_for("document.querySelector('#marked').innerText.startsWith('Kept as good')")
     assert page.text("#marked") == "Kept as good: the model was wrong."
-    page.evaluate("document.querySelector('#kind').value = 'dent'")
+    page.evaluate("document.querySelector('#kind').value = 'Kratzer groß'")
     page.evaluate("document.querySelector('#marks').requestSubmit()")
-    page.wait_for("document.querySelector('#marked').innerText.startsWith('Kept as dent')")
+    page.wait_for("document.querySelector('#marked').innerText.startsWith('Kept as Kratzer groß')")
     said = book.read("bottle")[before:]
     assert [(one.truth, one.who, one.name) for one in said] == [
         ("good", "ada", "part <7>.png"),
-        ("dent", "ada", "part <7>.png"),
+        ("Kratzer groß", "ada", "part <7>.png"),
     ]
     assert book.image(said[0]) == png
-    assert page.text("#strip .mark") == "marked: dent"
+    assert page.text("#strip .mark") == "marked: Kratzer groß"
 
 
 def test_results_are_saved_as_a_table_that_computes_nothing(page, png, tmp_path):
