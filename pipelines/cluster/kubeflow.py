@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gtrans_core.errors import ConfigError, GTransError, KubeflowError, StorageError
 from gtrans_core.storage import without_secrets
+from gtrans_core.storage.bounded import read_answer
 from gtrans_core.storage.connection import connection_fault
 from gtrans_core.storage.documents import parse_json
 from gtrans_core.storage.retry import RetryPolicy, TransientError, retrying
@@ -257,6 +258,15 @@ def _read_answers(rest_client: Any) -> None:
         return answer
 
     rest_client.request = request
+    pool = rest_client.pool_manager
+    unbounded = pool.request
+
+    def bounded(*arguments: Any, **options: Any) -> Any:
+        answer = unbounded(*arguments, **{**options, "preload_content": False})
+        answer._body = read_answer(answer)
+        return answer
+
+    pool.request = bounded
     retries = urllib3.Retry(0, raise_on_redirect=False)
     rest_client.pool_manager.connection_pool_kw["retries"] = retries
 

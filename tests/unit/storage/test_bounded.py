@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from gtrans_core.errors import TrackingError
-from gtrans_core.tracking import bounded_answers
+from gtrans_core.errors import KubeflowError, TrackingError
+from gtrans_core.storage import bounded
 from gtrans_core.tracking.client import connect, import_mlflow, translate_mlflow_errors
 from tests.support.odd_server import JSON, Answer, answering
 
@@ -21,7 +21,7 @@ PACKED = {**JSON, "Content-Encoding": "gzip"}
 @pytest.fixture(autouse=True)
 def limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setattr(bounded_answers, "TEXT_LIMIT", MEBIBYTE)
+    monkeypatch.setattr(bounded, "TEXT_LIMIT", MEBIBYTE)
 
 
 def asked(answer: Answer) -> str:
@@ -44,7 +44,7 @@ def test_one_that_is_too_large_is_not_read_to_its_end(answer: Answer):
 
 
 def test_one_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(bounded_answers, "_SECONDS", -1.0)
+    monkeypatch.setattr(bounded, "_SECONDS", -1.0)
     with pytest.raises(TrackingError, match="cannot look: no answer in time") as told:
         asked(Answer(body=SMALL, headers=JSON))
     assert told.value.passing
@@ -63,7 +63,23 @@ def test_it_is_done_once():
     from mlflow.utils import request_utils
 
     import_mlflow()
-    bounded = request_utils.TCPKeepAliveHTTPAdapter
+    adapter = request_utils.TCPKeepAliveHTTPAdapter
     import_mlflow()
-    assert request_utils.TCPKeepAliveHTTPAdapter is bounded
-    assert bounded.is_bounded
+    assert request_utils.TCPKeepAliveHTTPAdapter is adapter
+    assert adapter.is_bounded
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(body=LARGE, headers=JSON), Answer(body=gzip.compress(LARGE), headers=PACKED)],
+    ids=["plain", "packed"],
+)
+def test_nor_is_one_of_kubeflow(answer: Answer, monkeypatch: pytest.MonkeyPatch):
+    from gtrans.pipelines.cluster.kubeflow import Kubeflow
+
+    monkeypatch.setenv("GTRANS_KFP_TOKEN", "a token")
+    with (
+        answering(answer) as server,
+        pytest.raises(KubeflowError, match="cannot ask for its health: the answer is too large"),
+    ):
+        Kubeflow(server.url, "")
