@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from gtrans_core.tracking.client import TrackingAddress, connect
-from gtrans_core.tracking.registry import model
 from gtrans_core.tracking.runs import open_run
 from tests.support.fault_proxy import FaultProxy
+from tests.support.packages import bring_little_code
 from tests.support.runs import runs_at, write_part
 from tests.support.shelf import Shelf
 
@@ -73,16 +71,9 @@ def shelf(embedded: TrackingAddress, tmp_path: Path) -> Shelf:
 def mlflow(mlflow_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
     """The way to a real MLflow server; its client gives up a call after the second try.
 
-    Models are logged without our code: sending its 250 files takes five seconds each time.
+    Models bring little code: sending 250 files takes five seconds each time.
     """
-    package = model.package
-
-    def without_code(detector: Path, example: bytes, destination: Path) -> Any:
-        made = package(detector, example, destination)
-        shutil.rmtree(destination / "code")
-        return made
-
-    monkeypatch.setattr(model, "package", without_code)
+    bring_little_code(monkeypatch)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0")
     with FaultProxy(mlflow_server) as proxy:

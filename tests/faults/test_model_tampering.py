@@ -32,6 +32,7 @@ from gtrans_core.tracking.verify import verify_folder, verify_registered
 from gtrans_core.trust.keys import SigningKey, make_key_pair
 from gtrans_core.trust.policy import TrustPolicy
 from tests.support.detectors import make_detector
+from tests.support.packages import bring_little_code
 
 WEIGHTS = "artifacts/detector/trans.safetensors"
 CODE = "code/gtrans_core/detector/detector.py"
@@ -73,7 +74,19 @@ def photo(tmp_path_factory, make_photos) -> bytes:
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory, tiny_config, photo) -> Plant:
-    folder = tmp_path_factory.mktemp("registry")
+    """Models with little code: what is done to a file does not depend on the others."""
+    with pytest.MonkeyPatch.context() as patch:
+        bring_little_code(patch)
+        return filled(tmp_path_factory.mktemp("registry"), tiny_config, photo)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, tiny_config, photo) -> Plant:
+    """Models as they are; tests change none of them."""
+    return filled(tmp_path_factory.mktemp("whole"), tiny_config, photo)
+
+
+def filled(folder: Path, tiny_config: Callable[..., GTransConfig], photo: bytes) -> Plant:
     private, public = make_key_pair(folder / "keys")
     settings = TrackingAddress(f"sqlite:///{folder}/mlflow.db", "tests")
     plant = Plant(None, {}, SigningKey(private), TrustPolicy(public))
@@ -235,8 +248,8 @@ def test_fault_20_a_pickle_or_an_unknown_loader_is_refused_even_unsigned(
         plant.fetch(tmp_path / "fetched", UNSIGNED)
 
 
-def test_fault_20_what_we_save_holds_no_pickle(plant):
-    suffixes = {path.suffix for path in plant.models["bottle"].rglob("*")}
+def test_fault_20_what_we_save_holds_no_pickle(whole):
+    suffixes = {path.suffix for path in whole.models["bottle"].rglob("*")}
     assert not suffixes & {".pkl", ".pickle", ".pt", ".pth", ".bin", ".joblib", ".npy", ".pyc"}
 
 
@@ -354,10 +367,10 @@ for model, public_key in zip(sys.argv[2::2], sys.argv[3::2]):
 
 
 @pytest.mark.slow
-def test_mlflow_itself_loads_what_is_signed_with_pickle_forbidden(plant, tmp_path, photo):
+def test_mlflow_itself_loads_what_is_signed_with_pickle_forbidden(whole, tmp_path, photo):
     """As ``mlflow models serve`` does, where the registry keeps the model, and twice."""
     (tmp_path / "image.png").write_bytes(photo)
-    model, public_key = plant.models["bottle"], str(plant.trust.public_key)
+    model, public_key = whole.models["bottle"], str(whole.trust.public_key)
     damaged = shutil.copytree(model, tmp_path / "damaged")
     flip_a_bit_and_let_detector_json_agree(damaged)
     extra = shutil.copytree(model, tmp_path / "extra")
@@ -380,7 +393,7 @@ def test_mlflow_itself_loads_what_is_signed_with_pickle_forbidden(plant, tmp_pat
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
-        "MLFLOW_TRACKING_URI": plant.client.tracking_uri,
+        "MLFLOW_TRACKING_URI": whole.client.tracking_uri,
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
@@ -406,4 +419,4 @@ def test_mlflow_itself_loads_what_is_signed_with_pickle_forbidden(plant, tmp_pat
     assert not (hollow / "code/safetensors").exists()  # which Python would import
     assert not mark.exists()
     # What Python and MLflow left beside the stored model does no harm.
-    plant.fetch(tmp_path / "fetched")
+    whole.fetch(tmp_path / "fetched")
