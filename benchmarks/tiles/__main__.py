@@ -38,6 +38,7 @@ WAYS = {
 FABRIC_WAYS = {
     "squeezed to 256 x 256": (),
     "5 x 5 tiles of 256 x 256": ("image.tiles=[5, 5]",),
+    "9 x 9 tiles of 256 x 256": ("image.tiles=[9, 9]",),  # every pixel of 2,048
 }
 FABRIC_TRAIN, FABRIC_TEST = 20, 12
 BINS = 4
