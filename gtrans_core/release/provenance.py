@@ -78,9 +78,12 @@ def stated_digests(folder: Path, public_key: Path | None) -> dict[str, str]:
     try:
         if said["predicateType"] != PREDICATE:
             raise ModelError(f"{path}: states something else than provenance")
-        return {str(one["name"]): str(one["digest"]["sha256"]) for one in said["subject"]}
+        stated = [(str(one["name"]), str(one["digest"]["sha256"])) for one in said["subject"]]
     except (LookupError, TypeError):
         raise ModelError(f"{path}: names no subjects") from None
+    if len(dict(stated)) < len(stated):  # it could say both
+        raise ModelError(f"{path}: names a subject twice")
+    return dict(stated)
 
 
 def _predicate(facts: ReleaseFacts, sbom: str, sbom_digest: str) -> dict[str, Any]:

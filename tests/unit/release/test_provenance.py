@@ -9,6 +9,7 @@ import pytest
 
 from gtrans_core.errors import ModelError
 from gtrans_core.release.folder import write_release
+from gtrans_core.release.provenance import PREDICATE, PROVENANCE, stated_digests
 from gtrans_core.storage import sha256_file
 from gtrans_core.tracking.verify import verify_folder
 from gtrans_core.trust.keys import SigningKey, make_key_pair
@@ -93,3 +94,13 @@ def test_a_release_of_before_has_none(release, pair):
     (release / "provenance.intoto.json").unlink()
     sign_folder(release, pair[0])
     assert verify_folder(release, TrustPolicy(pair[1])).checked == ("signature",)
+
+
+@pytest.mark.parametrize("digests", ["ab", "ba", "aa"])
+def test_a_subject_that_is_named_twice_is_refused(tmp_path: Path, digests: str):
+    subjects = [{"name": "nut", "digest": {"sha256": 64 * letter}} for letter in digests]
+    (tmp_path / PROVENANCE).write_text(
+        json.dumps({"predicateType": PREDICATE, "subject": subjects})
+    )
+    with pytest.raises(ModelError, match="names a subject twice"):
+        stated_digests(tmp_path, None)
