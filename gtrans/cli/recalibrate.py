@@ -61,8 +61,10 @@ def recalibrate(
     context = RunContext("", category, profile.store, profile.tracking_uri, profile.experiment)
     found = step(context, thresholds, profile.trust, good=images, rate=rate, version=version)
     _show(found)
-    command = next_command("promote", category, *profile_options(profile_name, store))
-    typer.echo(f"Make it the champion, if it passes the gate:\n  {command}")
+    judgement = found.registered.judgement
+    if judgement.verdict.passed and judgement.champion != judgement.version:
+        command = next_command("promote", category, *profile_options(profile_name, store))
+        typer.echo(f"Make it the champion:\n  {command}")
 
 
 def _show(found: Recalibration) -> None:

@@ -16,19 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from gtrans_core.batch.images import ImageRef
-from gtrans_core.config import GTransConfig, digest_of, flatten
+from gtrans_core.config import digest_of, flatten
 from gtrans_core.data.layout import scan_category
 from gtrans_core.data.manifest import GOOD, Manifest, data_digest
 from gtrans_core.detector.detector import Detector
 from gtrans_core.detector.files import INFO_NAME, DetectorInfo, detector_digest
 from gtrans_core.detector.model_name import version_uri
-from gtrans_core.detector.promise import promise_of
-from gtrans_core.detector.reading import reading
-from gtrans_core.detector.thresholds import promised_threshold
 from gtrans_core.drawing.recalibration import RecalibrationData, render_recalibration
 from gtrans_core.errors import ConfigError, DataError
 from gtrans_core.evaluation import record as files
@@ -43,6 +37,7 @@ from gtrans_core.evaluation.image_table import (
 from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.progress import Progress
 from gtrans_core.steps.context import RunContext
+from gtrans_core.steps.new_threshold import recalibrated, source_of
 from gtrans_core.steps.register import Registered, input_example, register_detector
 from gtrans_core.storage import write_atomic
 from gtrans_core.storage.scratch import scratch_folder
@@ -122,8 +117,8 @@ def recalibrate(
         detector = Detector.load(folder)
         splits = _splits(origin, detector.info, client)
         fresh = _unknown(good, splits)
-        info = _recalibrated(detector, fresh, rate)
-        source = _source(info, len(fresh))
+        info = recalibrated(detector, fresh, rate)
+        source = source_of(info, len(fresh))
         was, now = score_text(detector.info.threshold), score_text(info.threshold)
         progress.said(f"threshold {was} -> {now}. {source}")
         write_atomic(folder / INFO_NAME, info.to_json().encode())
@@ -221,61 +216,6 @@ def _test_images(
         lambda done, total: progress.advanced("images scored", done, total),
     )
     return image_results(evaluation, info.threshold, info.map_level, info.config.image)
-
-
-def _recalibrated(
-    detector: Detector, fresh: dict[str, tuple[str, bytes]], rate: float | None
-) -> DetectorInfo:
-    """The facts of the same networks with a new threshold."""
-    info = detector.info
-    config = _at_rate(info.config, rate)
-    wanted = config.evaluation.false_alarm_rate
-    changes: dict[str, object] = {"config": config}
-    scores: Sequence[float] = info.held_out_scores
-    folds = info.promise.folds if info.promise else None
-    if fresh:
-        readings = _readings(detector, fresh)
-        scores, folds = tuple(readings[:, 0].tolist()), None
-        if info.map_middle is not None:
-            changes["map_middle"] = promised_threshold(readings[:, 1], wanted)[0]
-    threshold, reached = promised_threshold(scores, wanted)
-    promise = promise_of(len(scores), reached, wanted, folds)
-    changes |= {"threshold": threshold, "held_out_scores": scores, "promise": promise}
-    return info.model_copy(update=changes)
-
-
-def _readings(detector: Detector, fresh: dict[str, tuple[str, bytes]]) -> npt.NDArray[np.float64]:
-    """Score, and what it would be if it were read from the heat map, of each image [N, 2]."""
-    config = detector.info.config
-    rows, problems = [], []
-    for name, data in fresh.values():
-        try:
-            rows.append(reading(detector.engine, detector.view(data, name), config))
-        except DataError as error:
-            problems.append(str(error))
-    if problems:
-        raise DataError("\n  ".join([f"{len(problems)} images cannot be read:", *problems]))
-    return np.array(rows)
-
-
-def _at_rate(config: GTransConfig, rate: float | None) -> GTransConfig:
-    if rate is None:
-        return config
-    if not 0 < rate < 1:
-        raise ConfigError(f"false-alarm rate is {rate}: expected a share between 0 and 1")
-    evaluation = config.evaluation.model_copy(update={"false_alarm_rate": rate})
-    return config.model_copy(update={"evaluation": evaluation})
-
-
-def _source(info: DetectorInfo, fresh: int) -> str:
-    count = len(info.held_out_scores)
-    images = (
-        f"{count} fresh good images" if fresh else f"the {count} good images that set it before"
-    )
-    if info.promise is not None and info.promise.falls_short:
-        return f"It comes from {images}, which can promise {info.promise.at_best}."
-    rate = 100 * info.config.evaluation.false_alarm_rate
-    return f"It comes from {images}, for a false-alarm rate of {rate:.3g} %."
 
 
 def _judged(

@@ -100,6 +100,8 @@ def test_fresh_images_make_a_version_that_is_gated_promoted_and_released(
     assert dent["caught"] == sum(one.is_anomalous for one in split)
     assert "dent: caught" in done.output
     assert f"-> {dent['caught']} of 4" in done.output
+    assert "Make it the champion:\n" in done.output
+    assert f"gtrans promote {CATEGORY}" in done.output
 
     assert gtrans(trained, "promote", *gate).exit_code == 0
     fetch_release(client, CATEGORY, None, tmp_path / "release", TrustPolicy(unsigned="allow"))
@@ -147,6 +149,8 @@ def test_another_rate_needs_no_images_and_tells_what_it_cannot_promise(
     assert new.promise.falls_short
     [told] = re.findall(r"at best; 1 % needs 99: add images", done.output.replace("\n", " "))
     assert "for a false-alarm rate of" not in done.output, told
+    assert "refused: " in done.output
+    assert "gtrans promote" not in done.output, "the gate has said no"
 
 
 def test_the_challenger_is_compared_with_the_champion_image_by_image(trained: TinyRun):

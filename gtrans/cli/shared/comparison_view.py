@@ -69,7 +69,7 @@ def differences_tables(found: Comparison) -> Iterator[Table]:
         ranks = [f"# {rank}" for rank, _ in enumerate(groups, start=start + 1)]
         table = _table("", *ranks, left=True)
         for key in found.differing:
-            values = (_cut(group.config.get(key, "-")) for group in groups)
+            values = (_setting(group.config.get(key, "-")) for group in groups)
             table.add_row(cell(key), *map(cell, values))
         table.add_row("data", *(cell(g.data_digest[:_ID_LENGTH]) or "not known" for g in groups))
         for number in range(max(len(group.trials) for group in groups)):
@@ -176,6 +176,11 @@ def _some(words: Sequence[str]) -> str:
 def _change(each: ChangedVerdict) -> str:
     scores = f"{each.champion_score:.3g} -> {each.challenger_score:.3g} x threshold"
     return f"{each.change:22}  {scores:30}  {printable(each.path)}"
+
+
+def _setting(value: str) -> str:
+    """A config value; MLflow keeps a knob that is not set as ``None``."""
+    return "not set" if value == "None" else _cut(value)
 
 
 def _cut(text: str, length: int = _VALUE_LENGTH) -> str:

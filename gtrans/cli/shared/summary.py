@@ -61,7 +61,7 @@ def show_summary(
         "Score an image with the registered model:",
         "  " + next_command("predict", "IMAGE", "--model", challenger, *same_profile),
     ]
-    if not str(registered.get("gate", "")).startswith("refused"):
+    if not str(registered.get("gate", "")).startswith(("refused", "is the champion")):
         lines += ["Make it the champion:", "  " + next_command("promote", category, *same_profile)]
     # Not wrapped: a path or a command is copied whole.
     console.print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)

@@ -109,6 +109,15 @@ def test_only_what_differs_with_data_and_runs():
     ]
 
 
+def test_a_knob_that_is_not_set_says_so():
+    groups = tuple(
+        Group((replace(trial("abcd", "0", 0.9, "True"), config={"training.epochs": epochs}),))
+        for epochs in ("12", "None")
+    )
+    table = rows(gtrans_compare(Comparison(groups, "1", ("training.epochs",))))
+    assert ["training.epochs", "12", "not set"] in table
+
+
 def test_challenger_against_champion_by_kind_and_image():
     lines = gtrans_compare(FOUND).output.splitlines()
     start = lines.index("Challenger (version 3) against champion (version 1)")

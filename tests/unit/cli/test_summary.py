@@ -94,9 +94,11 @@ def test_a_database_of_another_name_is_opened_by_its_address(capsys: pytest.Capt
     assert mlflow[1:] == ["ui", "--backend-store-uri", "postgresql://db/mlflow"]
 
 
-def test_promotion_is_offered_unless_the_gate_has_refused(capsys: pytest.CaptureFixture[str]):
+def test_promotion_is_offered_unless_it_is_refused_or_done(capsys: pytest.CaptureFixture[str]):
     register = RESULTS["register"]
     assert "gtrans promote bottle" in summary(capsys, register={**register, "gate": "passed"})
     refused = summary(capsys, register={**register, "gate": "refused: no defective image"})
     assert "promote" not in refused
     assert "Gate     refused: no defective image" in refused
+    already = summary(capsys, register={**register, "gate": "is the champion"})
+    assert "promote" not in already

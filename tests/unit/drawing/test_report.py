@@ -413,7 +413,7 @@ class TestOrder:
         folded = [
             e["words"] for e in shown.all("td") if any(a["tag"] == "details" for a in e["in"])
         ]
-        assert folded == ["0123abcd", "24", "none"]
+        assert folded == ["0123abcd", "24", "not set"]
 
     def test_leaves_out_what_there_is_not(self):
         nothing = {key: {} for key in ("lineage", "config", "commands", "examples")}
