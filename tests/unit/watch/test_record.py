@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -169,3 +170,26 @@ def test_a_damaged_file_is_named(tmp_path: Path):
 def test_a_category_cannot_lead_out_of_the_folder(tmp_path: Path):
     with pytest.raises(StorageError):
         read_counts(tmp_path / "watch", "../..", "d" * 64)
+
+
+def test_no_flipped_bit_changes_what_is_counted(tmp_path: Path):
+    model = Watched("nut", 1, "d" * 64)
+    record_all(tmp_path, model, "w", [(date(2026, 1, 2), 0.5)] * 7)
+    [path] = tmp_path.rglob("*.json")
+    right, data = read_counts(tmp_path, "nut", model.digest), path.read_bytes()
+    for bit in range(0, 8 * len(data), 3):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        try:
+            assert read_counts(tmp_path, "nut", model.digest) == right, bit
+        except StorageError:
+            continue
+
+
+def test_a_file_of_an_earlier_version_has_no_check_and_is_read(tmp_path: Path):
+    folder = tmp_path / "nut" / ("d" * 64)
+    folder.mkdir(parents=True)
+    facts = {"schema_version": 1, "category": "nut", "version": 1, "digest": "d" * 64}
+    (folder / "2026-01-02-w.json").write_text(json.dumps({**facts, "counts": {"5": 3}}))
+    assert read_counts(tmp_path, "nut", "d" * 64) == {5: 3}
