@@ -128,6 +128,8 @@ class Connection(H11Protocol):
         self._heard = self.loop.time()
         if self._thrown_away is not None:
             self._thrown_away += len(data)
+            if self._thrown_away > _LINGER_BYTES:  # or a fast one sends as much again meanwhile
+                self.flow.pause_reading()
             return
         if self._idle:
             self._idle = False

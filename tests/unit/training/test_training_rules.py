@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gtrans_core.config import GTransConfig, TrainingConfig
-from gtrans_core.config.sections import STEPS
+from gtrans_core.config.training import STEPS
 from gtrans_core.errors import TrainingError
 from gtrans_core.training.device import choose_device, choose_precision, thread_count
 from gtrans_core.training.key import training_key
