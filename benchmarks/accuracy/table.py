@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
+from types import MappingProxyType
 
 from benchmarks.accuracy.measure import Row
 from gtrans_core.evaluation.metric_names import labels_of
 
 METRICS = labels_of("image_auroc", "pixel_auroc", "pixel_ap", "au_pro_30")
 MEAN = "mean"
+EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
 def render(rows: Sequence[Row]) -> str:
@@ -86,15 +88,31 @@ def _chosen(others: Mapping[str, float], own: Mapping[str, float]) -> str:
 
 
 def _table(title: str, rows: Sequence[Row]) -> str:
+    return method_table(f"**{title}**", rows, METRICS)
+
+
+def method_table(
+    title: str, rows: Sequence[Row], columns: Mapping[str, str], costs: Mapping[str, str] = EMPTY
+) -> str:
+    """A line a method: its seeds, mean ± sd of metrics over them, and the mean of costs.
+
+    Args:
+        title: the line above the table.
+        rows: of one category, or of means.
+        columns: metric -> what it is called.
+        costs: fact -> what it is called; shown as whole numbers, behind the metrics.
+    """
+    heads = [*columns.values(), *costs.values()]
     lines = [
-        f"**{title}**",
+        title,
         "",
-        f"| method | seeds | {' | '.join(METRICS.values())} |",
-        f"|---|---|{'---|' * len(METRICS)}",
+        f"| method | seeds | {' | '.join(heads)} |",
+        f"|---|---|{'---|' * len(heads)}",
     ]
     for method in dict.fromkeys(row.method for row in rows):
         own = [row for row in rows if row.method == method]
-        cells = [spread([r.metrics[m] for r in own if m in r.metrics]) for m in METRICS]
-        seeds = ", ".join(str(r.seed) for r in own)
+        cells = [spread([r.metrics[m] for r in own if m in r.metrics]) for m in columns]
+        cells += [f"{round(mean(row.facts[cost] for row in own)):,}" for cost in costs]
+        seeds = ", ".join(str(row.seed) for row in own)
         lines.append(f"| {method} | {seeds} | {' | '.join(cells)} |")
     return "\n".join(lines)

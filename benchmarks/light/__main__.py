@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import typer
 
+from benchmarks.accuracy.closed_form import closed_form_scorer
 from benchmarks.accuracy.splits import Category
 from gtrans_core.config import GTransConfig, load_config
 from gtrans_core.data.images import decode_view
@@ -25,10 +26,7 @@ from gtrans_core.evaluation.metrics import roc_auc
 from gtrans_core.evaluation.perturbations import brightness
 from gtrans_core.features.cache import tile_positions
 from gtrans_core.features.weights import load_guide
-from gtrans_core.network.build import build_trans
-from gtrans_core.network.scorer import Scorer
 from gtrans_core.storage import write_atomic
-from gtrans_core.training.closed_form import fit_closed_form
 from gtrans_core.training.split import hold_out
 
 RESULTS = Path("benchmarks/results/light.json")
@@ -62,8 +60,7 @@ def _measure(category: Category, exposure: str, seed: int, store: Path) -> dict[
     features, _ = category.features(store / "cache", guide, config)
     digests, tiles = features.digests, features.tiles
     fitted, held_out = hold_out(digests, config.training.held_out_fraction, seed)
-    scene, memory = fit_closed_form(features, fitted, config)
-    scorer = Scorer(guide.agn, build_trans(guide.agn.spec, config), scene, config, memory)
+    scorer = closed_form_scorer(guide, features, fitted, config)
     good = [
         scorer.score_view(
             scorer.tiling.paste(features.subset(tile_positions([i], tiles)).views).numpy()

@@ -8,25 +8,24 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 from typing import Annotated
 
 import numpy as np
 import torch
 import typer
 
+from benchmarks.accuracy.closed_form import closed_form_scorer
 from benchmarks.accuracy.measure import Row, measured, read_rows, write_rows
 from benchmarks.accuracy.splits import Category
-from benchmarks.accuracy.table import spread
+from benchmarks.accuracy.table import method_table
 from benchmarks.tiles.fabric import draw_fabric
 from gtrans_core.config import GTransConfig, load_config
 from gtrans_core.data.reading import read_mask
 from gtrans_core.evaluation.metrics import roc_auc
 from gtrans_core.features.weights import load_guide
-from gtrans_core.network.build import build_trans
 from gtrans_core.network.scorer import Scorer
 from gtrans_core.storage import write_atomic
-from gtrans_core.training.closed_form import fit_closed_form
 from gtrans_core.training.split import split_images
 
 RESULTS = Path("benchmarks/results")
@@ -79,8 +78,7 @@ def _measure(
     guide = load_guide(config.agn, store / "weights")
     features, _ = category.features(store / "cache", guide, config)
     fitted = split_images(features.digests, config).fitted
-    scene, memory = fit_closed_form(features, fitted, config)
-    scorer = Scorer(guide.agn, build_trans(guide.agn.spec, config), scene, config, memory)
+    scorer = closed_form_scorer(guide, features, fitted, config)
     maps, scores, seconds = _scored(category, scorer, config)
     labels = category.labels
     metrics = measured(labels, category.test_masks(config), maps, scores)
@@ -136,24 +134,12 @@ def render(rows: list[Row]) -> str:
     tables = []
     for category in dict.fromkeys(row.category for row in rows):
         own = [row for row in rows if row.category == category]
-        largest = own[0].facts["largest_of_bin"]
-        bins = [f"image_auroc_bin_{number}" for number in range(1, BINS + 1)]
-        names = ["image_auroc", *bins, "pixel_ap", "au_pro_30"]
-        heads = ["image AUROC", *(f"defects up to {size:,} px" for size in largest)]
-        heads += ["pixel AP", "AU-PRO@0.3", "CPU-ms a part"]
-        lines = [
-            f"**{category}**, image AUROC by size in four bins of as many images",
-            "",
-            f"| method | seeds | {' | '.join(heads)} |",
-            f"|---|---|{'---|' * len(heads)}",
-        ]
-        for method in dict.fromkeys(row.method for row in own):
-            of = [row for row in own if row.method == method]
-            cells = [spread([r.metrics[n] for r in of if n in r.metrics]) for n in names]
-            seeds = ", ".join(str(row.seed) for row in of)
-            cost = round(mean(row.facts["cpu_ms"] for row in of))
-            lines.append(f"| {method} | {seeds} | {' | '.join(cells)} | {cost:,} |")
-        tables.append("\n".join(lines))
+        largest = enumerate(own[0].facts["largest_of_bin"], start=1)
+        bins = {f"image_auroc_bin_{n}": f"defects up to {size:,} px" for n, size in largest}
+        columns = {"image_auroc": "image AUROC", **bins, "pixel_ap": "pixel AP"}
+        columns["au_pro_30"] = "AU-PRO@0.3"
+        title = f"**{category}**, image AUROC by size in four bins of as many images"
+        tables.append(method_table(title, own, columns, {"cpu_ms": "CPU-ms a part"}))
     return "\n\n".join(tables) + "\n"
 
 
