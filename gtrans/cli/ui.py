@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from typing import Annotated
 
 import typer
 
 from gtrans.cli.shared.options import ProfileName, Store
-from gtrans_core.errors import ConfigError
 
 _HOST = "127.0.0.1"
 
@@ -28,6 +26,7 @@ def ui(
     printed and nothing is started.
     """
     from gtrans.pipelines.profiles import load_profile
+    from gtrans.serving.listening import take_port
     from gtrans_core.errors import TrackingError
     from gtrans_core.tracking.address import is_server
     from gtrans_core.tracking.client import has_record
@@ -39,7 +38,8 @@ def ui(
         return
     if not has_record(uri):
         raise TrackingError(f"no record at {uri}; name the folder of the runs with --store")
-    _require_free(port)
+    # MLflow itself would end with code 0 and a page of its log where the port is taken.
+    take_port(_HOST, port, "--port").close()
     typer.echo(page_address(f"http://{_HOST}:{port}", "#/experiments"))
     sys.stdout.flush()
     command = [sys.executable, "-m", "mlflow", "server", f"--host={_HOST}", f"--port={port}"]
@@ -47,16 +47,3 @@ def ui(
     command += ["--workers=1", f"--backend-store-uri={uri}"]
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     os.execve(sys.executable, command, {**os.environ, **quiet})  # noqa: S606  # nosec B606  # this very Python
-
-
-def _require_free(port: int) -> None:
-    """MLflow itself would end with code 0 and a page of its log."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((_HOST, port))
-        except OSError as error:
-            raise ConfigError(
-                f"{_HOST} port {port}: cannot listen there ({error.strerror}); choose another "
-                "--port"
-            ) from None

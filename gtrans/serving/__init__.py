@@ -14,7 +14,8 @@
 ``crowd``      whom there is no room for, and when each is told
 ``app``        the routes (FastAPI)
 ``pages``      the pages for people; their files are in ``page/``
-``server``     the process: port, signals, draining
+``listening``  taking a port of this machine
+``server``     the process: signals, draining
 ``manifests``  Kubernetes objects that run it, or KServe in its place
 =============  =====================================================================
 """

@@ -11,8 +11,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from gtrans.serving.connections import Connection, OnceAMinute, check_all, connection_cap
+from gtrans.serving.listening import take_port
 from gtrans.serving.settings import ServeSettings
-from gtrans_core.errors import ConfigError, ServingError
+from gtrans_core.errors import ServingError
 
 _LISTEN_QUEUE = 1024
 """Connections that the system keeps until they are accepted."""
@@ -24,19 +25,7 @@ def bind(settings: ServeSettings) -> socket.socket:
     Raises:
         ConfigError: when the port is taken, or the address is not one of this machine.
     """
-    name = f"{settings.host} port {settings.port}"
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as error:
-        raise ConfigError(
-            f"{name}: cannot listen there ({error.strerror}); choose another --host or --port"
-        ) from None
-    return listener
+    return take_port(settings.host, settings.port, "--host or --port")
 
 
 def serve(app: FastAPI, listener: socket.socket, settings: ServeSettings) -> None:
