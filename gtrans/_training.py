@@ -40,7 +40,7 @@ class Result:
         metrics: of the test images, each from 0 to 1, the higher the better: ``image_auroc``,
             ``image_ap``, ``image_f1_max``, ``pixel_auroc``, ``pixel_ap``, ``pixel_f1_max``,
             ``au_pro_30``, ``au_pro_05``, ``seg_f1``. None where the test images cannot tell, as
-            without defects or masks.
+            without defects or masks. MVTec LOCO AD has ``au_spro_30`` and ``au_spro_05`` too.
         report: the HTML report, with heat maps and threshold.
     """
 

@@ -46,6 +46,8 @@ class Checked:
     """How often each of the 256 values occurs that are left of 16 bits a channel in colour."""
     coverage: float = 0.0
     """Share of a mask that is marked."""
+    value: int = 0
+    """Of the pixels that a mask marks."""
     is_soft_mask: bool = False
     looks_inverted: bool = False
     problem: str = ""
@@ -54,6 +56,11 @@ class Checked:
     def size(self) -> tuple[int, int]:
         """Width and height."""
         return (self.width, self.height)
+
+    @property
+    def area(self) -> int:
+        """Pixels that a mask marks."""
+        return round(self.coverage * self.width * self.height)
 
 
 def check_all(
@@ -120,6 +127,7 @@ def _checked_mask(file: DataFile, data: bytes, mask: Mask) -> Checked:
         height=height,
         orientation=mask.orientation,
         coverage=mask.coverage,
+        value=mask.value,
         is_soft_mask=mask.is_soft,
         looks_inverted=mask.looks_inverted,
     )

@@ -8,6 +8,7 @@ listed together, before anything expensive starts::
     CATEGORY/test/DEFECT/*           optional: defective parts, one folder a kind of defect
     CATEGORY/ground_truth/DEFECT/*   optional: a mask for every defective image, of its size,
                                      named NAME_mask.png (or NAME.png) for the image NAME.*
+    CATEGORY/defects_config.json     optional: how much of each defect counts as all of it
 
 Images right in a folder that has no ``train`` stand for ``train/good``. Only an image that people
 marked (``feedback-...``) may lack its mask where others have theirs.
@@ -18,7 +19,7 @@ their images, ``findings`` looks at all images together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from gtrans_core.config import LEAST_SCENE_IMAGES, ImageConfig
@@ -32,6 +33,12 @@ from gtrans_core.data.listing import DataFile, holds_good_parts, is_flat, list_f
 from gtrans_core.data.manifest import Manifest, MaskFile, Sample
 from gtrans_core.data.pairing import pair_masks
 from gtrans_core.data.reading import read_image
+from gtrans_core.data.saturation import (
+    DEFECTS_CONFIG,
+    DefectSaturation,
+    read_saturations,
+    saturation_problems,
+)
 from gtrans_core.errors import DataError
 from gtrans_core.system.text import printable
 
@@ -83,10 +90,13 @@ def scan_category(
     problems += findings.duplicate_problems(images)
     masks, mask_problems, mask_notes = pair_masks(checked)
     problems += mask_problems
+    saturations = read_saturations(root)
+    problems += saturation_problems(saturations, (m for own in masks.values() for m in own))
     if problems:
         raise DataError(_summary(root, problems))
     images, repeats = findings.without_repeats(images)
     for line in (
+        *([f"{DEFECTS_CONFIG}: AU-sPRO is measured too"] if saturations and masks else []),
         *listing.notes,
         *findings.size_notes(images),
         *findings.turning_notes(images, (image for image in images if image.file in masks)),
@@ -103,7 +113,7 @@ def scan_category(
             root=str(root.resolve()),
             levels=levels,
             samples=tuple(
-                _sample(image, masks.get(image.file, ()))
+                _sample(image, masks.get(image.file, ()), saturations or {})
                 for image in images
                 if image.file.part == split
             ),
@@ -157,8 +167,17 @@ def _count_problems(root: Path, files: Iterable[DataFile]) -> list[str]:
     return []
 
 
-def _sample(image: Checked, masks: Sequence[Checked]) -> Sample:
-    files = [MaskFile(path=mask.file.name, sha256=mask.sha256) for mask in masks]
+def _sample(
+    image: Checked, masks: Sequence[Checked], saturations: Mapping[int, DefectSaturation]
+) -> Sample:
+    files = [
+        MaskFile(
+            path=mask.file.name,
+            sha256=mask.sha256,
+            saturation=None if (of := saturations.get(mask.value)) is None else of.share(mask.area),
+        )
+        for mask in masks
+    ]
     return Sample(
         path=image.file.name,
         sha256=image.sha256,
@@ -167,6 +186,7 @@ def _sample(image: Checked, masks: Sequence[Checked]) -> Sample:
         height=image.height,
         mask=files[0].path if files else None,
         mask_sha256=files[0].sha256 if files else None,
+        mask_saturation=files[0].saturation if files else None,
         more_masks=tuple(files[1:]),
     )
 

@@ -17,6 +17,7 @@ from gtrans_core.storage.documents import Facts, read_json
 
 GOOD = "good"
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Saturation = Annotated[float, Field(gt=0, le=1)]
 
 
 class MaskFile(Facts):
@@ -24,6 +25,8 @@ class MaskFile(Facts):
 
     path: str
     sha256: Sha256
+    saturation: Saturation | None = None
+    """Share of its region that counts as all of it (sPRO); None where nobody says so."""
 
 
 class Sample(Facts):
@@ -39,6 +42,8 @@ class Sample(Facts):
     mask: str | None = None
     """Relative path of the ground-truth mask (of its size), for defective images."""
     mask_sha256: Sha256 | None = None
+    mask_saturation: Saturation | None = None
+    """Of the first mask, as ``MaskFile.saturation``."""
     more_masks: tuple[MaskFile, ...] = ()
     """What else is defective in this image: masks to unite with the first."""
 
@@ -47,13 +52,15 @@ class Sample(Facts):
         """All its masks; none for an image without."""
         if self.mask is None or self.mask_sha256 is None:
             return ()
-        return (MaskFile(path=self.mask, sha256=self.mask_sha256), *self.more_masks)
+        first = MaskFile(path=self.mask, sha256=self.mask_sha256, saturation=self.mask_saturation)
+        return (first, *self.more_masks)
 
     @property
     def identity(self) -> list[str | None]:
-        """What it is by content: image, label, masks."""
+        """What it is by content: image, label, masks, and how much of each is enough."""
         more = sorted(mask.sha256 for mask in self.more_masks)
-        return [self.sha256, self.defect, self.mask_sha256, *more]
+        enough = sorted(f"{m.sha256} {m.saturation}" for m in self.masks if m.saturation)
+        return [self.sha256, self.defect, self.mask_sha256, *more, *enough]
 
     @property
     def is_good(self) -> bool:

@@ -37,11 +37,13 @@ class Mask:
         defective: bool [H, W], upright.
         is_soft: whether it had other values than two, and was cut at half.
         orientation: as EXIF said (1..8).
+        value: the highest value of a pixel; 0: it marks nothing.
     """
 
     defective: MaskArray
     is_soft: bool
     orientation: int
+    value: int
 
     @property
     def coverage(self) -> float:
@@ -67,10 +69,10 @@ def read_mask_file(data: bytes, name: str, max_megapixels: int = DEFAULT_MEGAPIX
         marks = _marks(image)
         values = np.unique(marks)
         if values.size <= 2 and (values.size == 1 or values[0] == 0):
-            return Mask(marks != 0, is_soft=False, orientation=orientation)
+            return Mask(marks != 0, False, orientation, int(values[-1]))
         if not _has_soft_edges(marks):
             raise RefusedError(f"not a two-valued mask: {_values_seen(values)}")
-        return Mask(2 * marks > marks.max(), is_soft=True, orientation=orientation)
+        return Mask(2 * marks > marks.max(), True, orientation, int(values[-1]))
 
 
 def decode_mask(data: bytes, name: str, max_megapixels: int = DEFAULT_MEGAPIXELS) -> MaskArray:

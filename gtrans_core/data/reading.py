@@ -8,7 +8,7 @@ import numpy as np
 
 from gtrans_core.config import MOST_MEGAPIXELS
 from gtrans_core.data.images import MaskArray
-from gtrans_core.data.manifest import Manifest, Sample
+from gtrans_core.data.manifest import Manifest, MaskFile, Sample
 from gtrans_core.data.masks import decode_mask
 from gtrans_core.errors import DataError, StorageError
 from gtrans_core.storage import open_store
@@ -29,11 +29,25 @@ def read_mask(manifest: Manifest, sample: Sample) -> MaskArray | None:
     Raises:
         DataError: when a mask is gone, its bytes have changed since ingest, or it is not a mask.
     """
-    masks = [
-        decode_mask(_read(manifest, mask.path, mask.sha256), mask.path, MOST_MEGAPIXELS)
-        for mask in sample.masks
-    ]
+    masks = [_read_mask(manifest, mask) for mask in sample.masks]
     return np.logical_or.reduce(masks) if masks else None
+
+
+def read_regions(manifest: Manifest, sample: Sample) -> list[tuple[MaskArray, float]]:
+    """What each mask of a sample marks, bool [H, W], with the share that counts as all of it.
+
+    None of those that do not say how much is enough. Errors are those of ``read_mask``.
+    """
+    return [
+        (_read_mask(manifest, mask), mask.saturation)
+        for mask in sample.masks
+        if mask.saturation is not None
+    ]
+
+
+def _read_mask(manifest: Manifest, mask: MaskFile) -> MaskArray:
+    data = _read(manifest, mask.path, mask.sha256)
+    return decode_mask(data, mask.path, MOST_MEGAPIXELS)
 
 
 def _read(manifest: Manifest, path: str, sha256: str) -> bytes:

@@ -15,7 +15,7 @@ from gtrans_core.drawing.pages import page_environment
 from gtrans_core.drawing.registration import MARKER
 from gtrans_core.drawing.threshold_chart import ThresholdChart
 from gtrans_core.evaluation.conclusion import Conclusion
-from gtrans_core.evaluation.metric_names import MetricName
+from gtrans_core.evaluation.metric_names import SATURATED, MetricName
 from gtrans_core.evaluation.other_thresholds import ThresholdRow
 from gtrans_core.system.text import every, score_text
 
@@ -53,6 +53,7 @@ class DefectRow(_Part):
         caught: how many of them are flagged at the threshold.
         image_auroc: against the good test images; None where there are none.
         au_pro: AU-PRO@0.3 on images of this kind and good ones; None without masks.
+        au_spro: AU-sPRO@0.3 and @0.05 of them; None where no mask says how much is enough.
     """
 
     defect: str
@@ -60,6 +61,7 @@ class DefectRow(_Part):
     caught: Count
     image_auroc: Rate | None = None
     au_pro: Rate | None = None
+    au_spro: tuple[Rate, Rate] | None = None
 
     @property
     def missed(self) -> int:
@@ -87,7 +89,8 @@ class ReportData(_Part):
     Attributes:
         category: what was inspected.
         created: UTC time, ISO 8601.
-        metrics: all eight, each in [0, 1]; None where it is not available (never 0 for that).
+        metrics: each in [0, 1]; None where it is not available (never 0 for that). Only AU-sPRO
+            may be left out.
         per_defect: one row a kind of defect.
         good_images: good test images.
         good_flagged: how many of them are flagged: false alarms.
@@ -141,7 +144,7 @@ class ReportData(_Part):
     def _all_metrics(
         cls, metrics: dict[MetricName, float | None]
     ) -> dict[MetricName, float | None]:
-        missing = set(get_args(MetricName)) - metrics.keys()
+        missing = set(get_args(MetricName)) - {*SATURATED} - metrics.keys()
         if missing:
             raise ValueError(f"missing: {', '.join(sorted(missing))} (None says not available)")
         return metrics

@@ -18,7 +18,16 @@ from gtrans_core.data.mask_view import preprocess_mask
 from gtrans_core.data.reading import read_image, read_mask
 from gtrans_core.detector.engine import Engine
 from gtrans_core.evaluation.defect_result import DefectResult
-from gtrans_core.evaluation.metrics import au_pro, image_metrics, pixel_metrics, roc_auc, seg_f1
+from gtrans_core.evaluation.metrics import (
+    Regions,
+    au_pro,
+    au_spro,
+    image_metrics,
+    pixel_metrics,
+    roc_auc,
+    seg_f1,
+)
+from gtrans_core.evaluation.regions import MaskRegions
 from gtrans_core.storage import require_free_space
 
 IMAGE_METRICS = ("image_auroc", "image_ap", "image_f1_max")
@@ -69,6 +78,8 @@ class Evaluation:
     """Positions of defective images that have no mask where others have one."""
     left_out: tuple[Sample, ...] = ()
     """Defective images whose every defect lies where nothing is judged: they count for nothing."""
+    regions: Regions | None = None
+    """Regions of which a share counts as all (sPRO); None where no mask says so."""
 
     def judged_share(self, marks: npt.NDArray[np.bool_]) -> float:
         """Share that is marked of what is judged, 0 to 1; ``marks`` are [H, W]."""
@@ -158,6 +169,7 @@ def score_split(
             scores.append(score)
         on_progress(i + 1, count)
     undrawn = frozenset(i for i, s in enumerate(kept) if not (s.is_good or s.mask))
+    regions = MaskRegions(manifest, tuple(kept), config)
     return Evaluation(
         tuple(kept),
         DecodedViews(manifest, tuple(kept), config),
@@ -167,6 +179,7 @@ def score_split(
         config.inside,
         undrawn,
         tuple(left_out),
+        regions if regions.are_known else None,
     )
 
 
@@ -216,10 +229,13 @@ def _defect_result(
     own = evaluation.positions(defect)
     both = np.concatenate([good, own])
     masks = evaluation.masks
-    au_pro_30 = None
+    au_pro_30, saturated = None, {}
     if masks is not None and any(masks[i].any() for i in own):
         drawn = [i for i in both.tolist() if i not in evaluation.undrawn]
-        au_pro_30 = au_pro(masks, evaluation.maps, counted=evaluation.counted, images=drawn)
+        maps, counted = evaluation.maps, evaluation.counted
+        au_pro_30 = au_pro(masks, maps, counted=counted, images=drawn)
+        if evaluation.regions is not None:
+            saturated = au_spro(masks, maps, evaluation.regions, counted, drawn)
     return DefectResult(
         defect=defect,
         images=len(own),
@@ -228,4 +244,5 @@ def _defect_result(
         if len(good)
         else None,
         au_pro_30=au_pro_30,
+        **saturated,
     )

@@ -1,4 +1,4 @@
-"""The nine metrics of a test split, by the names that files, MLflow and gates know them by."""
+"""The metrics of a test split, by the names that files, MLflow and gates know them by."""
 
 from typing import Literal
 
@@ -12,7 +12,11 @@ MetricName = Literal[
     "au_pro_30",
     "au_pro_05",
     "seg_f1",
+    "au_spro_30",
+    "au_spro_05",
 ]
+SATURATED: tuple[MetricName, ...] = ("au_spro_30", "au_spro_05")
+"""Of categories alone that say how much of a defect is enough; elsewhere nobody speaks of them."""
 
 METRIC_LABELS: dict[MetricName, str] = {
     "image_auroc": "image AUROC",
@@ -24,6 +28,8 @@ METRIC_LABELS: dict[MetricName, str] = {
     "au_pro_30": "AU-PRO@0.3",
     "au_pro_05": "AU-PRO@0.05",
     "seg_f1": "SegF1",
+    "au_spro_30": "AU-sPRO@0.3",
+    "au_spro_05": "AU-sPRO@0.05",
 }
 """What people read; AP is average precision."""
 

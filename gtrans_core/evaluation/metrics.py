@@ -10,6 +10,7 @@ image by image, so they may be memory-mapped files.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +19,12 @@ from gtrans_core.evaluation.planes import Planes
 from gtrans_core.evaluation.ranking import (
     BoolArray,
     Curve,
+    FloatArray,
     Ranking,
+    as_float,
     checked,
     rank,
+    rank_parts,
     thinned,
     up_to,
 )
@@ -118,6 +122,61 @@ def pixel_metrics(
         "au_pro_30": au_pro_30,
         "au_pro_05": au_pro_05,
     }
+
+
+class Regions(Protocol):
+    """Regions of each image: what they cover [H, W], and the share that counts as all of it."""
+
+    def __getitem__(self, position: int, /) -> Sequence[tuple[BoolArray, float]]:
+        """Of the image at a position."""
+
+
+def au_spro(
+    masks: npt.ArrayLike,
+    maps: npt.ArrayLike,
+    regions: Regions,
+    counted: BoolArray | None = None,
+    images: Sequence[int] | None = None,
+) -> dict[str, float]:
+    """Area under the curve of saturated overlap up to a false-positive rate, over it: in [0, 1].
+
+    sPRO of a region is min(n / s, 1): n of its pixels are at or above a threshold, and s of them
+    are enough. The curve is its mean over all regions; the rest is as in ``au_pro``. With s all
+    of a region it is AU-PRO. (Bergmann et al., "Beyond Dents and Scratches", IJCV 2022.)
+
+    Args:
+        masks: as for ``au_pro``; what they do not mark is good.
+        maps: as for ``au_pro``.
+        regions: of each image; they may overlap, and need not be connected.
+        counted: the places that count [H, W], where all defects are; None: all.
+        images: positions of those that count; None: all.
+
+    Returns:
+        au_spro_30 and au_spro_05 (limits 0.3 and 0.05); nothing where no region is seen.
+
+    Raises:
+        ValueError: as ``au_pro``.
+    """
+    planes = Planes.of(masks, maps, images, counted)
+    found = [
+        (scores, _saturating(scores, share))
+        for position in (range(len(planes.masks)) if images is None else images)
+        for region, share in regions[position]
+        if (scores := as_float(planes.maps[position], "maps")[region]).size
+    ]
+    if not found:
+        return {}
+    scores, weights = (np.concatenate(of_regions) for of_regions in zip(*found, strict=True))
+    curve = rank_parts(scores, weights, planes.good_pixels()).curve()
+    return dict(zip(("au_spro_30", "au_spro_05"), _areas_up_to(curve, 0.3, 0.05), strict=True))
+
+
+def _saturating(scores: FloatArray, share: float) -> FloatArray:
+    """What each pixel of a region adds to its sPRO: the highest 1 / s each, until that is 1."""
+    enough = share * scores.size
+    weights = np.empty(scores.size)
+    weights[np.argsort(-scores, kind="stable")] = np.clip(enough - np.arange(scores.size), 0, 1)
+    return weights / enough
 
 
 def seg_f1(

@@ -81,7 +81,7 @@ class Planes:
         """Pixels ranked so that the covered share is PRO: each region weighs 1, spread on them."""
         found = [(scores[mask], _region_weights(mask)) for mask, scores in self if mask.any()]
         scores, weights = (np.concatenate(of_images) for of_images in zip(*found, strict=True))
-        return rank_parts(scores, weights, self._good_pixels())
+        return rank_parts(scores, weights, self.good_pixels())
 
     def counts_above(self, level: float) -> tuple[int, int, int]:
         """How many pixels are flagged (above a level), anomalous, and both."""
@@ -93,7 +93,7 @@ class Planes:
             both += int(np.count_nonzero(above & mask))
         return flagged, anomalous, both
 
-    def _good_pixels(self) -> Iterator[FloatArray]:
+    def good_pixels(self) -> Iterator[FloatArray]:
         """Scores of good pixels, about ``PART`` at a time."""
         held: list[FloatArray] = []
         for mask, scores in self:

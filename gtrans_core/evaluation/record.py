@@ -86,6 +86,7 @@ class EvaluationRecord(Facts):
                 row[f"defect/{result.defect}/image_auroc"] = result.image_auroc
             if result.au_pro_30 is not None:
                 row[f"defect/{result.defect}/au_pro_30"] = result.au_pro_30
+            row |= {f"defect/{result.defect}/{name}": v for name, v in result.saturated.items()}
         return row
 
     def charted(self) -> dict[str, float]:

@@ -18,6 +18,7 @@ from gtrans_core.errors import WeightsError
 from gtrans_core.evaluation import record as files
 from gtrans_core.evaluation.advice import Findings
 from gtrans_core.evaluation.conclusion import conclude
+from gtrans_core.evaluation.defect_result import mean_saturated
 from gtrans_core.evaluation.evaluation import (
     Evaluation,
     defect_results,
@@ -242,11 +243,12 @@ def _record(
     robustness: Robustness | None,
 ) -> EvaluationRecord:
     good = scored.scores[~scored.labels]
+    per_defect = defect_results(scored, detector.threshold)
     return EvaluationRecord(
         category=context.category,
         data_digest=detector.data_digest,
-        metrics=split_metrics(scored, detector.map_level),
-        per_defect=tuple(defect_results(scored, detector.threshold)),
+        metrics=split_metrics(scored, detector.map_level) | mean_saturated(per_defect),
+        per_defect=tuple(per_defect),
         threshold=detector.threshold,
         false_alarm_rate=detector.promise.rate
         if detector.promise

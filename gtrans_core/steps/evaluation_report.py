@@ -73,6 +73,7 @@ def _numbers(record: EvaluationRecord, training: TrainingInfo) -> dict[str, Any]
                 caught=r.caught,
                 image_auroc=r.image_auroc,
                 au_pro=r.au_pro_30,
+                au_spro=tuple(r.saturated.values()) or None,
             )
             for r in record.per_defect
         ),

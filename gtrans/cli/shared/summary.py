@@ -14,7 +14,7 @@ from rich.table import Table
 
 from gtrans.cli.shared.next_command import next_command, program
 from gtrans_core.detector.model_name import CHALLENGER, alias_uri, model_name
-from gtrans_core.evaluation.metric_names import METRIC_LABELS, MetricName, labels_of
+from gtrans_core.evaluation.metric_names import METRIC_LABELS, SATURATED, MetricName, labels_of
 from gtrans_core.system.text import printable_lines
 from gtrans_core.tracking.address import SQLITE_SCHEME, is_server
 from gtrans_core.tracking.pages import LOCAL_UI, page_address
@@ -113,7 +113,8 @@ def _metrics_table(metrics: Mapping[str, float | None], title: str) -> Table:
     table.add_column(min_width=24)
     table.add_column(justify="right")
     for key, label in METRIC_LABELS.items():
-        table.add_row(label, _number(metrics.get(key)))
+        if key in metrics or key not in SATURATED:
+            table.add_row(label, _number(metrics.get(key)))
     return table
 
 

@@ -25,9 +25,6 @@ from gtrans_core.data.sources.known import OnProgress, Say
 from gtrans_core.errors import DataError
 from gtrans_core.storage import prepare_folder, require_free_space
 
-_VERSION = 1
-"""Of how masks are converted: other bytes are another folder."""
-
 
 @dataclass(frozen=True)
 class Placed:
@@ -36,11 +33,13 @@ class Placed:
     source: Path
     place: str
     """Below the category's folder, such as ``test/bad/000.JPG``."""
+    keeps_values: bool = False
+    """Of a mask: whether its values say something, so that it stays as it is."""
 
     @property
-    def is_mask(self) -> bool:
+    def is_converted(self) -> bool:
         """Whether it is a mask, to be made two-valued."""
-        return self.place.startswith("ground_truth/")
+        return self.place.startswith("ground_truth/") and not self.keeps_values
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,8 @@ class Layout:
     raises DataError for a file that is missing or out of place."""
     has_good_as_mvtec: bool = False
     """Whether it keeps ``train/good`` where MVTec AD does, and differs elsewhere."""
+    version: int = 1
+    """Of what is arranged, and how masks are converted: another one is another folder."""
 
 
 def fetch_arranged(
@@ -68,7 +69,7 @@ def fetch_arranged(
     """
     publication = layout.publication
     archive = archive_of(publication, category)
-    folder = store / "datasets" / f"{archive.identity}-v{_VERSION}" / category
+    folder = store / "datasets" / f"{archive.identity}-v{layout.version}" / category
 
     def build(unfinished: Path) -> None:
         root = fetch_official(archive, store, say=say, on_progress=on_progress)
@@ -99,7 +100,9 @@ def arrange_folder(
     """
     publication = layout.publication
     placed = layout.plan(root, category)
-    identity = digest_of([_VERSION, str(root.resolve()), [_state(one) for one in placed]])[:12]
+    identity = digest_of([layout.version, str(root.resolve()), [_state(one) for one in placed]])[
+        :12
+    ]
     folder = store / "datasets" / f"{publication.name}-{identity}" / category
     say(
         f"{root / category}: in the layout of {publication.title} "
@@ -121,7 +124,7 @@ def _place_all(placed: Sequence[Placed], folder: Path, on_progress: OnProgress) 
     for done, one in enumerate(placed, start=1):
         target = folder / one.place
         target.parent.mkdir(parents=True, exist_ok=True)
-        if one.is_mask:
+        if one.is_converted:
             with _reading(one.source):
                 data = one.source.read_bytes()
             target.write_bytes(encode_mask(decode_class_mask(data, str(one.source))))

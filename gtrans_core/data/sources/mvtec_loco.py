@@ -8,18 +8,21 @@ CC BY-NC-SA 4.0: not for commercial use. Layout::
     CATEGORY/validation/good/*.png
     CATEGORY/test/{good,logical_anomalies,structural_anomalies}/*.png
     CATEGORY/ground_truth/{logical_anomalies,structural_anomalies}/NAME/*.png   one a defect
+    CATEGORY/defects_config.json                how much of each defect counts as all of it
 
-The two kinds of defect are apart in every report. ``defects_config.json``, which the authors'
-saturated overlap (sPRO) needs, is not read: AU-PRO counts a defect as whole only when all is found.
+The two kinds of defect are apart in every report. The pixel value of a mask says which defect of
+``defects_config.json`` it is, for the authors' metric, the saturated overlap (sPRO).
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from gtrans_core.data.fetching.arrange import Layout, Placed, fetch_arranged
 from gtrans_core.data.fetching.good_parts import place_good_parts, placed_below
 from gtrans_core.data.fetching.published import Publication
+from gtrans_core.data.saturation import DEFECTS_CONFIG
 from gtrans_core.data.sources.known import OnProgress, Say
 
 CATEGORIES = ("breakfast_box", "juice_bottle", "pushpins", "screw_bag", "splicing_connectors")
@@ -54,11 +57,12 @@ def plan_mvtec_loco(root: Path, category: str) -> list[Placed]:
         DataError: when a folder cannot be read.
     """
     top = root / category
-    return [
-        *place_good_parts(top),
-        *placed_below(top / "test", "test"),
-        *placed_below(top / "ground_truth", "ground_truth"),
-    ]
+    config = top / DEFECTS_CONFIG
+    masks = placed_below(top / "ground_truth", "ground_truth")
+    if config.is_file():
+        masks = [replace(mask, keeps_values=True) for mask in masks]
+        masks.append(Placed(config, DEFECTS_CONFIG))
+    return [*place_good_parts(top), *placed_below(top / "test", "test"), *masks]
 
 
-LAYOUT = Layout(PUBLICATION, plan_mvtec_loco, has_good_as_mvtec=True)
+LAYOUT = Layout(PUBLICATION, plan_mvtec_loco, has_good_as_mvtec=True, version=2)

@@ -53,6 +53,12 @@ def test_metrics_are_a_table_and_what_is_missing_is_not_zero(capsys: pytest.Capt
     }
 
 
+def test_what_only_some_categories_have_is_a_row_of_theirs(capsys: pytest.CaptureFixture[str]):
+    assert "AU-sPRO" not in summary(capsys)
+    metrics = {**RESULTS["evaluate"]["metrics"], "au_spro_05": 0.4321}
+    assert re.search(r"AU-sPRO@0.05 +0.4321", summary(capsys, evaluate={"metrics": metrics}))
+
+
 def test_what_was_reused_is_said_and_only_that(capsys: pytest.CaptureFixture[str]):
     assert "Reused   cache_features, train (nothing changed)" in summary(capsys)
     assert "Reused" not in summary(capsys, cache_features={}, train={})

@@ -295,6 +295,18 @@ class TestNumbers:
         assert shown.rows()[0] == ["broken", "3", "3", "none", "not available", "not available"]
         assert sum("lacks masks" in words for words in shown.words("dd")) == 6
 
+    def test_enough_of_a_defect_has_columns_where_it_is_known(self):
+        rows = [
+            DefectRow(defect="logical", images=3, caught=3, au_pro=0.4, au_spro=(0.91, 0.82)),
+            DefectRow(defect="other", images=1, caught=1),
+        ]
+        saturated = METRICS | {"au_spro_30": 0.7, "au_spro_05": 0.6}
+        shown = page(metrics=saturated, per_defect=rows, chart=None, mistakes=[])
+        assert shown.rows()[0][-3:] == ["0.400", "0.910", "0.820"]
+        assert shown.rows()[1][-2:] == ["not available", "not available"]
+        tiles = shown.tiles()
+        assert (tiles["AU-sPRO@0.3"], tiles["AU-sPRO@0.05"]) == ("0.700", "0.600")
+
     def test_zero_is_a_number(self):
         assert (
             page(metrics=METRICS | {"pixel_ap": 0.0}).tiles()["Pixel AP (average precision)"]

@@ -75,3 +75,15 @@ def test_so_does_what_somebody_wrote_into_the_registry(facts):
     assert not re.search(r"(?<!\\)[<>\[\]*#&!]", row)
     assert "metal_nut" in row
     assert "\n# " not in card.partition("\n")[2].partition("## Data")[0]
+
+
+def test_enough_of_a_defect_has_columns_where_it_is_known(facts):
+    dent, odd = facts.record.per_defect
+    kinds = (replace(dent, au_spro_30=0.5, au_spro_05=0.4), odd)
+    metrics = {"au_spro_30": 0.5, "au_spro_05": 0.4}
+    record = facts.record.model_copy(update={"metrics": metrics, "per_defect": kinds})
+    lines = render_card(replace(facts, record=record)).splitlines()
+    assert "| dent | 12 | 9 (75 %) | 0.9000 | 0.8000 | 0.5000 | 0.4000 |" in lines
+    assert any(line.endswith("| not available | not available |") for line in lines)
+    assert record.numbers()["defect/dent/au_spro_05"] == 0.4
+    assert "AU-sPRO" not in render_card(facts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import pytest
 from PIL import Image
 
 from gtrans_core.data.layout import scan_category
+from gtrans_core.data.manifest import Manifest
 from gtrans_core.data.reading import read_mask
 from gtrans_core.data.sources import mvtec_ad_2, mvtec_loco
 from gtrans_core.data.sources.catalogue import categories_of
+from gtrans_core.errors import DataError
 
 PICTURES = {"mvtec_ad_2": "walnuts", "mvtec_loco": "pushpins"}
 
@@ -42,7 +45,17 @@ def files(picture) -> dict[str, dict[str, bytes]]:
         loco[f"test/{kind}/000.png"] = picture(200 + number)
         loco[f"ground_truth/{kind}/000/000.png"] = mask(1, value=255)
         loco[f"ground_truth/{kind}/000/001.png"] = mask(9, value=254)
-    loco["defects_config.json"] = b"[]"
+    loco["defects_config.json"] = json.dumps(
+        [
+            {
+                "defect_name": name,
+                "pixel_value": value,
+                "saturation_threshold": enough,
+                "relative_saturation": is_share,
+            }
+            for name, value, enough, is_share in (("a", 255, 3, False), ("b", 254, 0.5, True))
+        ]
+    ).encode()
     return {
         name: {f"{PICTURES[name]}/{path}": data for path, data in own.items()}
         for name, own in (("mvtec_ad_2", ad_2), ("mvtec_loco", loco))
@@ -73,6 +86,47 @@ def test_all_defects_of_a_loco_image_are_marked(user, tmp_path: Path, write, fil
     for sample in test.samples:
         marks = read_mask(test, sample)
         assert (0 if marks is None else int(marks.sum())) == (0 if sample.is_good else 18)
+
+
+def test_a_loco_mask_says_how_much_of_it_is_enough(user, tmp_path: Path, write, files) -> None:
+    write(tmp_path / "data", files["mvtec_loco"])
+    _, test = scan_category(user.fetch(str(tmp_path / "data"), "pushpins"), "pushpins", "loco")
+    for sample in test.samples:
+        shares = sorted(mask.saturation for mask in sample.masks)
+        assert shares == ([] if sample.is_good else [pytest.approx(3 / 9), 0.5])
+    other = [sample.model_copy(update={"mask_saturation": 0.1}) for sample in test.samples]
+    assert test.model_copy(update={"samples": tuple(other)}).digest != test.digest
+    test.write(tmp_path / "test.json")
+    assert Manifest.read(tmp_path / "test.json") == test
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "001.png: marks with the value 254, which defects_config.json does not list"),
+        ("{", "defects_config.json: not a list of defects as in MVTec LOCO AD: "),
+        ('[{"pixel_value": 255}]', "0.saturation_threshold: Field required"),
+        (
+            '[{"pixel_value": 255, "saturation_threshold": 2, "relative_saturation": true}]',
+            "0: a relative saturation_threshold is a share, at most 1",
+        ),
+    ],
+)
+def test_a_loco_file_that_says_too_little_is_refused(
+    user, tmp_path: Path, write, files, text: str, message: str
+) -> None:
+    files["mvtec_loco"]["pushpins/defects_config.json"] = text.encode()
+    write(tmp_path / "data", files["mvtec_loco"])
+    folder = user.fetch(str(tmp_path / "data"), "pushpins")
+    with pytest.raises(DataError, match=re.escape(message)):
+        scan_category(folder, "pushpins", "loco")
+
+
+def test_without_the_file_loco_is_read_as_before(user, tmp_path: Path, write, files) -> None:
+    del files["mvtec_loco"]["pushpins/defects_config.json"]
+    write(tmp_path / "data", files["mvtec_loco"])
+    _, test = scan_category(user.fetch(str(tmp_path / "data"), "pushpins"), "pushpins", "loco")
+    assert {mask.saturation for sample in test.samples for mask in sample.masks} == {None}
 
 
 @pytest.mark.parametrize("name", PICTURES)
