@@ -8,6 +8,8 @@ import traceback
 from importlib.util import find_spec
 from pathlib import Path
 
+from gtrans_core.system.text import printable_lines
+
 # A user, or a user and a password, which may hold slashes; a port is none.
 _USER_IN_ADDRESS = re.compile(r"(?<=://)(?:[^/\s'\":@]+:(?!\d+(?:[/?#\s]|$))[^\s'\"]+|[^/\s'\"]+)@")
 _QUERY_OF_ADDRESS = re.compile(r"(://[^\s?'\"]*)\?[^\s'\"]+")
@@ -15,6 +17,7 @@ _NAMED_SECRET = re.compile(
     r"(?i)\b([\w.-]*(?:password|passwd|secret|token|api_?key|access_?key))(\s*=\s*)[^\s&;,'\"]+"
 )
 _SECRET_VARIABLE = re.compile(r"(?i)(password|passwd|secret|token|access_?key|api_?key)(_ID)?$")
+_FURTHER_LINE = re.compile(r"\n(?! {2})")
 TRACEBACK = "GTRANS_TRACEBACK"
 _TEXT_LENGTH = 200
 _SHORTEST_SECRET = 6
@@ -38,7 +41,8 @@ def scrubbed(text: str) -> str:
 class GTransError(Exception):
     """A mistake or a fault outside the code; its text is one line: what, where, what to do.
 
-    What may be secret in the text is taken out (``scrubbed``).
+    What may be secret in the text is taken out (``scrubbed``), and nothing in it commands a
+    terminal or looks like a line of somebody else's: a further line is indented.
 
     Attributes:
         exit_code: what a process that ends on this error returns (never 0, 1 or 2).
@@ -48,7 +52,7 @@ class GTransError(Exception):
     exit_code = 10
 
     def __init__(self, text: str = "", *, passing: bool = False) -> None:
-        super().__init__(scrubbed(text))
+        super().__init__(_FURTHER_LINE.sub(" ", printable_lines(scrubbed(text))))
         self.passing = passing
 
 

@@ -13,6 +13,7 @@ from gtrans.cli.shared.options import ProfileName, Store
 from gtrans.cli.shared.version_names import named_alias
 from gtrans_core.detector.model_name import CHAMPION, alias_uri
 from gtrans_core.errors import ConfigError
+from gtrans_core.system.text import printable
 
 if TYPE_CHECKING:
     from gtrans_core.tracking.registry.versions import ModelVersion
@@ -108,11 +109,11 @@ def _as_json(models: Sequence[ModelVersion]) -> str:
 
 def _as_text(models: Sequence[ModelVersion]) -> str:
     blocks = [
-        f"model    {model.name}\n"
+        f"model    {printable(model.name)}\n"
         f"version  {model.version}\n"
-        f"uri      {model.uri}\n"
-        f"digest   {model.digest or 'not recorded'}\n"
-        f"source   {model.source}"
+        f"uri      {printable(model.uri)}\n"
+        f"digest   {printable(model.digest) or 'not recorded'}\n"
+        f"source   {printable(model.source)}"
         for model in models
     ]
     return "\n\n".join(blocks)

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from gtrans.serving.downloads import Download
 from gtrans_core.detector.detector import Detector
 from gtrans_core.detector.files import detector_digest, read_info
 from gtrans_core.detector.model_name import CHAMPION, alias_uri
@@ -54,7 +55,7 @@ class Source(Protocol):
         """Whether another detector should be served by now; cheap, since it is asked often."""
 
     def load(self) -> ServedModel:
-        """Fetch and verify it."""
+        """Fetch it, verify it, and have it score an image."""
 
     def report(self, served: ServedModel) -> bytes:
         """The HTML report of a detector that was loaded.
@@ -81,6 +82,7 @@ class Champion:
         self._trust = trust or TrustPolicy.from_environment()
         self._approval = 0
         self._refused: ModelVersion | None = None
+        self._broken_off: Download | None = None
         with pandas_left_out():
             self._client = connect_existing(tracking_uri)
         self._alias = alias_uri(category, CHAMPION)
@@ -88,12 +90,15 @@ class Champion:
     def changed(self, served: ServedModel) -> bool:
         """Whether the alias points to another version, which was not refused before.
 
+        One whose download broke off is left alone for a while.
+
         Raises:
             ModelError: when there is no champion.
             TrackingError: when the registry cannot be reached.
         """
         found = version_now(self._client, self._alias)
-        return found.version != served.version and found != self._refused
+        waits = self._broken_off is not None and self._broken_off.waits(found)
+        return found.version != served.version and found != self._refused and not waits
 
     def load(self) -> ServedModel:
         """The champion of this moment, approved, and verified as ``fetch_model`` does.
@@ -106,16 +111,26 @@ class Champion:
         """
         found = version_now(self._client, self._alias)
         approval = require_approved(self._client, found, self._trust, self._approval)
+        download = self._broken_off or Download()
+        self._broken_off = None
         try:
             # By its number: the alias may move on meanwhile.
-            loaded = load_registered(self._client, found.uri, self._trust)
+            loaded = load_registered(self._client, found.uri, self._trust, download.place)
             if approval and loaded.digest != found.digest:
                 raise ModelError(f"{found.uri}: its detector is not the one that was approved")
+            model = _warm(ServedModel(self.category, found.version, loaded.digest, loaded.detector))
         except ModelError:
             self._refused = found  # it would be fetched at every look
             raise
+        except Exception:
+            download.broke_off(found)
+            self._broken_off = download
+            raise
+        finally:
+            if self._broken_off is None:
+                download.close()
         self._approval = approval
-        return ServedModel(self.category, loaded.version, loaded.digest, loaded.detector)
+        return model
 
     def report(self, served: ServedModel) -> bytes:
         """The report in the run that the version came from.
@@ -148,9 +163,8 @@ class Folder:
         Raises:
             ModelError: naming the file that is missing, damaged or changed.
         """
-        return ServedModel(
-            self.category, 0, detector_digest(self.folder), Detector.load(self.folder)
-        )
+        digest = detector_digest(self.folder)
+        return _warm(ServedModel(self.category, 0, digest, Detector.load(self.folder)))
 
     def report(self, served: ServedModel) -> bytes:  # noqa: ARG002
         """None: that is with the run, in the registry.
@@ -185,7 +199,9 @@ class Models:
             self._sources[source.category] = source
         if not self._sources:
             raise ConfigError("nothing to serve: name a category, or a folder with --model")
-        self._served = {name: _warm(source.load()) for name, source in self._sources.items()}
+        self._told: dict[str, str] = {}
+        """By category: why the last look failed, which is logged once."""
+        self._served = {name: source.load() for name, source in self._sources.items()}
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -214,14 +230,18 @@ class Models:
             served = self._served[category]
             try:
                 if not source.changed(served):
+                    self._told.pop(category, None)
                     continue
-                model = _warm(source.load())
+                model = source.load()
             except Exception as error:  # noqa: BLE001 - the old one must answer whatever happens
                 reason = str(error) if isinstance(error, GTransError) else repr(error)
-                _LOG.warning("%s: version %s stays: %s", category, served.version, reason)
+                if self._told.get(category) != reason:
+                    _LOG.warning("%s: version %s stays: %s", category, served.version, reason)
+                self._told[category] = reason
                 self._tell(category, succeeded=False)
                 continue
             self._served[category] = model
+            self._told.pop(category, None)
             _LOG.info("%s: version %s -> %s", category, served.version, model.version)
             self._tell(category, succeeded=True)
 

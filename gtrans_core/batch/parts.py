@@ -7,6 +7,7 @@ the last one. ``run.json`` says which model the rows are of. The last row of a p
 from __future__ import annotations
 
 import io
+import re
 import secrets
 import shutil
 import time
@@ -19,7 +20,6 @@ from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ValidationError
 
 from gtrans_core.batch.formats import PARQUET
 from gtrans_core.batch.images import ImageRef
@@ -27,6 +27,8 @@ from gtrans_core.batch.rows import COLUMNS, PART_COLUMNS, TAG, ImageRow, Scoring
 from gtrans_core.errors import ModelError, StorageError
 from gtrans_core.storage import exclusive, replacing, write_atomic
 from gtrans_core.storage.documents import Facts
+from gtrans_core.storage.sealed import sealed, unsealed
+from gtrans_core.storage.verified import DamagedFileError, read_verified, write_verified
 
 ROWS_A_PART = 200
 SECONDS_A_PART = 20.0
@@ -92,11 +94,11 @@ class Parts:
             StorageError: when the folder cannot be written or has no room.
         """
         if self._rows:
-            path = self._folder / f"part-{self._next_number():06}.parquet"
             table = to_table(self._rows, self._model)
             buffer = io.BytesIO()
             pq.write_table(table, buffer)
-            write_atomic(path, buffer.getvalue())
+            stem = f"part-{self._next_number():06}"
+            path = write_verified(self._folder, stem, "parquet", buffer.getvalue())
             self._index(path, table)
             self._rows.clear()
         self._last_write = time.monotonic()
@@ -132,7 +134,7 @@ class Parts:
 
     def _next_number(self) -> int:
         # Not their count: a damaged one may have been removed.
-        return max((int(path.stem.removeprefix("part-")) for path in self._paths()), default=-1) + 1
+        return max((int(path.stem.split("-")[1]) for path in self._paths()), default=-1) + 1
 
     def _paths(self) -> list[Path]:
         return sorted(self._folder.glob("part-*.parquet"))
@@ -189,11 +191,11 @@ def _run_in(folder: Path, model: ScoringModel) -> _Run:
             run_id=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}",
             model_digest=model.digest,
         )
-        write_atomic(path, run.model_dump_json().encode())
+        write_atomic(path, sealed(run.model_dump_json()))
         return run
     try:
-        run = _Run.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
+        run = _Run.model_validate_json(unsealed(path.read_bytes()))
+    except (OSError, ValueError):
         raise StorageError(f"{path}: damaged; remove {folder} and start again") from None
     if run.model_digest != model.digest:
         raise ModelError(
@@ -204,8 +206,10 @@ def _run_in(folder: Path, model: ScoringModel) -> _Run:
 
 
 def _read_part(path: Path) -> pa.Table:
+    is_earlier = re.fullmatch(r"part-\d+", path.stem)  # of a version that noted no sha256
     try:
-        return pq.read_table(path, schema=PART_COLUMNS)
-    except (OSError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0]
+        data = path.read_bytes() if is_earlier else read_verified(path)
+        return pq.read_table(pa.BufferReader(data), schema=PART_COLUMNS)
+    except (OSError, DamagedFileError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0].removeprefix(f"{path}: ")
         raise StorageError(f"{path}: damaged ({reason}); remove it, the rest stays") from None

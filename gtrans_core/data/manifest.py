@@ -14,6 +14,7 @@ from gtrans_core.data.shape import STEP, Shape, shape_for
 from gtrans_core.errors import DataError
 from gtrans_core.storage import write_atomic
 from gtrans_core.storage.documents import Facts, read_json
+from gtrans_core.storage.sealed import sealed
 
 GOOD = "good"
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -139,7 +140,7 @@ class Manifest(Facts):
         Raises:
             StorageError: when the folder is not writable or has no room.
         """
-        write_atomic(path, self.model_dump_json(indent=1).encode())
+        write_atomic(path, sealed(self.model_dump_json(indent=1)))
 
     @classmethod
     def read(cls, path: Path) -> Manifest:

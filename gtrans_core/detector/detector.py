@@ -30,6 +30,7 @@ from gtrans_core.detector.files import (
 )
 from gtrans_core.errors import ModelError, require_packages
 from gtrans_core.storage import write_atomic
+from gtrans_core.storage.sealed import sealed
 
 if TYPE_CHECKING:
     from gtrans_core.network.scorer import Scorer
@@ -147,7 +148,7 @@ class Detector:
         if self.graph is not None:
             files[GRAPH_NAME] = _written(folder / GRAPH_NAME, self.graph.graph)
         info = self.info.model_copy(update={"files": files})
-        write_atomic(folder / INFO_NAME, info.to_json().encode())
+        write_atomic(folder / INFO_NAME, sealed(info.to_json()))
         return info
 
     def _checked(self, score: float) -> float:

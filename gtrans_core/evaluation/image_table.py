@@ -175,7 +175,7 @@ def image_files(results: Iterable[ImageResult]) -> dict[str, bytes]:
     rows = sorted(results, key=lambda result: (result.path, result.sha256))
     table = pa.Table.from_pylist([asdict(row) for row in rows], schema=_schema())
     parquet, text = io.BytesIO(), io.BytesIO()
-    pyarrow.parquet.write_table(table, parquet)
+    pyarrow.parquet.write_table(table, parquet, write_page_checksum=True)
     pyarrow.csv.write_csv(without_formulas(table), text)
     return {IMAGES: parquet.getvalue(), IMAGES_CSV: text.getvalue()}
 
@@ -191,7 +191,7 @@ def read_images(file: Path) -> list[ImageResult]:
 
     columns = [field.name for field in fields(ImageResult)]
     try:
-        with pyarrow.parquet.ParquetFile(file) as table:
+        with pyarrow.parquet.ParquetFile(file, page_checksum_verification=True) as table:
             if table.metadata.num_rows > _MOST_ROWS:
                 raise ValueError(f"it has {table.metadata.num_rows:,} rows")
             rows = table.read().select(columns).cast(_schema()).to_pylist()

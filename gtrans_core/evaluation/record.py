@@ -17,6 +17,7 @@ from gtrans_core.evaluation.gate import FALSE_ALARMS, Evidence
 from gtrans_core.evaluation.robustness import Robustness
 from gtrans_core.storage import write_atomic
 from gtrans_core.storage.documents import Facts, read_json
+from gtrans_core.storage.sealed import sealed
 
 RECORD = "record.json"
 REPORT = "report.html"
@@ -136,7 +137,7 @@ class EvaluationRecord(Facts):
         Raises:
             StorageError: when the folder is not writable or has no room.
         """
-        write_atomic(folder / RECORD, self.model_dump_json(indent=1).encode())
+        write_atomic(folder / RECORD, sealed(self.model_dump_json(indent=1)))
 
     @classmethod
     def read(cls, folder: Path) -> EvaluationRecord:

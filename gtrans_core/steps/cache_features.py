@@ -22,6 +22,7 @@ from gtrans_core.network.tiling import Tiling
 from gtrans_core.progress import Progress
 from gtrans_core.steps.context import RunContext
 from gtrans_core.storage import write_atomic
+from gtrans_core.storage.sealed import sealed
 from gtrans_core.training.author_compat import apply_author_compat, author_compat_identity
 
 
@@ -78,7 +79,7 @@ def cache_features(
         weights_sha256=guide.weights_sha256,
         cache_store=cache_store,
     )
-    write_atomic(feature_cache, reference.model_dump_json(indent=1).encode())
+    write_atomic(feature_cache, sealed(reference.model_dump_json(indent=1)))
     if report.fetched_shards:
         progress.said(f"{report.fetched_shards} shards fetched from {cache_store}")
     if report.damaged_shards:

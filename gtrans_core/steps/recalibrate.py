@@ -41,6 +41,7 @@ from gtrans_core.steps.new_threshold import recalibrated, source_of
 from gtrans_core.steps.register import Registered, input_example, register_detector
 from gtrans_core.storage import write_atomic
 from gtrans_core.storage.scratch import scratch_folder
+from gtrans_core.storage.sealed import sealed
 from gtrans_core.system.text import score_text
 from gtrans_core.tracking.client import connect_existing
 from gtrans_core.tracking.duel import images_of
@@ -121,7 +122,7 @@ def recalibrate(
         source = source_of(info, len(fresh))
         was, now = score_text(detector.info.threshold), score_text(info.threshold)
         progress.said(f"threshold {was} -> {now}. {source}")
-        write_atomic(folder / INFO_NAME, info.to_json().encode())
+        write_atomic(folder / INFO_NAME, sealed(info.to_json()))
         made_from = {"recalibrated_from": str(base.version), "recalibrated_from_detector": old}
         own = replace(context, run_key=f"recalibrated-{detector_digest(folder)[:12]}")
         images = _test_images(

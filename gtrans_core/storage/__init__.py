@@ -4,11 +4,14 @@
 ``store``      the verbs, and the names that a store takes
 ``opening``    ``open_store``, which picks the kind of store by its URI
 ``local``      a folder as a store
-``s3``         a bucket's prefix as a store; ``s3_client``, ``s3_parts``, ``s3_errors`` serve it
+``s3``         a bucket's prefix as a store; ``s3_*`` serve it
 ``atomic``     writing, publishing and checking single local files
 ``folders``    preparing a whole local folder once
 ``verified``   files that carry their own sha256 in their name
+``sealed``     files of facts with a checksum at their end
 ``documents``  small files of facts, JSON or TOML
+``bounded``    answers of servers, up to a size
+``timed``      connections on which an answer has its time
 ``retry``      the one retry policy of everything that talks to a server
 =============  =====================================================================
 """

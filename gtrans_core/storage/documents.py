@@ -16,6 +16,7 @@ from typing import Any, NoReturn, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gtrans_core.errors import ConfigError, GTransError
+from gtrans_core.storage.sealed import SealError, unsealed
 
 JSON_LIMIT = 1 << 30
 """Bytes; the manifest of five million images has as many."""
@@ -143,7 +144,7 @@ def _moderate(text: str) -> int:
 
 
 def read_json(path: Path, model: type[Model], what: str, error: type[GTransError]) -> Model:
-    """The facts that a JSON file holds.
+    """The facts that a JSON file holds, which may be ``sealed``.
 
     Args:
         path: the file.
@@ -156,7 +157,9 @@ def read_json(path: Path, model: type[Model], what: str, error: type[GTransError
     """
     data = read_bounded(path, what, error, JSON_LIMIT)
     try:
-        return model.model_validate_json(data)
+        return model.model_validate_json(unsealed(data))
+    except SealError as wrong:
+        raise error(f"{path}: not {what}: {wrong}") from None
     except ValidationError as wrong:
         raise error(f"{path}: not {what}: {describe_validation(wrong)}") from None
 

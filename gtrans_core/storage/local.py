@@ -17,6 +17,7 @@ from gtrans_core.storage.atomic import (
     write_atomic,
 )
 from gtrans_core.storage.store import (
+    MOST_READ,
     Entry,
     checked_name,
     require_as_listed,
@@ -30,7 +31,7 @@ class LocalStore:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def read(self, name: str, most: int | None = None) -> bytes:
+    def read(self, name: str, most: int = MOST_READ) -> bytes:
         """All of a file, of ``most`` bytes."""
         path = self._path(name)
         with _reading(path):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from gtrans_core.errors import ConfigError, StorageError
+from gtrans_core.system.text import printable
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -23,8 +24,11 @@ _log = logging.getLogger(__name__)
 class TransientError(Exception):
     """A fault that may pass by itself: a 5xx, throttling, a timeout, a broken connection.
 
-    Raised by a single attempt, caught by ``retrying``; users never see it.
+    Raised by a single attempt, caught by ``retrying``; users see its text in the log.
     """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(printable(" ".join(text.split())))
 
 
 @dataclass(frozen=True)

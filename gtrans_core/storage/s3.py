@@ -11,7 +11,6 @@ import base64
 import contextlib
 import hashlib
 import itertools
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -21,8 +20,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from gtrans_core.errors import StorageError
 from gtrans_core.storage import s3_parts
 from gtrans_core.storage.atomic import replacing
-from gtrans_core.storage.retry import RetryPolicy, TransientError, retrying
+from gtrans_core.storage.retry import RetryPolicy, retrying
 from gtrans_core.storage.s3_client import aws_variables, make_client
+from gtrans_core.storage.s3_digests import SHA256_NOTE, checked, md5, noted_sha256
 from gtrans_core.storage.s3_errors import (
     ForeignAnswerError,
     condition_failed,
@@ -30,6 +30,7 @@ from gtrans_core.storage.s3_errors import (
     translated,
 )
 from gtrans_core.storage.store import (
+    MOST_READ,
     Entry,
     checked_name,
     require_as_listed,
@@ -38,8 +39,6 @@ from gtrans_core.storage.store import (
 )
 
 _CHUNK = 1 << 20
-_SHA256_NOTE = "gtrans-sha256"
-_MD5 = re.compile(r"[0-9a-f]{32}")
 
 T = TypeVar("T")
 
@@ -51,6 +50,7 @@ class S3Store:
         uri: ``s3://bucket/prefix``.
         policy: how long to try; by default from the environment.
         endpoint: address of the server; by default what the environment says.
+        client: of boto3's, made elsewhere; by default one as the environment says.
 
     Raises:
         StorageError: for a URI without a bucket, or unusable AWS settings.
@@ -58,7 +58,11 @@ class S3Store:
     """
 
     def __init__(
-        self, uri: str, policy: RetryPolicy | None = None, endpoint: str | None = None
+        self,
+        uri: str,
+        policy: RetryPolicy | None = None,
+        endpoint: str | None = None,
+        client: Any = None,
     ) -> None:
         self.bucket, _, prefix = uri.removeprefix("s3://").partition("/")
         self.prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
@@ -67,7 +71,7 @@ class S3Store:
         self._policy = policy
         try:
             self._variables = aws_variables()
-            self._client = make_client(self._variables, endpoint=endpoint)
+            self._client = client or make_client(self._variables, endpoint=endpoint)
         except BotoCoreError as error:
             raise StorageError(f"{uri}: unusable AWS settings ({error})") from None
         except ValueError:
@@ -83,7 +87,7 @@ class S3Store:
         one: dict[str, Any] = {"Bucket": self.bucket, "Prefix": self.prefix, "MaxKeys": 1}
         self._retrying("", lambda: self._client.list_objects_v2(**one))
 
-    def read(self, name: str, most: int | None = None) -> bytes:
+    def read(self, name: str, most: int = MOST_READ) -> bytes:
         """All of an object, whose length, ETag (where an MD5) and sha256 (where noted) fit."""
         key = self._key(name)
 
@@ -114,7 +118,7 @@ class S3Store:
                 if not condition_failed(error):
                     raise
                 # Our own first try may have arrived, and only its answer got lost.
-                return attempt > 1 and _noted_sha256(self._head(key)) == _sha256(data)
+                return attempt > 1 and noted_sha256(self._head(key)) == _sha256(data)
             return True
 
         return self._retrying(name, put)
@@ -125,14 +129,12 @@ class S3Store:
 
     def list(self, prefix: str = "") -> Sequence[Entry]:
         """Every object whose name starts with ``prefix``, by name (folder markers left out)."""
-        pages = self._pages(self.prefix + prefix)
-        entries = (self._entry(item) for page in pages for item in page.get("Contents", ()))
-        return sorted((e for e in entries if not e.name.endswith("/")), key=lambda e: e.name)
+        found = self._listed(self.prefix + prefix, self._entries)
+        return sorted((e for e in found if not e.name.endswith("/")), key=lambda e: e.name)
 
     def folders(self) -> Sequence[str]:
         """Names of the folders (common prefixes) right below the root."""
-        pages = self._pages(self.prefix, Delimiter="/")
-        found = (item["Prefix"] for page in pages for item in page.get("CommonPrefixes", ()))
+        found = self._listed(self.prefix, _prefixes, Delimiter="/")
         return sorted(prefix.removeprefix(self.prefix).rstrip("/") for prefix in found)
 
     def download(self, name: str, path: Path, listed: Entry | None = None) -> None:
@@ -165,7 +167,7 @@ class S3Store:
             Bucket=self.bucket,
             Key=key,
             Body=data,
-            ContentMD5=_base64(_md5(data).digest()),
+            ContentMD5=_base64(md5(data).digest()),
             ChecksumSHA256=_base64(hashlib.sha256(data).digest()),
             Metadata=_note_of(data),
             **condition,
@@ -178,7 +180,7 @@ class S3Store:
     def _body(self, key: str, answer: Mapping[str, Any]) -> Iterator[bytes]:
         """An object's bytes in chunks; ends well only when they are all there and unchanged."""
         with self._translating(key), contextlib.closing(answer["Body"]) as body:
-            yield from _checked(answer, body.iter_chunks(_CHUNK))
+            yield from checked(answer, body.iter_chunks(_CHUNK))
 
     def _receive_parts(self, key: str, answer: Mapping[str, Any], file: BinaryIO) -> None:
         """A large object's bytes into a file; ends well as ``_body`` does."""
@@ -186,7 +188,7 @@ class S3Store:
             s3_parts.get_parts(self._client, self.bucket, key, file)
         file.flush()
         with Path(file.name).open("rb") as written:
-            for _ in _checked(answer, iter(lambda: written.read(_CHUNK), b"")):
+            for _ in checked(answer, iter(lambda: written.read(_CHUNK), b"")):
                 pass
 
     @contextlib.contextmanager
@@ -207,11 +209,17 @@ class S3Store:
             raise
         return answer
 
-    def _pages(self, prefix: str, **options: str) -> Sequence[Mapping[str, Any]]:
+    def _listed(
+        self, prefix: str, of_page: Callable[[Mapping[str, Any]], Iterable[T]], **options: str
+    ) -> Sequence[T]:
+        """What all pages of a listing hold; a page itself is forgotten when the next one comes."""
         paginator = self._client.get_paginator("list_objects_v2")
-        return self._retrying(
-            "", lambda: [*paginator.paginate(Bucket=self.bucket, Prefix=prefix, **options)]
-        )
+
+        def look() -> list[T]:
+            pages = paginator.paginate(Bucket=self.bucket, Prefix=prefix, **options)
+            return [one for page in pages for one in of_page(page)]
+
+        return self._retrying("", look)
 
     def _retrying(self, name: str, attempt: Callable[[], T]) -> T:
         url = self._url(self.prefix + name)
@@ -224,9 +232,10 @@ class S3Store:
 
         return retrying(f"{url} at {self._endpoint}", translating, self._policy)
 
-    def _entry(self, item: Mapping[str, Any]) -> Entry:
-        name = str(item["Key"]).removeprefix(self.prefix)
-        return Entry(name=name, size=int(item["Size"]), etag=str(item["ETag"]).strip('"'))
+    def _entries(self, page: Mapping[str, Any]) -> Iterator[Entry]:
+        for item in page.get("Contents", ()):
+            name = str(item["Key"]).removeprefix(self.prefix)
+            yield Entry(name=name, size=int(item["Size"]), etag=str(item["ETag"]).strip('"'))
 
     def _key(self, name: str) -> str:
         return self.prefix + checked_name(name)
@@ -235,49 +244,12 @@ class S3Store:
         return f"s3://{self.bucket}/{key}"
 
 
-def _checked(answer: Mapping[str, Any], chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The chunks, counted and digested as they pass.
-
-    Raises:
-        TransientError: at the end, when they are not what the answer's headers promise.
-    """
-    promised = [(_md5(), _plain_md5(answer)), (hashlib.sha256(), _noted_sha256(answer))]
-    promised = [(digest, expected) for digest, expected in promised if expected]
-    size = 0
-    for chunk in chunks:
-        size += len(chunk)
-        for digest, _ in promised:
-            digest.update(chunk)
-        yield chunk
-    if size != answer["ContentLength"]:
-        raise TransientError(f"{size:,} of {answer['ContentLength']:,} bytes came")
-    for digest, expected in promised:
-        if digest.hexdigest() != expected:
-            raise TransientError(f"the bytes that came do not match the object's {digest.name}")
-
-
-def _noted_sha256(answer: Mapping[str, Any]) -> str | None:
-    """The sha256 that ``write`` has noted: also of an object in parts, where S3 keeps no digest."""
-    note: str | None = answer.get("Metadata", {}).get(_SHA256_NOTE)
-    return note
-
-
-def _plain_md5(answer: Mapping[str, Any]) -> str | None:
-    """An object's MD5, where its ETag is that (not for multipart or KMS-encrypted objects)."""
-    etag = str(answer.get("ETag", "")).strip('"')
-    encrypted = answer.get("ServerSideEncryption", "AES256") != "AES256"
-    if encrypted or "SSECustomerAlgorithm" in answer or not _MD5.fullmatch(etag):
-        return None
-    return etag
-
-
-def _md5(data: bytes = b"") -> hashlib._Hash:
-    """Not for security: it is what S3 compares with."""
-    return hashlib.md5(data, usedforsecurity=False)
+def _prefixes(page: Mapping[str, Any]) -> Iterator[str]:
+    return (str(item["Prefix"]) for item in page.get("CommonPrefixes", ()))
 
 
 def _note_of(data: bytes) -> dict[str, str]:
-    return {_SHA256_NOTE: _sha256(data)}
+    return {SHA256_NOTE: _sha256(data)}
 
 
 def _sha256(data: bytes) -> str:

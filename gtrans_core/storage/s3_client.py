@@ -16,6 +16,7 @@ from botocore.config import Config
 from botocore.handlers import BUILTIN_HANDLERS
 
 from gtrans_core.errors import ConfigError
+from gtrans_core.storage.s3_bounds import bound_answers
 from gtrans_core.storage.s3_errors import refuse_foreign_answer
 
 ADDRESSING_VARIABLE = "GTRANS_S3_ADDRESSING"
@@ -61,13 +62,19 @@ def make_client(
         # Ours are sent as plain headers; those botocore adds by itself break older stores.
         request_checksum_calculation="when_required",
     )
-    client = boto3.session.Session().client("s3", config=config, endpoint_url=endpoint)
-    _look_first(client.meta.events)
+    client = careful(boto3.session.Session().client("s3", config=config, endpoint_url=endpoint))
     if only_new:
         # boto3's transfer takes no such condition by itself (ExtraArgs refuses it).
         client.meta.events.register(
             "before-parameter-build.s3.CompleteMultipartUpload", _require_new
         )
+    return client
+
+
+def careful(client: Any) -> Any:
+    """A client whose answers are looked at first, and read within limits; whoever made it."""
+    if bound_answers(client):
+        _look_first(client.meta.events)
     return client
 
 

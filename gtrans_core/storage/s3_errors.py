@@ -137,8 +137,8 @@ def _is_no_answer(error: HTTPClientError) -> bool:
 
 
 def is_s3_error(error: BaseException) -> bool:
-    """Whether an exception is one of the client's."""
-    return isinstance(error, BotoCoreError | ClientError | Boto3Error)
+    """Whether an exception is one of the client's, or of what reads its answers."""
+    return isinstance(error, BotoCoreError | ClientError | Boto3Error | ForeignAnswerError)
 
 
 def refuse_foreign_answer(

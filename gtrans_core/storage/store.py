@@ -11,8 +11,11 @@ from urllib.parse import urlsplit
 from gtrans_core.errors import StorageError
 from gtrans_core.system.text import printable
 
+MOST_READ = 1 << 30
+"""Bytes of a file that is read into memory, unless its reader says otherwise."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A file in a store: its name below the store's root, bytes, and a tag that changes with it."""
 
@@ -31,7 +34,7 @@ class Store(Protocol):
     Every verb raises StorageError, naming the file, when the store cannot do it.
     """
 
-    def read(self, name: str, most: int | None = None) -> bytes:
+    def read(self, name: str, most: int = MOST_READ) -> bytes:
         """All of a file; TooLargeError where it has more than ``most`` bytes."""
 
     def write(self, name: str, data: bytes, *, overwrite: bool = True) -> bool:
@@ -70,13 +73,13 @@ def require_as_listed(url: str, size: int, etag: str, listed: Entry | None) -> N
         )
 
 
-def require_at_most(url: str, size: int, most: int | None) -> None:
+def require_at_most(url: str, size: int, most: int) -> None:
     """Refuse a file that is too large.
 
     Raises:
         TooLargeError: naming it.
     """
-    if most is not None and size > most:
+    if size > most:
         raise TooLargeError(f"{url}: too large, {size:,} bytes; expected at most {most:,}")
 
 

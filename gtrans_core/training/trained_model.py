@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
@@ -20,6 +22,7 @@ from gtrans_core.network.tiling import Tiling
 from gtrans_core.network.trans import Trans
 from gtrans_core.storage import write_atomic
 from gtrans_core.storage.documents import Facts, read_json
+from gtrans_core.storage.sealed import sealed
 
 _INFO = "training.json"
 _TRANS = "trans.safetensors"
@@ -42,6 +45,8 @@ class TrainingInfo(Facts):
     """Wall time of this run's part of it."""
     resumed_at: int | None
     history: list[dict[str, Any]]
+    files: dict[str, str] = Field(default={})
+    """sha256 (hex) of each file of weights; filled in by ``save_trained``."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +64,15 @@ def save_trained(folder: Path, model: TrainedModel, info: TrainingInfo) -> None:
     Raises:
         StorageError: when the folder is not writable or has no room.
     """
-    write_atomic(folder / _TRANS, save(_on_cpu(model.trans)))
-    if model.scene is not None:
-        write_atomic(folder / _SCENE, save(_on_cpu(model.scene)))
-    if model.memory is not None:
-        write_atomic(folder / _MEMORY, save(_on_cpu(model.memory)))
-    write_atomic(folder / _INFO, info.model_dump_json(indent=1).encode())
+    parts = {_TRANS: model.trans, _SCENE: model.scene, _MEMORY: model.memory}
+    files = {}
+    for name, part in parts.items():
+        if part is not None:
+            data = save(_on_cpu(part))
+            write_atomic(folder / name, data)
+            files[name] = hashlib.sha256(data).hexdigest()
+    info = info.model_copy(update={"files": files})
+    write_atomic(folder / _INFO, sealed(info.model_dump_json(indent=1)))
 
 
 def load_trained(folder: Path) -> tuple[TrainedModel, TrainingInfo]:
@@ -78,11 +86,11 @@ def load_trained(folder: Path) -> tuple[TrainedModel, TrainingInfo]:
     trans = build_trans(spec, info.config)
     scene = memory = None
     try:
-        trans.load_state_dict(_read(folder / _TRANS))
+        trans.load_state_dict(_read(folder / _TRANS, info))
         if info.config.scoring.has_scene:
-            scene = read_scene(_read(folder / _SCENE), Tiling(info.config.image).count)
+            scene = read_scene(_read(folder / _SCENE, info), Tiling(info.config.image).count)
         if info.config.has_memory:
-            memory = PatchMemory(_read(folder / _MEMORY))
+            memory = PatchMemory(_read(folder / _MEMORY, info))
     except (RuntimeError, ValueError) as error:
         first_line = str(error).splitlines()[0]
         raise ModelError(f"{folder}: its weights do not fit its config ({first_line})") from None
@@ -93,9 +101,13 @@ def _on_cpu(module: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _read(path: Path, info: TrainingInfo) -> dict[str, Tensor]:
     try:
-        return load(path.read_bytes())
+        data = path.read_bytes()
+        expected = info.files.get(path.name)  # earlier versions noted none
+        if expected and hashlib.sha256(data).hexdigest() != expected:
+            raise ModelError(f"{path}: damaged (its sha256 is not the one in {_INFO})")
+        return load(data)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
     except SafetensorError as error:

@@ -15,6 +15,7 @@ from pydantic import RootModel, ValidationError
 from gtrans_core.errors import StorageError
 from gtrans_core.storage import exclusive, write_atomic
 from gtrans_core.storage.documents import OddDocumentError, parse_json, read_bounded
+from gtrans_core.storage.sealed import SealError, sealed, unsealed
 
 SEEN_FILE = "approvals.json"
 
@@ -49,14 +50,14 @@ class SeenApprovals:
             seen = self._read()
             models = seen.setdefault(registry, {})
             models[model] = max(number, models.get(model, 0))
-            write_atomic(self.path, json.dumps(seen, indent=1).encode())
+            write_atomic(self.path, sealed(json.dumps(seen, indent=1)))
 
     def _read(self) -> dict[str, dict[str, int]]:
         if not self.path.exists():
             return {}
         try:
-            return _Numbers.model_validate(parse_json(self._bytes())).root
-        except (OddDocumentError, ValidationError):
+            return _Numbers.model_validate(parse_json(unsealed(self._bytes()))).root
+        except (OddDocumentError, SealError, ValidationError):
             raise StorageError(
                 f"{self.path}: damaged; it holds the newest approvals seen here. Look at `gtrans "
                 "history`, and delete the file if all moves are there"

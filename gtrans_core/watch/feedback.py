@@ -20,7 +20,8 @@ from gtrans_core.data.kinds import FEEDBACK_PREFIX, is_good_name, kind_problem
 from gtrans_core.data.manifest import GOOD
 from gtrans_core.errors import DataError, StorageError
 from gtrans_core.storage import checked_name, open_store
-from gtrans_core.storage.documents import Facts, describe_validation
+from gtrans_core.storage.documents import TEXT_LIMIT, Facts, describe_validation
+from gtrans_core.storage.sealed import SealError, sealed, unsealed
 
 _FOLDER = "feedback"
 """Below the store."""
@@ -121,7 +122,7 @@ class FeedbackBook:
         self._store.write(f"{folder}/{_image_name(statement)}", image, overwrite=False)
         when = f"{statement.said_at.astimezone(UTC):%Y%m%dT%H%M%S%f}"
         name = f"{folder}/said/{when}-{secrets.token_hex(4)}.json"
-        if not self._store.write(name, statement.model_dump_json().encode(), overwrite=False):
+        if not self._store.write(name, sealed(statement.model_dump_json()), overwrite=False):
             raise StorageError(f"{self._place}/{name}: is there already; say it again")
         if before is None or before.said_at <= statement.said_at:
             last_words[statement.image_sha256] = statement
@@ -172,11 +173,11 @@ class FeedbackBook:
         if name in self._known:
             return self._known[name]
         try:
-            found = Statement.model_validate_json(self._store.read(name))
-        except ValidationError as error:
+            found = Statement.model_validate_json(unsealed(self._store.read(name, TEXT_LIMIT)))
+        except (SealError, ValidationError) as error:
+            reason = str(error) if isinstance(error, SealError) else describe_validation(error)
             raise StorageError(
-                f"{self._place}/{name}: not a statement of feedback, so remove it "
-                f"({describe_validation(error)})"
+                f"{self._place}/{name}: not a statement of feedback, so remove it ({reason})"
             ) from None
         self._known[name] = found
         return found

@@ -10,7 +10,6 @@ import logging
 import secrets
 import threading
 import time
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,11 +17,12 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from pydantic import NonNegativeInt, model_validator
+from pydantic import NonNegativeInt
 
 from gtrans_core.errors import StorageError
 from gtrans_core.storage import checked_name, write_atomic
 from gtrans_core.storage.documents import Facts, read_json
+from gtrans_core.storage.sealed import sealed
 from gtrans_core.watch.histogram import Counts, bin_of
 
 WATCH_FOLDER = "watch"
@@ -59,19 +59,6 @@ class DayOfScores(Facts):
     digest: str
     counts: dict[int, NonNegativeInt]
     """Images by bin of their score."""
-    check: str = ""
-    """crc32 (hex) of all else; files of earlier versions have none."""
-
-    @property
-    def checksum(self) -> str:
-        """What ``check`` should be."""
-        return f"{zlib.crc32(self.model_dump_json(exclude={'check'}).encode()):08x}"
-
-    @model_validator(mode="after")
-    def _intact(self) -> DayOfScores:
-        if self.check not in ("", self.checksum):
-            raise ValueError("it was changed since it was written")
-        return self
 
 
 class ScoreRecorder:
@@ -175,6 +162,5 @@ def _write(folder: Path, model: Watched, day: date, writer: str, counts: Counts)
         digest=model.digest,
         counts=dict(sorted(counts.items())),
     )
-    content = content.model_copy(update={"check": content.checksum})
     place = folder / checked_name(model.category) / checked_name(model.digest)
-    write_atomic(place / f"{day}-{writer}.json", content.model_dump_json().encode())
+    write_atomic(place / f"{day}-{writer}.json", sealed(content.model_dump_json()))

@@ -16,6 +16,7 @@ from gtrans_core.storage.bounded import read_answer
 from gtrans_core.storage.connection import connection_fault
 from gtrans_core.storage.documents import parse_json
 from gtrans_core.storage.retry import RetryPolicy, TransientError, retrying
+from gtrans_core.storage.timed import give_deadlines
 from gtrans_core.tracking.address import server_problem
 
 if TYPE_CHECKING:
@@ -259,6 +260,7 @@ def _read_answers(rest_client: Any) -> None:
 
     rest_client.request = request
     pool = rest_client.pool_manager
+    give_deadlines(pool)
     unbounded = pool.request
 
     def bounded(*arguments: Any, **options: Any) -> Any:

@@ -6,7 +6,7 @@ import datetime
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
@@ -110,6 +110,29 @@ def speaking(greeting: bytes) -> Iterator[str]:
 
     with _served(ThreadingTCPServer, Handler, None) as port:
         yield f"127.0.0.1:{port}"
+
+
+@contextmanager
+def dripping(
+    start: bytes, drop: bytes = b"x", pause: float = 0.01, tls: ssl.SSLContext | None = None
+) -> Iterator[str]:
+    """A server that begins each answer alike and goes on drop by drop, until its client leaves.
+
+    Yields its address.
+    """
+    stopped = threading.Event()
+
+    class Handler(BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                while self.request.recv(65536):
+                    self.request.sendall(start)
+                    while not stopped.wait(pause):
+                        self.request.sendall(drop)
+
+    with _served(ThreadingTCPServer, Handler, tls) as port:
+        yield f"http{'s' if tls else ''}://127.0.0.1:{port}"
+        stopped.set()
 
 
 class _Quiet:

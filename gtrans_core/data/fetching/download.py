@@ -41,6 +41,7 @@ from gtrans_core.storage import (
     write_atomic,
 )
 from gtrans_core.storage.documents import parse_json
+from gtrans_core.storage.timed import give_deadlines
 
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
@@ -272,8 +273,10 @@ def _validator(response: BaseHTTPResponse) -> str:
 def _pool(url: str) -> urllib3.PoolManager:
     parts = urlsplit(url)
     proxy = getproxies().get(parts.scheme)
+    pool = urllib3.PoolManager()
     if proxy and not proxy_bypass(parts.hostname or ""):
         user = urlsplit(proxy).netloc.rpartition("@")[0]
         login = urllib3.make_headers(proxy_basic_auth=user) if user else None
-        return urllib3.ProxyManager(proxy, proxy_headers=login)
-    return urllib3.PoolManager()
+        pool = urllib3.ProxyManager(proxy, proxy_headers=login)
+    give_deadlines(pool)
+    return pool

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from gtrans_core.errors import ModelError
-from gtrans_core.storage import require_free_space, without_secrets
+from gtrans_core.errors import ModelError, TrackingError
+from gtrans_core.storage import require_free_space, sha256_file, without_secrets
+from gtrans_core.storage.documents import parse_json
 from gtrans_core.tracking.client import translate_mlflow_errors
+from gtrans_core.tracking.registry.model import ARTIFACT_FOLDER
+from gtrans_core.tracking.registry.model_files import FILES_TAG
+from gtrans_core.tracking.registry.shelves import KeptFile, Shelf, shelf_at
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,19 +30,25 @@ _SMALL = 2**24
 def download_model(client: MlflowClient, version: MlflowVersion, scratch: Path) -> Path:
     """The whole MLflow model of a version, unverified, in a folder below ``scratch``.
 
+    Files of the detector that an earlier call brought there whole are not fetched again.
+
     Raises:
         ModelError: before anything is fetched, for a version whose files lie elsewhere than those
             that gtrans registers, or are too many or too large.
         StorageError: when there is no room for them.
-        TrackingError: when MLflow refuses or cannot be reached.
+        TrackingError: when MLflow refuses or cannot be reached, or a file does not come whole.
     """
     with _telling(client, version):
-        repository = _repository(client, version)
-        size = _moderate_size(repository, _name(version))
-        require_free_space(scratch, size, _name(version))
+        shelf = _shelf(client, version)
+        listed = moderate(shelf.files(), _name(version))
         target = scratch / "model"
-        target.mkdir()
-        return Path(repository.download_artifacts("", str(target)))
+        target.mkdir(exist_ok=True)
+        here = _those_whole(target, version)
+        missing = [file for file in listed if file.name not in here]
+        require_free_space(scratch, sum(file.size or 0 for file in missing), _name(version))
+        for file in missing:
+            _bring(shelf, file, target / file.name, _name(version))
+        return target
 
 
 def download_file(
@@ -48,16 +58,17 @@ def download_file(
 
     Raises:
         ModelError: as ``download_model``.
-        TrackingError: when MLflow refuses or cannot be reached.
+        TrackingError: when MLflow refuses or cannot be reached, or the file does not come whole.
     """
     with _telling(client, version):
-        repository = _repository(client, version)
-        sizes = {file.path: file.file_size or 0 for file in repository.list_artifacts("")}
-        if name not in sizes:
+        shelf = _shelf(client, version)
+        [*found] = (file for file in shelf.files(deep=False) if file.name == name)
+        if not found:
             return None
-        if sizes[name] > _SMALL:
+        if (found[0].size or 0) > _SMALL:
             raise ModelError(f"{_name(version)}: file {name} has more than {_SMALL:,} bytes")
-        return Path(repository.download_artifacts(name, str(scratch))).read_bytes()
+        _bring(shelf, found[0], scratch / name, _name(version), _SMALL)
+        return (scratch / name).read_bytes()
 
 
 def own_location(client: MlflowClient, version: MlflowVersion) -> str:
@@ -80,39 +91,67 @@ def own_location(client: MlflowClient, version: MlflowVersion) -> str:
     return source
 
 
-def _repository(client: MlflowClient, version: MlflowVersion) -> Any:
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-    uri = client.tracking_uri
-    return get_artifact_repository(
-        own_location(client, version), tracking_uri=uri, registry_uri=uri
-    )
-
-
-def _moderate_size(repository: Any, name: str) -> int:
-    """Bytes of all files, none of which has been fetched.
+def moderate(files: Iterable[KeptFile], name: str) -> list[KeptFile]:
+    """All files, none of which has been fetched.
 
     Raises:
         ModelError: when they are too many or too large, or one lies outside.
     """
+    found: list[KeptFile] = []
     size = 0
-    for count, (path, its_size) in enumerate(_files(repository, ""), start=1):
-        size += its_size
-        if ".." in PurePosixPath(path).parts or path.startswith("/"):
-            raise ModelError(f"{name}: file {path} lies outside of the model; refused")
-        if count > MOST_FILES or size > MOST_BYTES:
+    for file in files:
+        found.append(file)
+        size += file.size or 0
+        if ".." in PurePosixPath(file.name).parts or file.name.startswith("/"):
+            raise ModelError(f"{name}: file {file.name} lies outside of the model; refused")
+        if len(found) > MOST_FILES or size > MOST_BYTES:
             raise ModelError(
                 f"{name}: more than {MOST_FILES:,} files or {MOST_BYTES:,} bytes, "
                 "so it is not a detector"
             )
-    return size
+    return found
 
 
-def _files(repository: Any, folder: str) -> Iterator[tuple[str, int]]:
-    for found in repository.list_artifacts(folder):
-        yield found.path, found.file_size or 0
-        if found.is_dir:
-            yield from _files(repository, found.path)
+def _shelf(client: MlflowClient, version: MlflowVersion) -> Shelf:
+    return shelf_at(own_location(client, version), client.tracking_uri)
+
+
+def _those_whole(target: Path, version: MlflowVersion) -> set[str]:
+    """The detector's files that are there as they were registered; all else there is removed."""
+    try:
+        digests = dict(parse_json(version.tags[FILES_TAG]))
+    except (KeyError, ValueError, TypeError):
+        digests = {}
+    whole = set()
+    for path in sorted(target.rglob("*")):
+        name = path.relative_to(target).as_posix()
+        if path.is_dir():
+            continue
+        if digests.get(name.removeprefix(f"{ARTIFACT_FOLDER}/")) == sha256_file(path):
+            whole.add(name)
+        else:
+            path.unlink()
+    return whole
+
+
+def _bring(shelf: Shelf, file: KeptFile, place: Path, name: str, most: int = MOST_BYTES) -> None:
+    """Fetch a file, or make a folder.
+
+    Raises:
+        TrackingError: when it has not the size of the listing.
+    """
+    if file.is_folder:
+        place.mkdir(parents=True, exist_ok=True)
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shelf.fetch(file, place, most if file.size is None else file.size)
+    came = place.stat().st_size
+    if file.size is not None and came != file.size:
+        raise TrackingError(
+            f"{name}: file {file.name} did not come whole, {came:,} of {file.size:,} bytes; try "
+            "again",
+            passing=True,
+        )
 
 
 def _telling(client: MlflowClient, version: MlflowVersion) -> Any:

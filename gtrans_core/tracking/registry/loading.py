@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,19 +64,27 @@ def load_detector(model: str, tracking_uri: str, trust: TrustPolicy) -> LoadedDe
 
 
 def load_registered(
-    client: MlflowClient, uri: str, trust: TrustPolicy | None = None
+    client: MlflowClient, uri: str, trust: TrustPolicy | None = None, place: Path | None = None
 ) -> LoadedDetector:
     """The version that a ``models:/`` URI stands for now, verified as ``fetch_model`` does.
 
     A champion must be the version approved last (``require_approved``).
+
+    Args:
+        client: the registry.
+        uri: ``models:/gtrans-NAME@ALIAS`` or ``models:/gtrans-NAME/VERSION``.
+        trust: whose models are loaded; None: as the environment says.
+        place: a folder of the caller's, where what came before a download broke off waits for the
+            next call; None: one that is gone afterwards.
     """
     trust = trust or TrustPolicy.from_environment()
     found = versions.version_now(client, uri)
     if uri.endswith(f"@{CHAMPION}"):
         require_approved(client, found, trust)
-    with scratch_folder() as scratch:
+    with contextlib.ExitStack() as stack:
+        place = place or Path(stack.enter_context(scratch_folder()))
         # By its number: an alias may move on meanwhile.
-        folder = registry.fetch_model(client, found.uri, Path(scratch), trust)
+        folder = registry.fetch_model(client, found.uri, place, trust)
         return _read(folder, found.version)
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gtrans_core.detector.model_name import CHALLENGER, category_of_model, model_name, version_uri
-from gtrans_core.errors import ModelError
+from gtrans_core.errors import ModelError, StorageError, TrackingError
 from gtrans_core.tracking.client import (
     error_code,
     set_alias,
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 
+_UNFINISHED = "unfinished"
+"""Folder of a download, beside what it becomes."""
 _VALUE_LENGTH = 100_000
 """What MLflow takes as a tag of a version; of a run it takes less."""
 
@@ -108,7 +109,8 @@ def fetch_model(
     Args:
         client: the registry.
         uri: ``models:/gtrans-NAME@ALIAS`` or ``models:/gtrans-NAME/VERSION``.
-        destination: a folder; ``destination/detector`` is written, or replaced.
+        destination: a folder; ``destination/detector`` is written, or replaced. What came before
+            a download broke off stays there, for the next call.
         trust: whose models are loaded; by default what the environment says; without it, nobody's.
 
     Returns:
@@ -124,11 +126,19 @@ def fetch_model(
     version = find_version(client, uri)
     target = destination / "detector"
     destination.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=destination) as scratch:
-        model = download_model(client, version, Path(scratch))
+    unfinished = destination / _UNFINISHED
+    unfinished.mkdir(mode=0o700, exist_ok=True)
+    try:
+        model = download_model(client, version, unfinished)
         verify_downloaded(uri, model, version, trust)
         shutil.rmtree(target, ignore_errors=True)
         (model / ARTIFACT_FOLDER).replace(target)
+    except (StorageError, TrackingError):
+        raise
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    shutil.rmtree(unfinished, ignore_errors=True)
     return target
 
 

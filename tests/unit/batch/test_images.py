@@ -128,7 +128,7 @@ def test_an_object_that_is_too_large_is_not_read(s3_bucket: str, monkeypatch: py
     store, received = open_store(f"s3://{s3_bucket}"), []
     for name in ("line/a.png", "line/without-suffix"):
         store.write(name, b"x" * 1001)
-    monkeypatch.setattr("gtrans_core.storage.s3._checked", lambda *_: received.append(1))
+    monkeypatch.setattr("gtrans_core.storage.s3.checked", lambda *_: received.append(1))
     for argument in ("line", "line/a.png"):
         for image in find_images([f"s3://{s3_bucket}/{argument}"]):
             with pytest.raises(DataError, match=r"line/.*: too large, more than 1,000 bytes"):

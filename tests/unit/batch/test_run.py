@@ -295,13 +295,22 @@ def test_a_damaged_part_is_named_and_the_rest_survives_its_removal(batch: Batch,
     images = find_images([str(folder)])
     with pytest.raises(PreemptedError):
         batch(images, stop_after=6)
-    part = parts_folder(batch.out) / "part-000001.parquet"
+    [part] = parts_folder(batch.out).glob("part-000001-*.parquet")
     part.write_bytes(part.read_bytes()[:-9])
-    with pytest.raises(StorageError, match=r"part-000001\.parquet: damaged"):
+    with pytest.raises(StorageError, match=r"part-000001-\w+\.parquet: damaged \(\d+ bytes that"):
         batch(images)
     part.unlink()
     summary = batch(images)
     assert (summary.images, summary.kept) == (7, 4)
+
+
+def test_parts_of_an_earlier_version_have_no_digest_and_are_taken(batch: Batch, folder: Path):
+    images = find_images([str(folder)])
+    with pytest.raises(PreemptedError):
+        batch(images, stop_after=6)
+    for part in parts_folder(batch.out).glob("part-*.parquet"):
+        part.rename(part.with_name(f"{part.name[:11]}.parquet"))
+    assert batch(images).kept == 6
 
 
 def test_heat_maps_are_drawn_on_request(batch: Batch, folder: Path, tmp_path: Path):

@@ -8,12 +8,15 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from gtrans.cli import feedback, history, runs, submit
+from gtrans.cli import feedback, history, resolve, runs, submit
 from gtrans.cli.shared import comparison_view, promotion_result
+from gtrans_core.errors import GTransError
 from gtrans_core.evaluation.contest import ChangedVerdict
+from gtrans_core.storage.retry import TransientError
 from gtrans_core.tracking.comparison import Comparison, Group, Standing, Trial
 from gtrans_core.tracking.promotion.ledger import Move, Recorded
 from gtrans_core.tracking.promotion.promotion import ChampionHistory, PromotionResult
+from gtrans_core.tracking.registry.versions import ModelVersion
 from gtrans_core.watch.feedback import Statement
 
 ODD = ["[/]", "[red]", "[link=http://x]y", "\x1b]0;title\x07", "\x1b[2J", "\u202egnp.exe", "a\rb"]
@@ -86,3 +89,23 @@ def test_notes_of_a_promotion(capsys: pytest.CaptureFixture[str]):
     result = PromotionResult(champion=1, previous=None, moved=False, notes=("\x1b[2J",))
     promotion_result.show_promotion("nut", result, dry_run=False)
     harmless(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("odd", [*ODD, "a\nerror: all is well", "a\r\n[train] error: b"])
+def test_an_error_and_a_line_of_the_log_are_one_line(odd: str):
+    """Whatever a server, a tag, a header or a file's name puts into them."""
+    for error in (GTransError(f"MLflow says {odd}; so it is"), TransientError(odd)):
+        harmless(str(error))
+        assert "\n" not in str(error)
+
+
+def test_an_error_of_several_lines_keeps_them_since_they_are_indented():
+    text = "2 problems in plant:\n  a.png: empty\n  b.png: empty"
+    assert str(GTransError(text)) == text
+
+
+@pytest.mark.parametrize("odd", [*ODD, "a\nversion  7"])
+def test_a_version_that_is_resolved(odd: str):
+    text = resolve._as_text([ModelVersion("gtrans-nut", 1, odd, odd)])
+    harmless(text)
+    assert len(text.splitlines()) == 5

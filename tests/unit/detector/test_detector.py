@@ -23,7 +23,13 @@ from gtrans_core.detector.files import (
     read_info,
 )
 from gtrans_core.errors import DataError, ModelError, StorageError
+from gtrans_core.storage.sealed import unsealed
 from tests.support.detectors import make_detector
+
+
+def facts_of(folder: Path) -> dict:
+    """What ``detector.json`` says, to be changed."""
+    return json.loads(unsealed((folder / INFO_NAME).read_bytes()))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -88,7 +94,7 @@ class TestRoundTrip:
         """It says nothing of ``trans.backbone``: its student has the AGN's shape."""
         detector, folder = make_detector(tiny_config("trans.backbone=agn")), tmp_path / "d"
         detector.save(folder)
-        facts = json.loads((folder / INFO_NAME).read_bytes())
+        facts = facts_of(folder)
         assert facts["config"]["trans"].pop("backbone") == "agn"
         (folder / INFO_NAME).write_text(json.dumps(facts))
         loaded = Detector.load(folder)
@@ -261,7 +267,7 @@ class TestRefusal:
         """Write a file's digest into the facts, as a forger would."""
         from gtrans_core.storage import sha256_file
 
-        facts = json.loads((folder / INFO_NAME).read_text())
+        facts = facts_of(folder)
         facts["files"][name] = sha256_file(folder / name)
         (folder / INFO_NAME).write_text(json.dumps(facts))
 
@@ -276,18 +282,18 @@ class TestRefusal:
         ids=lambda change: next(iter(change)),
     )
     def test_facts_that_are_none(self, folder: Path, change: dict[str, object]) -> None:
-        facts = json.loads((folder / INFO_NAME).read_text()) | change
+        facts = facts_of(folder) | change
         (folder / INFO_NAME).write_text(json.dumps(facts))
         refused(folder, str(folder / INFO_NAME), next(iter(change)))
 
     def test_a_backbone_that_does_not_exist(self, folder: Path) -> None:
-        facts = json.loads((folder / INFO_NAME).read_text())
+        facts = facts_of(folder)
         facts["config"]["agn"]["backbone"] = "no_such_network"
         (folder / INFO_NAME).write_text(json.dumps(facts))
         refused(folder, str(folder / INFO_NAME), "no_such_network")
 
     def test_facts_without_digests(self, folder: Path) -> None:
-        facts = json.loads((folder / INFO_NAME).read_text()) | {"files": {}}
+        facts = facts_of(folder) | {"files": {}}
         (folder / INFO_NAME).write_text(json.dumps(facts))
         refused(folder, "agn.safetensors")
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from gtrans_core.errors import ModelError
-from gtrans_core.tracking.registry import download
+from gtrans_core.errors import ModelError, StorageError, TrackingError
+from gtrans_core.tracking.client import import_mlflow, translate_mlflow_errors
+from gtrans_core.tracking.registry import download, shelves
 from gtrans_core.tracking.registry.download import download_file, download_model, own_location
+from gtrans_core.tracking.registry.shelves import KeptFile
+from tests.support.odd_server import Answer, answering, dripping
 from tests.support.shelf import Shelf
 
 
@@ -100,11 +105,10 @@ def test_too_much_is_refused_before_anything_is_fetched(
     assert not (tmp_path / "nothing").exists()
 
 
-def test_a_path_that_leads_out_is_refused(tmp_path: Path):
-    evil = SimpleNamespace(path="../../etc/cron.d/x", file_size=1, is_dir=False)
-    repository = SimpleNamespace(list_artifacts=lambda _: [evil])
-    with pytest.raises(ModelError, match="lies outside of the model"):
-        download._moderate_size(repository, "it")
+def test_a_path_that_leads_out_is_refused():
+    for name in ("../../etc/cron.d/x", "/etc/cron.d/x"):
+        with pytest.raises(ModelError, match="lies outside of the model"):
+            download.moderate([KeptFile(name, 1)], "it")
 
 
 def test_one_file_by_itself(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -116,3 +120,100 @@ def test_one_file_by_itself(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(download, "_SMALL", 1)
     with pytest.raises(ModelError, match=r"evidence\.json has more than 1 bytes"):
         download_file(shelf.client, version, "evidence.json", tmp_path)
+
+
+@pytest.fixture
+def fetched(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of files, as they are fetched."""
+    seen: list[str] = []
+    usual = shelves._Repository.fetch
+
+    def fetch(self: Any, file: KeptFile, place: Path, most: int) -> None:
+        seen.append(file.name)
+        usual(self, file, place, most)
+
+    monkeypatch.setattr(shelves._Repository, "fetch", fetch)
+    return seen
+
+
+def test_what_came_whole_before_is_not_fetched_again(
+    shelf: Shelf, tmp_path: Path, fetched: list[str]
+):
+    shelf.register()
+    version = shelf.client.get_model_version(shelf.name, "1")
+    model = download_model(shelf.client, version, tmp_path)
+    both = ["artifacts/detector/detector.json", "artifacts/detector/trans.safetensors"]
+    assert fetched == both
+    (model / both[0]).write_text("changed")
+    (model / "artifacts/stranger").touch()
+    fetched.clear()
+    assert download_model(shelf.client, version, tmp_path) == model
+    assert fetched == both[:1]
+    assert not (model / "artifacts/stranger").exists()
+
+
+def test_a_file_that_does_not_come_whole_is_no_model(
+    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    shelf.register()
+    version = shelf.client.get_model_version(shelf.name, "1")
+    monkeypatch.setattr(
+        shelves._Repository, "fetch", lambda _self, _file, place, _most: place.write_bytes(b"x")
+    )
+    with pytest.raises(
+        TrackingError, match=r"detector\.json did not come whole, 1 of .* try"
+    ) as at:
+        download_model(shelf.client, version, tmp_path)
+    assert at.value.passing
+
+
+def test_a_folder_without_end_is_not_followed():
+    def deeper(folder: str) -> list[Any]:
+        return [SimpleNamespace(path=f"{folder}/x", is_dir=True, file_size=None)]
+
+    repository = shelves._Repository(SimpleNamespace(list_artifacts=deeper))
+    assert len(list(repository.files())) == shelves._DEEPEST + 1
+
+
+def test_a_file_is_not_streamed_beyond_its_listed_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    import_mlflow()
+    from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
+
+    start = b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n"
+    with dripping(start, b"x" * 2_000_000) as url:
+        found = shelves._Repository(HttpArtifactRepository(f"{url}/api/2.0/mlflow-artifacts/1"))
+        with (
+            pytest.raises(TrackingError, match="the answer is too large"),
+            translate_mlflow_errors(url, "fetch"),
+        ):
+            found.fetch(KeptFile("f", 100), tmp_path / "f", 100)
+    assert (tmp_path / "f").stat().st_size <= 100
+
+
+@pytest.mark.parametrize("wrong", ["etag", "bytes"])
+def test_what_comes_from_s3_is_what_was_listed(
+    wrong: str, tmp_path: Path, s3_at: Callable, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("GTRANS_RETRY_SECONDS", "0")
+    import_mlflow()
+    digest = hashlib.md5(b"right", usedforsecurity=False).hexdigest()
+    listed = (
+        "<ListBucketResult><Contents><Key>1/models/f</Key><Size>5</Size>"
+        f"<ETag>{digest if wrong == 'bytes' else 'e' * 32}</ETag></Contents></ListBucketResult>"
+    )
+
+    def answer(_: str, path: str) -> Answer:
+        headers = {"ETag": f'"{digest}"', "Content-Type": "application/xml"}
+        return Answer(body=listed.encode() if "list-type" in path else b"wrong", headers=headers)
+
+    with answering(answer) as server:
+        s3_at(server.url)
+        monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", server.url)
+        bucket = shelves.shelf_at("s3://plant/1/models", "http://mlflow")
+        [file] = bucket.files()
+        with pytest.raises(StorageError, match=r"the object's md5|changed since it was listed"):
+            bucket.fetch(file, tmp_path / "f", 5)
+    assert not list(tmp_path.iterdir())
