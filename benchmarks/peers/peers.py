@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from benchmarks.peers.contract import PEERS, UNAVAILABLE, PeerResult, Request
 from gtrans_core.config import AgnConfig, GTransConfig
 from gtrans_core.features.weights import read_weights
-from gtrans_core.network.backbone import backbone_spec
+from gtrans_core.network.backbone import agn_spec
 
 ROOT = Path(__file__).resolve().parents[2]
 # Freed memory stays with the process: otherwise zeroing it takes most of a training step's time.
@@ -54,7 +54,7 @@ def run_peer(
     _check(name, python)
     work_dir.mkdir(parents=True, exist_ok=True)
     config = GTransConfig()
-    spec = backbone_spec(config.agn.backbone, config.agn.taps)
+    spec = agn_spec(config.agn)
     output = work_dir.resolve() / "scores.npz"
     output.unlink(missing_ok=True)  # an old answer must not pass for a new one
     request = Request(

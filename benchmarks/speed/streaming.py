@@ -20,7 +20,7 @@ from gtrans_core.config import GTransConfig, load_config
 from gtrans_core.features.cache import SHARD_SIZE, TENSOR_NAMES, load_cache
 from gtrans_core.features.cache_index import CacheIdentity, CacheIndex, Shard, write_index
 from gtrans_core.features.reading import Features, StreamedFeatures, open_features
-from gtrans_core.network.backbone import BackboneSpec, backbone_spec
+from gtrans_core.network.backbone import BackboneSpec, agn_spec
 from gtrans_core.storage.verified import write_verified
 from gtrans_core.training.batches import epoch_order
 from gtrans_core.training.loop import train_trans
@@ -78,7 +78,7 @@ def _read_an_epoch(features: Features) -> None:
 
 def write_random_cache(root: Path, images: int, config: GTransConfig) -> Path:
     """A cache of noise, of any size without decoding or computing anything; returns its folder."""
-    spec = backbone_spec(config.agn.backbone, config.agn.taps)
+    spec = agn_spec(config.agn)
     names = tuple(hashlib.sha256(f"{i}".encode()).hexdigest() for i in range(images))
     identity = CacheIdentity(
         images=names,
@@ -117,7 +117,7 @@ def peak_bytes(cache: Path, config: GTransConfig) -> int:
 
 def train(cache: Path, config: GTransConfig) -> int:
     """Train from a cache; returns the highest memory of this process so far, in bytes."""
-    spec = backbone_spec(config.agn.backbone, config.agn.taps)
+    spec = agn_spec(config.agn)
     _train(open_features(cache, config.training.resident_mb), spec, config)
     return peak_bytes_so_far()
 

@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.speed.memory import peak_bytes_so_far
 from gtrans_core.config import load_config
-from gtrans_core.network.backbone import backbone_spec
+from gtrans_core.network.backbone import agn_spec
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.loss import guidance_loss
 from gtrans_core.training.loop import make_optimizer
@@ -21,7 +21,7 @@ def step(side: int) -> dict[str, Any]:
     """CPU seconds of a batch's forward, backward and optimiser, after one that warms up."""
     torch.set_num_threads(1)
     config = load_config(overrides=[f"image.size={side}"])
-    spec = backbone_spec(config.agn.backbone, config.agn.taps)
+    spec = agn_spec(config.agn)
     trans = build_trans(spec, config)
     optimizer = make_optimizer(trans, config.training)
     batch = config.training.batch_size

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 MOST_MEGAPIXELS = 170
 """More would be a decompression bomb to Pillow."""
 GreyLevel = Annotated[int, Field(ge=0, le=65535)]
-Side = Annotated[int, Field(ge=32, le=2048, multiple_of=16)]
+SIDE_STEP = 16
+"""Pixels: sides are multiples of it."""
+Side = Annotated[int, Field(ge=32, le=2048, multiple_of=SIDE_STEP)]
 Tiles = Annotated[int, Field(ge=1, le=16)]
 USUAL_SIDE = 256
 """An image becomes as many pixels as a square of this side has, where nobody says otherwise."""
@@ -43,7 +45,7 @@ class ImageConfig(Section):
     """[rows, columns] that a part is cut into, for small defects; each tile is seen at ``size``.
     [1, 1]: the part is not cut.
     """
-    overlap: Annotated[int, Field(ge=0, le=1024, multiple_of=16)] = 32
+    overlap: Annotated[int, Field(ge=0, le=1024, multiple_of=SIDE_STEP)] = 32
     """Pixels that neighbouring tiles share; a multiple of the coarsest stride of ``agn.taps``."""
     region: Annotated[Region, AfterValidator(checked_region)] | None = None
     """Where parts are judged: a mask's file, corners [[x, y], ...] from 0 to 1, or ``foreground``:

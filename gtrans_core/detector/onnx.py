@@ -5,6 +5,7 @@ It is packaged only where it gives the same scores.
 
 from __future__ import annotations
 
+import copy
 import io
 import warnings
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from gtrans_core.detector.engine import INPUT, OUTPUTS, Engine, OnnxEngine
+from gtrans_core.network.backbone import fix_input_shape
 from gtrans_core.network.scorer import Scorer
 
 PARITY = 1e-4
@@ -36,6 +38,9 @@ def export_onnx(scorer: Scorer, shape: tuple[int, int]) -> bytes:
         ValueError: when ONNX lacks an operation of the backbone.
     """
     file = io.BytesIO()
+    if scorer.agn.spec.blocks:
+        scorer = copy.deepcopy(scorer)
+        fix_input_shape(scorer, scorer.config.image.input_shape)
     view = torch.zeros(1, 3, *shape, dtype=torch.uint8)
     try:
         with warnings.catch_warnings(), torch.no_grad():

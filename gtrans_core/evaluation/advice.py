@@ -113,7 +113,8 @@ def _about_misses(found: Findings) -> Iterator[NextStep]:
         return
     small = [row for row in missed if (row.defect_area or 1.0) < SMALL_DEFECT]
     taps = found.config.agn.taps
-    if 2 * len(small) >= len(missed) and taps[0] > _FINEST_TAP:
+    finer_exist = taps[0] > _FINEST_TAP and taps[0] < taps[-1]  # a ViT has one stride
+    if 2 * len(small) >= len(missed) and finer_exist:
         area = _percent(median(row.defect_area or 0.0 for row in small))
         middle = "" if len(small) == 1 else " (the median)"
         finer = [stride // 2 for stride in taps]

@@ -39,6 +39,8 @@ class CacheIdentity(BaseModel):
     moved_statistics: str = Field(default="", alias="drift")
     """What moved the guide's statistics (``research.author_compat``); empty: nothing did.
     Keys and files of caches call it ``drift``."""
+    blocks: tuple[int, int, int] | None = None
+    """Of a ViT as guide."""
 
     @property
     def key(self) -> str:
@@ -46,16 +48,15 @@ class CacheIdentity(BaseModel):
 
         An unmoved guide's keys do not mention ``drift``; those of whole grey levels do not mention
         levels, nor those of whole images tiles and a region, nor those of images as taken the
-        exposure.
+        exposure, nor those of a CNN blocks.
         """
         unused = {"max_megapixels"} | (set() if self.image.levels else {"levels"})
         unused |= set() if self.image.has_tiles else {"tiles", "overlap"}
         unused |= set() if self.image.region else {"region"}
         unused |= {"exposure"} if self.image.exposure == "as_taken" else set()
-        exclude: dict[str, set[str] | bool] = {
-            "image": unused,
-            "moved_statistics": not self.moved_statistics,
-        }
+        exclude: dict[str, set[str] | bool] = {"image": unused}
+        exclude |= {} if self.moved_statistics else {"moved_statistics": True}
+        exclude |= {} if self.blocks else {"blocks": True}
         return digest_of(self.model_dump(mode="json", exclude=exclude))
 
 
@@ -92,6 +93,7 @@ def cache_identity(
         std=spec.std,
         image=image,
         moved_statistics=moved_statistics,
+        blocks=spec.blocks,
     )
 
 

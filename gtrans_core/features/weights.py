@@ -23,7 +23,7 @@ from gtrans_core.config import AgnConfig, digest_of
 from gtrans_core.errors import WeightsError
 from gtrans_core.features.lite import PACKAGES
 from gtrans_core.network.agn import Agn, state_sha256
-from gtrans_core.network.backbone import backbone_spec, build_backbone, hub_repository
+from gtrans_core.network.backbone import agn_spec, build_backbone, hub_repository
 from gtrans_core.storage import open_store, sha256_file
 
 
@@ -51,12 +51,12 @@ def load_guide(config: AgnConfig, downloads: Path) -> Guide:
             not fit, or a sha256 that is not the pinned one.
         StorageError: an S3 object that cannot be fetched.
     """
-    backbone_spec(config.backbone, config.taps)  # before anything is fetched for it
+    agn_spec(config)  # before anything is fetched for it
     scheme, _, rest = config.weights.partition(":")
     if scheme == "random":
         return _random_guide(config, rest)
     state, sha256 = read_weights(config, downloads)
-    backbone, spec = build_backbone(config.backbone, config.taps, state)
+    backbone, spec = build_backbone(config.backbone, config.taps, state, blocks=config.blocks)
     return Guide(Agn(backbone, spec), sha256)
 
 
@@ -65,7 +65,7 @@ def _random_guide(config: AgnConfig, seed: str) -> Guide:
         raise WeightsError(f"agn.weights {config.weights}: expected random:SEED, a whole number")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(seed))
-        backbone, spec = build_backbone(config.backbone, config.taps)
+        backbone, spec = build_backbone(config.backbone, config.taps, blocks=config.blocks)
     return Guide(Agn(backbone, spec), state_sha256(backbone.state_dict()))
 
 

@@ -1,8 +1,13 @@
-"""Building a timm backbone that gives the maps at three strides, and checking weights for it."""
+"""Building a timm backbone that gives three maps, and checking weights for it.
+
+A CNN gives them at three strides; a plain vision transformer (ViT), whose maps all have the stride
+of its patches, from three blocks.
+"""
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from gtrans_core.config import AgnConfig
+from gtrans_core.config.image import SIDE_STEP
 from gtrans_core.errors import ConfigError, WeightsError
 from gtrans_core.system.shortcuts import torch_compiler_left_out
 
@@ -19,20 +26,27 @@ with torch_compiler_left_out():
     import timm
     from timm.models import FeatureInfo
     from timm.models.efficientnet import EfficientNetFeatures
+    from timm.models.eva import Eva
     from timm.models.mobilenetv3 import MobileNetV3Features
+    from timm.models.vision_transformer import VisionTransformer
 
 AGN_KNOB = "agn.backbone"
+_ANY_INPUT: dict[str, Any] = {"dynamic_img_size": True}
+"""A ViT brings its position embedding to the grid of the input."""
+_VITS = VisionTransformer, Eva
 
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """What a backbone's three taps give, finest first."""
+    """What a backbone's three taps give, finest first; of a ViT, shallowest first."""
 
     name: str
     strides: tuple[int, int, int]
     channels: tuple[int, int, int]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    blocks: tuple[int, int, int] | None = None
+    """Of a ViT: the numbers of the blocks that its maps come from; the first block is 1."""
 
     def map_shapes(self, shape: tuple[int, int]) -> list[tuple[int, int, int]]:
         """[C_i, H_i, W_i] of the three maps of an input of this height and width."""
@@ -48,18 +62,30 @@ class BackboneSpec:
         return (pixels - mean) / std
 
 
-def backbone_spec(name: str, taps: Sequence[int], knob: str = AGN_KNOB) -> BackboneSpec:
-    """The channels a timm backbone has at three strides, without allocating its weights.
+def agn_spec(agn: AgnConfig) -> BackboneSpec:
+    """What a config's AGN gives; raises what ``backbone_spec`` raises."""
+    return backbone_spec(agn.backbone, agn.taps, blocks=agn.blocks)
+
+
+def backbone_spec(
+    name: str,
+    taps: Sequence[int],
+    knob: str = AGN_KNOB,
+    *,
+    blocks: tuple[int, int, int] | None = None,
+) -> BackboneSpec:
+    """The channels a timm backbone has at three taps, without allocating its weights.
 
     Args:
         name: any timm model with ``features_only`` support.
-        taps: three strides in pixels, finest first.
+        taps: three strides in pixels, finest first; for a ViT three times the side of its patches.
         knob: where its name comes from, for error messages.
+        blocks: for a ViT, the numbers of three blocks; None: those that end its thirds.
 
     Raises:
-        ConfigError: when timm has no such backbone, or no map at one of the strides.
+        ConfigError: when timm has no such backbone, or no map at one of the strides or blocks.
     """
-    spec, _ = _resolve_taps(name, tuple(taps), knob)
+    spec, _ = _resolve_taps(name, tuple(taps), knob, blocks)
     return spec
 
 
@@ -68,21 +94,24 @@ def build_backbone(
     taps: Sequence[int],
     state: Mapping[str, Tensor] | None = None,
     knob: str = AGN_KNOB,
+    *,
+    blocks: tuple[int, int, int] | None = None,
 ) -> tuple[nn.Module, BackboneSpec]:
     """A timm backbone that returns the maps at ``taps`` and computes nothing behind the last one.
 
     Args:
         name: any timm model with ``features_only`` support.
-        taps: three strides in pixels, finest first.
+        taps: as ``backbone_spec``.
         state: weights under timm's names for the *whole* model; None: random initialisation
             from torch's global generator.
         knob: where its name comes from, for error messages.
+        blocks: as ``backbone_spec``.
 
     Raises:
-        ConfigError: unknown backbone or stride.
+        ConfigError: unknown backbone, stride or block.
         WeightsError: a key is missing or unexpected, or a shape differs; all are named.
     """
-    spec, indices = _resolve_taps(name, tuple(taps), knob)
+    spec, indices = _resolve_taps(name, tuple(taps), knob, blocks)
     if state is not None:
         check_weights(name, state)
     # check_weights is stricter than timm, which would warn of the unused classifier.
@@ -94,13 +123,16 @@ def build_backbone(
         out_indices=indices,
         # timm renames and wraps for feature extraction; it loads its own names correctly.
         pretrained_cfg_overlay={"state_dict": dict(state)} if state is not None else None,
+        **_ANY_INPUT if spec.blocks else {},
     )
     # A MobileNetV3 guide keeps all its stages: packaged ones have them among their weights.
     return backbone if isinstance(backbone, MobileNetV3Features) else trim(backbone), spec
 
 
 @torch.no_grad()
-def check_input_shape(spec: BackboneSpec, shape: tuple[int, int], knob: str = AGN_KNOB) -> None:
+def check_input_shape(
+    spec: BackboneSpec, shape: tuple[int, int], knob: str = AGN_KNOB, *, rounded: bool = False
+) -> None:
     """Try with random weights whether a backbone gives its maps for an input shape.
 
     The meta device would save the arithmetic of one image, but load torch's compiler (2 s).
@@ -109,15 +141,22 @@ def check_input_shape(spec: BackboneSpec, shape: tuple[int, int], knob: str = AG
         spec: the backbone and what its maps should be.
         shape: height and width of the input in pixels.
         knob: where its name comes from, for error messages.
+        rounded: whether a map may have a row and a column more, since they are resized later.
 
     Raises:
         ConfigError: when it does not take this shape, or its maps have another one.
     """
-    expected = [(1, *of_map) for of_map in spec.map_shapes(shape)]
+    height, width = shape
+    pairs = zip(spec.channels, spec.strides, strict=True)
+    expected = (
+        [(1, channels, -(-height // s), -(-width // s)) for channels, s in pairs]
+        if rounded
+        else [(1, *of_map) for of_map in spec.map_shapes(shape)]
+    )
     pixels = f"{shape[1]} x {shape[0]} pixels"
     try:
         with torch.random.fork_rng(devices=[]):
-            backbone, _ = build_backbone(spec.name, spec.strides)
+            backbone, _ = build_backbone(spec.name, spec.strides, blocks=spec.blocks)
             shapes = [tuple(m.shape) for m in backbone.eval()(torch.zeros(1, 3, *shape))]
     except (AssertionError, RuntimeError) as error:
         raise ConfigError(
@@ -173,8 +212,9 @@ def check_weights(name: str, state: Mapping[str, Tensor]) -> None:
 
 @cache  # a run asks ten times, and each time timm would build the whole backbone
 def _resolve_taps(
-    name: str, taps: tuple[int, ...], knob: str
+    name: str, taps: tuple[int, ...], knob: str, blocks: tuple[int, int, int] | None
 ) -> tuple[BackboneSpec, tuple[int, ...]]:
+    """The spec, and timm's own indices of the three maps."""
     if not timm.is_model(name):  # a path or a hub address would make timm read or fetch a config
         raise ConfigError(f"{knob} {name}: timm has no such model (see timm.list_models())")
     try:
@@ -183,6 +223,53 @@ def _resolve_taps(
     except (AssertionError, RuntimeError) as error:
         raise ConfigError(f"{knob} {name}: {_first_line(error)}") from None
     info = cast(FeatureInfo, probe.feature_info)
+    data = timm.get_pretrained_cfg(name)
+    if data is None:
+        raise ConfigError(f"{knob} {name}: timm has no preprocessing for it")
+    inner: Any = getattr(probe, "model", None)
+    if isinstance(inner, _VITS) and knob == AGN_KNOB:
+        blocks = _blocks(name, taps, info, len(inner.blocks), blocks)
+        indices = tuple(block - 1 for block in blocks)
+        channels = info.channels()[:1] * len(taps)
+    elif blocks is not None:
+        raise ConfigError(
+            f"agn.blocks {blocks}: {knob} {name} is no ViT whose blocks can be chosen; leave it out"
+        )
+    else:
+        positions = _positions(name, taps, info, knob)
+        # Where timm leaves out a backbone's first map (dla34), a position is not yet an index.
+        indices = tuple(info.out_indices[position] for position in positions)
+        channels = [info.channels()[position] for position in positions]
+    c1, c2, c3 = map(int, channels)
+    s1, s2, s3 = taps
+    m1, m2, m3 = data.mean
+    d1, d2, d3 = data.std
+    spec = BackboneSpec(name, (s1, s2, s3), (c1, c2, c3), (m1, m2, m3), (d1, d2, d3), blocks)
+    return spec, indices
+
+
+def _blocks(
+    name: str,
+    taps: tuple[int, ...],
+    info: FeatureInfo,
+    depth: int,
+    wanted: tuple[int, int, int] | None,
+) -> tuple[int, int, int]:
+    """Which blocks of a ViT the maps come from."""
+    patch = int(info.reduction()[0])
+    if set(taps) != {patch}:
+        raise ConfigError(
+            f"{AGN_KNOB} {name}: all its maps have stride {patch}; set agn.taps = "
+            f"[{patch}, {patch}, {patch}] and image.size to a multiple of "
+            f"{math.lcm(patch, SIDE_STEP)}; agn.blocks chooses three of its {depth} blocks"
+        )
+    if wanted is not None and wanted[-1] > depth:
+        raise ConfigError(f"agn.blocks {wanted}: {name} has {depth} blocks")
+    return wanted or (depth // 3, 2 * depth // 3, depth)
+
+
+def _positions(name: str, taps: tuple[int, ...], info: FeatureInfo, knob: str) -> list[int]:
+    """Where among a CNN's maps those of the strides are."""
     strides = list(info.reduction())
     missing = [tap for tap in taps if strides.count(tap) != 1]
     if missing:
@@ -193,17 +280,17 @@ def _resolve_taps(
     positions = [strides.index(tap) for tap in taps]
     if positions != sorted(set(positions)):
         raise ConfigError(f"agn.taps {tuple(taps)}: expected three strides, finest first")
-    channels = info.channels()
-    data = timm.get_pretrained_cfg(name)
-    if data is None:
-        raise ConfigError(f"{knob} {name}: timm has no preprocessing for it")
-    c1, c2, c3 = (int(channels[position]) for position in positions)
-    # Where timm leaves out a backbone's first map (dla34), a position is not yet an index.
-    indices = tuple(info.out_indices[position] for position in positions)
-    s1, s2, s3 = taps
-    m1, m2, m3 = data.mean
-    d1, d2, d3 = data.std
-    return BackboneSpec(name, (s1, s2, s3), (c1, c2, c3), (m1, m2, m3), (d1, d2, d3)), indices
+    return positions
+
+
+def fix_input_shape(network: nn.Module, shape: tuple[int, int]) -> None:
+    """Bring the position embeddings of all ViTs in a network to one input shape, for good.
+
+    The maps of such inputs stay the same. ONNX has no operation for doing it with each image.
+    """
+    for module in network.modules():
+        if isinstance(module, _VITS):
+            module.set_input_size(img_size=shape)
 
 
 def trim(backbone: nn.Module) -> nn.Module:

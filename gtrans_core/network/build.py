@@ -18,6 +18,8 @@ from gtrans_core.network.student import Student
 from gtrans_core.network.trans import Trans
 
 _KNOB = "trans.backbone"
+_BESIDE_A_VIT = (8, 16, 32)
+"""Strides of the student's maps where the AGN is a ViT; they are brought to its one grid."""
 
 
 def build_trans(spec: BackboneSpec, config: GTransConfig) -> Trans:
@@ -49,8 +51,8 @@ def check_student(spec: BackboneSpec, config: GTransConfig) -> None:
     """
     name = config.trans.backbone
     if name != SAME_AS_AGN:
-        own = backbone_spec(name, spec.strides, _KNOB)
-        check_input_shape(own, config.image.input_shape, _KNOB)
+        own = backbone_spec(name, _student_taps(spec), _KNOB)
+        check_input_shape(own, config.image.input_shape, _KNOB, rounded=spec.blocks is not None)
     if config.training.processes > 1:
         _refuse_idle_weights(spec, name, config.image.input_shape)
 
@@ -73,6 +75,11 @@ def _refuse_idle_weights(spec: BackboneSpec, name: str, shape: tuple[int, int]) 
 
 def _build_student(spec: BackboneSpec, name: str) -> nn.Module:
     if name == SAME_AS_AGN:
-        return build_backbone(spec.name, spec.strides)[0]
-    backbone, own = build_backbone(name, spec.strides, knob=_KNOB)
-    return Student(trim(backbone), own.channels, spec.channels)
+        return build_backbone(spec.name, spec.strides, blocks=spec.blocks)[0]
+    backbone, own = build_backbone(name, _student_taps(spec), knob=_KNOB)
+    stride = spec.strides[0] if spec.blocks else None
+    return Student(trim(backbone), own.channels, spec.channels, stride)
+
+
+def _student_taps(spec: BackboneSpec) -> tuple[int, int, int]:
+    return _BESIDE_A_VIT if spec.blocks else spec.strides

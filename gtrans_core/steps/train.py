@@ -11,7 +11,7 @@ import torch._dynamo  # noqa: F401  # optimizers load it: here, with all imports
 from gtrans_core.config import GTransConfig
 from gtrans_core.features.reading import Features, StreamedFeatures
 from gtrans_core.features.reference import FeatureCacheRef
-from gtrans_core.network.backbone import backbone_spec
+from gtrans_core.network.backbone import agn_spec
 from gtrans_core.progress import Progress
 from gtrans_core.steps.context import RunContext
 from gtrans_core.storage import exclusive
@@ -112,7 +112,7 @@ def _train(
     # After several processes, this one only reads their last checkpoint.
     result = train_trans(
         features,
-        backbone_spec(config.agn.backbone, config.agn.taps),
+        agn_spec(config.agn),
         config,
         folder,
         on_progress=lambda done, total, note: progress.advanced("steps", done, total, note),

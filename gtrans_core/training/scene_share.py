@@ -9,7 +9,7 @@ import torch
 from gtrans_core.config import GTransConfig
 from gtrans_core.features.cache import tile_positions
 from gtrans_core.features.reading import Features
-from gtrans_core.network.backbone import backbone_spec
+from gtrans_core.network.backbone import agn_spec
 from gtrans_core.network.loss import unit
 from gtrans_core.network.trans import Trans
 
@@ -53,7 +53,7 @@ def explained(
     Over all pixels of the maps that ``scoring.trans_maps`` has the heat map read from, each map
     counting alike. In [0, 1]: 0 where Trans predicts no better than the mean direction.
     """
-    spec = backbone_spec(config.agn.backbone, config.agn.taps)
+    spec = agn_spec(config.agn)
     read = config.scoring.trans_maps or len(config.agn.taps)
     left = torch.zeros(read, dtype=torch.float64)
     total = torch.zeros(read, dtype=torch.float64)

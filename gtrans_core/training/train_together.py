@@ -19,7 +19,7 @@ from torch import distributed
 from gtrans_core.config import GTransConfig
 from gtrans_core.errors import GTransError, PreemptedError, TrainingError
 from gtrans_core.features.reading import open_features
-from gtrans_core.network.backbone import backbone_spec
+from gtrans_core.network.backbone import agn_spec
 from gtrans_core.progress import Progress
 from gtrans_core.training.device import choose_device
 from gtrans_core.training.loop import train_trans
@@ -97,7 +97,7 @@ def _train(request: dict[str, str], leads: bool) -> int | None:
     try:
         result = train_trans(
             open_features(Path(request["cache"]), config.training.resident_mb),
-            backbone_spec(config.agn.backbone, config.agn.taps),
+            agn_spec(config.agn),
             config,
             Path(request["folder"]),
             on_progress=lambda done, total, note: (

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gtrans_core.config import StoredConfig
 from gtrans_core.errors import ModelError
-from gtrans_core.network.backbone import backbone_spec
+from gtrans_core.network.backbone import agn_spec
 from gtrans_core.network.build import build_trans
 from gtrans_core.network.memory import PatchMemory
 from gtrans_core.network.scene import AnyScene, read_scene
@@ -82,7 +82,7 @@ def load_trained(folder: Path) -> tuple[TrainedModel, TrainingInfo]:
         ModelError: when a file is missing, damaged, or does not fit its config.
     """
     info = read_json(folder / _INFO, TrainingInfo, "the facts of a training", ModelError)
-    spec = backbone_spec(info.config.agn.backbone, info.config.agn.taps)
+    spec = agn_spec(info.config.agn)
     trans = build_trans(spec, info.config)
     scene = memory = None
     try:

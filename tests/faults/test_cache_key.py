@@ -14,6 +14,7 @@ from gtrans_core.config import digest_of
 from gtrans_core.data.layout import scan_category
 from gtrans_core.features.cache_index import CacheIdentity, cache_identity
 from gtrans_core.features.weights import load_guide
+from gtrans_core.network.backbone import agn_spec
 from tests.support.categories import put, sound_category
 from tests.support.images import png
 
@@ -42,6 +43,7 @@ class TestIdentity:
         """Caches made before there was any drift are still found."""
         values = builder.identity.model_dump(mode="json")
         assert values.pop("drift") == ""
+        assert values.pop("blocks") is None
         for later in ("exposure", "levels", "max_megapixels", "overlap", "region", "tiles"):
             del values["image"][later]
         assert digest_of(values) == builder.identity.key
@@ -84,6 +86,15 @@ class TestIdentity:
                 ).key
             )
         assert len(keys) == 4
+
+    def test_blocks_of_a_vit(self, builder, tiny_config) -> None:
+        vit = ("agn.backbone=test_vit", "agn.taps=[16, 16, 16]")
+        keys = set()
+        for blocks in ("[1, 2, 3]", "[1, 2, 4]"):
+            config = tiny_config(*vit, f"agn.blocks={blocks}")
+            spec = agn_spec(config.agn)
+            keys.add(cache_identity(builder.manifest, spec, "0" * 64, config.image).key)
+        assert len(keys) == 2
 
     def test_one_byte_of_one_image(self, builder) -> None:
         first, *rest = builder.manifest.samples

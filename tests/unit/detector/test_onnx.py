@@ -45,6 +45,7 @@ def graph(scorer: Scorer) -> OnnxEngine:
         ("scoring.scene_share=0", "research.fusion=sum", "scoring.image_score=max"),
         ("research.guidance=none", "scoring.smoothing_sigma=0"),
         ("image.size=[64, 96]",),
+        ("agn.backbone=test_vit", "agn.taps=[16, 16, 16]", "image.size=[64, 96]"),
     ],
     ids=" ".join,
 )

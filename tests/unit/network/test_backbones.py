@@ -10,9 +10,11 @@ from gtrans_core.config import GTransConfig, load_config
 from gtrans_core.errors import ConfigError
 from gtrans_core.network.backbone import (
     BackboneSpec,
+    agn_spec,
     backbone_spec,
     build_backbone,
     check_input_shape,
+    fix_input_shape,
 )
 from gtrans_core.network.build import build_trans
 
@@ -121,9 +123,75 @@ def test_a_spec_costs_no_random_numbers() -> None:
     assert torch.equal(torch.rand(1), expected)
 
 
-def test_vision_transformer_has_no_three_taps() -> None:
-    message = refused("vit_tiny_patch16_224")
-    assert "agn.backbone vit_tiny_patch16_224: has no single map at stride 4, 8" in message
+@pytest.mark.parametrize(
+    ("name", "patch", "size"),
+    [("vit_tiny_patch16_224", 16, 16), ("vit_small_patch14_dinov2", 14, 112)],
+)
+def test_a_vit_says_how_its_taps_are_set(name: str, patch: int, size: int) -> None:
+    assert refused(name) == (
+        f"agn.backbone {name}: all its maps have stride {patch}; set agn.taps = "
+        f"[{patch}, {patch}, {patch}] and image.size to a multiple of {size}; "
+        "agn.blocks chooses three of its 12 blocks"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "shape"),
+    [
+        ("vit_small_patch14_dinov2", 14, (224, 112)),
+        ("vit_small_patch16_dinov3", 16, (64, 96)),
+        ("test_vit", 16, (64, 96)),
+    ],
+)
+def test_a_vit_gives_the_maps_of_three_blocks(name: str, side: int, shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    taps = (side, side, side)
+    backbone, spec = build_backbone(name, taps, blocks=(1, 3, 4))
+    whole = timm.create_model(name, dynamic_img_size=True)
+    whole.load_state_dict(backbone.model.state_dict(), strict=False)
+    image = torch.rand(1, 3, *shape)
+    with torch.no_grad():
+        maps = backbone.eval()(image)
+        every = whole.eval().forward_intermediates(image, intermediates_only=True)
+    for block, found in zip((1, 3, 4), maps, strict=True):
+        torch.testing.assert_close(found, every[block - 1], rtol=1e-4, atol=1e-5)
+    assert [tuple(m.shape[1:]) for m in maps] == spec.map_shapes(shape)
+    assert len(backbone.model.blocks) == 4
+    assert backbone_spec("test_vit", (16, 16, 16)).blocks == (2, 4, 6)
+
+
+def test_a_vit_of_one_input_shape_gives_the_same_maps() -> None:
+    torch.manual_seed(0)
+    backbone, _ = build_backbone("test_vit", (16, 16, 16))
+    image = torch.rand(1, 3, 96, 64)
+    with torch.no_grad():
+        before = backbone.eval()(image)
+        fix_input_shape(backbone, (96, 64))
+        after = backbone(image)
+    for first, second in zip(before, after, strict=True):
+        torch.testing.assert_close(first, second)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["agn.blocks=[1, 2, 3]"], "blocks are those of a ViT"),
+        (["agn.taps=[16, 16, 16]", "agn.blocks=[1, 3, 2]"], "shallowest first"),
+        (
+            ["agn.taps=[16, 16, 16]", "agn.blocks=[1, 2, 3]"],
+            "agn.backbone tf_efficientnet_lite0 is",
+        ),
+        (
+            ["agn.backbone=test_vit", "agn.taps=[16, 16, 16]", "agn.blocks=[1, 2, 7]"],
+            "agn.blocks (1, 2, 7): test_vit has 6 blocks",
+        ),
+    ],
+)
+def test_blocks_that_do_not_serve(overrides: list[str], words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        agn_spec(load_config(overrides=overrides).agn)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

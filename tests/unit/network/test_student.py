@@ -9,7 +9,7 @@ import torch
 
 from gtrans_core.config import GTransConfig, TransConfig, load_config
 from gtrans_core.errors import ConfigError
-from gtrans_core.network.backbone import backbone_spec, build_backbone
+from gtrans_core.network.backbone import agn_spec, backbone_spec, build_backbone
 from gtrans_core.network.build import build_trans, check_student
 from gtrans_core.network.student import Student
 
@@ -102,3 +102,18 @@ def test_a_student_that_timm_does_not_have_is_named_by_its_own_knob(tiny_config)
 def test_the_default_follows_the_default_at_any_size(size: int) -> None:
     config = load_config(overrides=[f"image.size={size}"])
     check_student(backbone_spec(config.agn.backbone, config.agn.taps), config)
+
+
+def test_a_students_maps_are_brought_to_the_grid_of_a_vit(tiny_config) -> None:
+    vit = ("agn.backbone=test_vit", "agn.taps=[16, 16, 16]", "image.size=[64, 96]")
+    config = tiny_config(*vit, "trans.backbone=test_resnet")
+    spec = agn_spec(config.agn)
+    check_student(spec, config)
+    trans = build_trans(spec, config)
+    maps = [torch.rand(2, *shape) for shape in spec.map_shapes((64, 96))]
+    predicted = trans(torch.rand(2, 3, 64, 96), maps)
+    assert [m.shape for m in predicted] == [m.shape for m in maps]
+    sum(m.square().mean() for m in predicted).backward()
+    assert all(p.grad is not None for p in trans.student.parameters())
+    same = build_trans(spec, tiny_config(*vit, "trans.backbone=agn"))
+    assert [m.shape for m in same.student(torch.rand(2, 3, 64, 96))] == [m.shape for m in maps]
