@@ -13,8 +13,15 @@ from gtrans_core.training.closed_form import fit_closed_form
 
 
 def closed_form_scorer(
-    guide: Guide, features: CachedFeatures, positions: Sequence[int], config: GTransConfig
+    guide: Guide,
+    features: CachedFeatures,
+    positions: Sequence[int],
+    config: GTransConfig,
+    in_other_light: Sequence[CachedFeatures] = (),
 ) -> Scorer:
-    """Fitted to some good images. Its Trans is untrained: ``scoring.scene_share`` must be 1."""
-    scene, memory = fit_closed_form(features, positions, config)
+    """Fitted to some good images, and to their copies in other light.
+
+    Its Trans is untrained: ``scoring.scene_share`` must be 1.
+    """
+    scene, memory = fit_closed_form(features, positions, config, in_other_light)
     return Scorer(guide.agn, build_trans(guide.agn.spec, config), scene, config, memory)

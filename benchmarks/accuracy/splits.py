@@ -77,11 +77,12 @@ class Category:
         return [paths[digests[i]] for i in training]
 
     def features(
-        self, store: Path, guide: Guide, config: GTransConfig
+        self, store: Path, guide: Guide, config: GTransConfig, brightness: float = 1.0
     ) -> tuple[CachedFeatures, str]:
         """The feature cache of all good training images, built on first use, and its key."""
         image = self.train.settled(config).image
         identity = cache_identity(self.train, guide.agn.spec, guide.weights_sha256, image)
+        identity = identity.model_copy(update={"brightness": brightness})
         report = build_cache(store, identity, self.train, guide.agn, lambda *_: None)
         return load_cache(report.folder), report.key
 

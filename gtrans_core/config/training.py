@@ -43,6 +43,10 @@ class TrainingConfig(Section):
     """Share of the good images that is kept out of training, to set the threshold. Where that would
     be too few, all are trained on and the threshold is cross-fitted.
     """
+    light_augmentation: Literal["off", "on", "auto"] = "off"
+    """Whether scene model and patch memory learn from copies of the good images in darker and
+    brighter light too, at three times the cache. ``auto``: where good images show that it helps.
+    """
     selection: Literal["last", "best_held_out"] = "last"
     """Keep the last weights, or those with the lowest loss on half of the held-out images."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 4

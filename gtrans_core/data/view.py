@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -22,6 +24,17 @@ def as_seen(view_3HW: View, config: ImageConfig) -> View:
     if config.exposure == "even":
         view_3HW = _even(view_3HW)
     return view_3HW if config.inside is None else view_3HW * config.inside
+
+
+def brightness(view_3HW: View, factor: float) -> View:
+    """Every pixel times a factor."""
+    return levels(view_3HW * factor)
+
+
+def levels(values_3HW: npt.NDArray[np.floating[Any]]) -> View:
+    """Whole grey levels, 0 to 255, of values that may be beyond."""
+    rounded: View = np.clip(np.rint(values_3HW), 0, 255).astype(np.uint8)
+    return rounded
 
 
 def mean_grey(view_3HW: View) -> float:

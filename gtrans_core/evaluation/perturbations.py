@@ -9,14 +9,13 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage
 
-from gtrans_core.data.view import View, mean_grey
+from gtrans_core.data.view import View, brightness, levels, mean_grey
 
 Group = Literal["light", "sharpness", "position"]
 
@@ -37,37 +36,32 @@ class Perturbation:
     make: Callable[[View, np.random.Generator], View]
 
 
-def brightness(view_3HW: View, factor: float) -> View:
-    """Every pixel times a factor."""
-    return _levels(view_3HW * factor)
-
-
 def contrast(view_3HW: View, factor: float) -> View:
     """Every pixel's distance from the image's mean grey times a factor."""
     grey = mean_grey(view_3HW)
-    return _levels(grey + (view_3HW - grey) * factor)
+    return levels(grey + (view_3HW - grey) * factor)
 
 
 def gamma(view_3HW: View, exponent: float) -> View:
     """Every pixel, from 0 to 1, to a power: below 1 it is lighter."""
-    return _levels(255 * (view_3HW / 255) ** exponent)
+    return levels(255 * (view_3HW / 255) ** exponent)
 
 
 def white_balance(view_3HW: View, gains: tuple[float, float, float]) -> View:
     """Red, green and blue times a gain each. An image without colour has none, and stays."""
     if (view_3HW == view_3HW[:1]).all():
         return view_3HW
-    return _levels(view_3HW * np.array(gains)[:, None, None])
+    return levels(view_3HW * np.array(gains)[:, None, None])
 
 
 def blur(view_3HW: View, sigma: float) -> View:
     """Out of focus: a Gaussian of this many pixels."""
-    return _levels(ndimage.gaussian_filter(view_3HW.astype(np.float64), (0, sigma, sigma)))
+    return levels(ndimage.gaussian_filter(view_3HW.astype(np.float64), (0, sigma, sigma)))
 
 
 def noise(view_3HW: View, sigma: float, generator: np.random.Generator) -> View:
     """Gaussian noise of this many grey levels, drawn for each value."""
-    return _levels(view_3HW + generator.normal(0, sigma, view_3HW.shape))
+    return levels(view_3HW + generator.normal(0, sigma, view_3HW.shape))
 
 
 def jpeg(view_3HW: View, quality: int) -> View:
@@ -91,12 +85,7 @@ def rotation(view_3HW: View, degrees: float) -> View:
     turned = ndimage.rotate(
         view_3HW.astype(np.float64), degrees, axes=(2, 1), reshape=False, order=1, mode="reflect"
     )
-    return _levels(turned)
-
-
-def _levels(values_3HW: npt.NDArray[np.floating[Any]]) -> View:
-    levels: View = np.clip(np.rint(values_3HW), 0, 255).astype(np.uint8)
-    return levels
+    return levels(turned)
 
 
 def _scaled(

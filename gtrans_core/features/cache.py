@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from gtrans_core.config import ImageConfig
-from gtrans_core.data.images import decode_view
+from gtrans_core.data.in_light import decode_in_light
 from gtrans_core.data.manifest import Manifest, Sample
 from gtrans_core.data.reading import read_image
 from gtrans_core.errors import DataError
@@ -131,7 +131,7 @@ def build_cache(
     for number, digests in enumerate(_chunks(identity.images, of_shard)):
         shard = existing.get(digests)
         if shard is None:
-            data = _compute_shard(agn, manifest, [samples[d] for d in digests], identity.image)
+            data = _compute_shard(agn, manifest, [samples[d] for d in digests], identity)
             path = write_verified(
                 folder, f"shard-{number:05d}", "safetensors", data, overwrite=False
             )
@@ -145,8 +145,16 @@ def build_cache(
     return CacheReport(folder, identity.key, computed, damaged)
 
 
-def read_views(manifest: Manifest, samples: Sequence[Sample], image: ImageConfig) -> Tensor:
+def read_views(
+    manifest: Manifest, samples: Sequence[Sample], image: ImageConfig, brightness: float = 1.0
+) -> Tensor:
     """What the network sees of some images: uint8 [N, 3, H, W].
+
+    Args:
+        manifest: says where they are.
+        samples: the images.
+        image: how they become the network's input.
+        brightness: what all pixels are multiplied with first.
 
     Raises:
         DataError: when an image is gone, damaged or changed.
@@ -154,7 +162,7 @@ def read_views(manifest: Manifest, samples: Sequence[Sample], image: ImageConfig
 
     def view(sample: Sample) -> Tensor:
         data = read_image(manifest, sample)
-        return torch.from_numpy(decode_view(data, sample.path, image))
+        return torch.from_numpy(decode_in_light(data, sample.path, image, brightness))
 
     with ThreadPoolExecutor(max_workers=4) as pool:  # Pillow decodes without the GIL
         return torch.stack(list(pool.map(view, samples)))
@@ -197,9 +205,10 @@ def _chunks(items: tuple[str, ...], size: int) -> Iterator[tuple[str, ...]]:
 
 
 def _compute_shard(
-    agn: Agn, manifest: Manifest, samples: Sequence[Sample], image: ImageConfig
+    agn: Agn, manifest: Manifest, samples: Sequence[Sample], identity: CacheIdentity
 ) -> bytes:
-    views = Tiling(image).cut(read_views(manifest, samples, image)).contiguous()
+    whole = read_views(manifest, samples, identity.image, identity.brightness)
+    views = Tiling(identity.image).cut(whole).contiguous()
     maps = agn(agn.spec.normalise(views))
     tensors = {name: _halved(m) for name, m in zip(_MAP_NAMES, maps, strict=True)}
     metadata = {"images": " ".join(s.sha256 for s in samples)}

@@ -41,6 +41,8 @@ class CacheIdentity(BaseModel):
     Keys and files of caches call it ``drift``."""
     blocks: tuple[int, int, int] | None = None
     """Of a ViT as guide."""
+    brightness: float = 1.0
+    """What all pixels are multiplied with first (``training.light_augmentation``)."""
 
     @property
     def key(self) -> str:
@@ -48,7 +50,7 @@ class CacheIdentity(BaseModel):
 
         An unmoved guide's keys do not mention ``drift``; those of whole grey levels do not mention
         levels, nor those of whole images tiles and a region, nor those of images as taken the
-        exposure, nor those of a CNN blocks.
+        exposure and the brightness, nor those of a CNN blocks.
         """
         unused = {"max_megapixels"} | (set() if self.image.levels else {"levels"})
         unused |= set() if self.image.has_tiles else {"tiles", "overlap"}
@@ -57,6 +59,7 @@ class CacheIdentity(BaseModel):
         exclude: dict[str, set[str] | bool] = {"image": unused}
         exclude |= {} if self.moved_statistics else {"moved_statistics": True}
         exclude |= {} if self.blocks else {"blocks": True}
+        exclude |= {"brightness": True} if self.brightness == 1 else {}
         return digest_of(self.model_dump(mode="json", exclude=exclude))
 
 

@@ -18,6 +18,8 @@ class FeatureCacheRef(Facts):
     weights_sha256: str
     cache_store: str = ""
     """Where the cache is shared; empty: it is only in the folder."""
+    in_other_light: tuple[str, ...] = ()
+    """Keys of caches of the same images in other light, beside the folder."""
 
     def open(self, resident_mb: int) -> Features:
         """Verify the whole cache, fetching it first where another machine has made it.
@@ -29,7 +31,14 @@ class FeatureCacheRef(Facts):
             DataError: when it is missing or damaged; building it again mends it.
             StorageError: when it cannot be fetched.
         """
-        folder = Path(self.folder)
+        return self._opened(Path(self.folder), resident_mb)
+
+    def open_in_other_light(self) -> tuple[Features, ...]:
+        """The same images in other light, in the same order, read as needed; errors as ``open``."""
+        beside = Path(self.folder).parent
+        return tuple(self._opened(beside / key, resident_mb=0) for key in self.in_other_light)
+
+    def _opened(self, folder: Path, resident_mb: int) -> Features:
         if self.cache_store:
             fetch_cache(self.cache_store, folder)
         return open_features(folder, resident_mb)

@@ -11,7 +11,7 @@ import torch
 from gtrans_core.config import GTransConfig, ImageConfig
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.features.cache import build_cache, image_bytes
-from gtrans_core.features.cache_index import cache_identity
+from gtrans_core.features.cache_index import CacheIdentity, cache_identity
 from gtrans_core.features.reference import FeatureCacheRef
 from gtrans_core.features.shared import build_shared_cache
 from gtrans_core.features.weights import load_guide
@@ -24,6 +24,7 @@ from gtrans_core.steps.context import RunContext
 from gtrans_core.storage import write_atomic
 from gtrans_core.storage.sealed import sealed
 from gtrans_core.training.author_compat import apply_author_compat, author_compat_identity
+from gtrans_core.training.light import copies_wanted
 
 
 def cache_features(
@@ -66,32 +67,44 @@ def cache_features(
     for line in _cost_of_tiles(config.image, len(identity.images), guide.agn):
         progress.said(line)
     build = partial(build_shared_cache, cache_store) if cache_store else build_cache
-    report = build(
-        context.root / "cache",
-        identity,
-        manifest,
-        guide.agn,
-        lambda done, total: progress.advanced("images", done, total),
+    report, *in_other_light = (
+        build(
+            context.root / "cache",
+            one,
+            manifest,
+            guide.agn,
+            partial(progress.advanced, "images" if one is identity else "images in other light"),
+        )
+        for one in (identity, *_in_other_light(identity, config))
     )
     reference = FeatureCacheRef(
         folder=str(report.folder),
         key=report.key,
         weights_sha256=guide.weights_sha256,
         cache_store=cache_store,
+        in_other_light=tuple(other.key for other in in_other_light),
     )
     write_atomic(feature_cache, sealed(reference.model_dump_json(indent=1)))
-    if report.fetched_shards:
-        progress.said(f"{report.fetched_shards} shards fetched from {cache_store}")
-    if report.damaged_shards:
-        progress.said(f"{report.damaged_shards} damaged shards set aside and made again")
-    if report.reused:
+    reports = (report, *in_other_light)
+    fetched = sum(one.fetched_shards for one in reports)
+    damaged = sum(one.damaged_shards for one in reports)
+    computed = sum(one.computed for one in reports)
+    if fetched:
+        progress.said(f"{fetched} shards fetched from {cache_store}")
+    if damaged:
+        progress.said(f"{damaged} damaged shards set aside and made again")
+    if not computed:
         progress.said(f"feature cache reused: {len(identity.images)} images, verified")
     else:
-        progress.said(f"features of {report.computed} images computed")
-    progress.finished(
-        reused=report.reused, computed=report.computed, damaged_shards=report.damaged_shards
-    )
+        copies = f", {len(reports) - 1} copies of each in other light" if in_other_light else ""
+        progress.said(f"features of {computed} images computed{copies}")
+    progress.finished(reused=not computed, computed=computed, damaged_shards=damaged)
     return report.key
+
+
+def _in_other_light(identity: CacheIdentity, config: GTransConfig) -> list[CacheIdentity]:
+    """The caches of the same images in other light, where training wants such copies."""
+    return [identity.model_copy(update={"brightness": factor}) for factor in copies_wanted(config)]
 
 
 def _cost_of_tiles(image: ImageConfig, images: int, agn: Agn) -> list[str]:

@@ -154,7 +154,7 @@ def evaluate(
             held_out=held_out_scores,
         )
         known_before = feedback_note(scored, calibration.threshold)
-        about = (calibration.note, *_about(scorer, given), _left_out(scored))
+        about = (calibration.note, *_about(scorer, given, info), _left_out(scored))
         notes = " ".join(filter(None, about))
         html = evaluation_report(context, findings, gallery, info, notes, known_before).encode()
         write_atomic(report, html)
@@ -171,7 +171,7 @@ def evaluate(
         return {name: value for name, value in record.metrics.items() if value is not None}
 
 
-def _about(scorer: Scorer, given: GTransConfig) -> list[str]:
+def _about(scorer: Scorer, given: GTransConfig, info: TrainingInfo) -> list[str]:
     """What good images have settled, and how images are seen where that is not as a whole."""
     said, tiles, inside = [], scorer.tiling.count, scorer.config.image.inside
     if tiles > 1:
@@ -182,6 +182,12 @@ def _about(scorer: Scorer, given: GTransConfig) -> list[str]:
         said.append(
             f"Only {100 * inside.mean():.0f} % of the image is judged (image.region); the rest is "
             "drawn black, and nothing in it is learnt, flagged or counted."
+        )
+    if given.training.light_augmentation != "off":
+        learnt = "learnt" if info.in_other_light else "not learnt, since good images said no,"
+        said.append(
+            f"Scene model and patch memory have {learnt} from copies of the good images in darker "
+            f"and brighter light too (training.light_augmentation)."
         )
     if given.scoring.scene_share is None:
         known = 1 - scorer.config.scoring.scene_weight

@@ -31,6 +31,8 @@ class GoodImages:
     config: GTransConfig
     split: Split
     positions: tuple[int, ...]
+    copies: tuple[Features, ...] = ()
+    """Of the same images in other light, where they were learnt from."""
 
     @classmethod
     def open(
@@ -47,7 +49,10 @@ class GoodImages:
         wanted = info.held_out or tuple(features.digests[i] for i in split.fitted)
         if info.cache_key != reference.key or not all(digest in places for digest in wanted):
             raise DataError(f"{reference.folder}: not the cache that this model was trained from")
-        return cls(features, config, split, tuple(places[digest] for digest in wanted))
+        positions = tuple(places[digest] for digest in wanted)
+        learnt = info.in_other_light
+        copies = reference.open_in_other_light() if learnt else ()
+        return cls(features, config, split, positions, copies)
 
     def view(self, position: int) -> npt.NDArray[np.uint8]:
         """One image as the network sees it [3, H, W]."""
@@ -70,7 +75,7 @@ class GoodImages:
         config = self.config.model_copy(update={"scene": of_all})
 
         def fit(positions: Sequence[int]) -> Callable[[int], tuple[float, float]]:
-            scene, memory = fit_closed_form(self.features, positions, config)
+            scene, memory = fit_closed_form(self.features, positions, config, self.copies)
             one = Scorer(scorer.agn, scorer.trans, scene, config, memory)
             return lambda position: reading(one, self.view(position), config)
 

@@ -20,6 +20,7 @@ from gtrans_core.training.closed_form import fit_closed_form
 from gtrans_core.training.device import choose_device
 from gtrans_core.training.journal import SYSTEM_JOURNAL
 from gtrans_core.training.key import training_key
+from gtrans_core.training.light import chosen_copies
 from gtrans_core.training.loop import TrainingResult, train_trans
 from gtrans_core.training.split import Split, split_images
 from gtrans_core.training.system_metrics import sampled
@@ -77,8 +78,14 @@ def train(context: RunContext, config_json: str, feature_cache: Path, model: Pat
             result = _train(features, reference, config, folder, progress, termination)
     finally:
         flusher.close(FLUSH_SECONDS)
+    copies = reference.open_in_other_light()
+    chosen = chosen_copies(features, copies, split.fitted, config)
+    if copies:
+        learnt = "learnt from too" if chosen else "left out: good images hardly move less by them"
+        progress.said(f"copies in other light: {learnt}")
     info = _info(key, reference, config, features, split, result, time.monotonic() - started)
-    scene, memory = fit_closed_form(features, split.fitted, config)
+    info = info.model_copy(update={"in_other_light": bool(chosen)})
+    scene, memory = fit_closed_form(features, split.fitted, config, chosen)
     save_trained(model, TrainedModel(result.trans, scene, memory), info)
     last = result.history[-1]["values"] if result.history else {}
     losses = [

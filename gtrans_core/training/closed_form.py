@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from gtrans_core.config import LEAST_SCENE_IMAGES, GTransConfig
-from gtrans_core.features.cache import tile_positions
+from gtrans_core.features.cache import concatenate, tile_positions
 from gtrans_core.features.reading import Features
 from gtrans_core.network.memory import PatchMemory, fit_memory, memory_maps
 from gtrans_core.network.scene import AnyScene, SceneModel, TileScenes, fit_scene
@@ -18,13 +19,18 @@ from gtrans_core.training.split import Split
 
 _CLEARLY_BETTER = 0.95
 """Of what is left unexplained. Turning screws: 0.99 to 1.01."""
+ClosedForm = tuple[AnyScene | None, PatchMemory | None]
+"""The scene model and the patch memory, each None where the config gives it no share."""
 Reading = float | tuple[float, ...]
 """An image's score, or several values of it."""
 
 
 def fit_closed_form(
-    features: Features, positions: Sequence[int], config: GTransConfig
-) -> tuple[AnyScene | None, PatchMemory | None]:
+    features: Features,
+    positions: Sequence[int],
+    config: GTransConfig,
+    in_other_light: Sequence[Features] = (),
+) -> ClosedForm:
     """Fit what needs no training steps to some good images, and to nothing else.
 
     Args:
@@ -32,6 +38,8 @@ def fit_closed_form(
         positions: those to fit to, ascending; of more than ``scene.images`` (``memory.images``) the
             first ones, or some of their tiles.
         config: what there is to fit.
+        in_other_light: features of the same images in other light, to fit to as well; each, and
+            those as they are, are as many of ``scene.images`` and ``memory.images``.
 
     Returns:
         The scene model and the patch memory, each None where the config gives it no share.
@@ -47,10 +55,10 @@ def fit_closed_form(
             config.scene.per_tile == "auto" and is_better_per_tile(features, positions, config)
         )
         fit = _fit_places if each and features.tiles > 1 else _fit_one
-        scene = fit(features, positions, config)
+        scene = fit((features, *in_other_light), positions, config)
     if config.has_memory:
-        sample = features.subset(_sample(features, positions, config.memory.images, config.seed))
-        maps = memory_maps(sample.maps, config.agn.taps)
+        of_all = _sampled((features, *in_other_light), positions, config.memory.images, config.seed)
+        maps = memory_maps(of_all, config.agn.taps)
         kept = math.ceil(maps[0][:, 0].numel() * config.memory.percent / 100)
         memory = fit_memory(maps, min(kept, config.memory.patches), config.seed)
     return scene, memory
@@ -66,8 +74,8 @@ def is_better_per_tile(features: Features, positions: Sequence[int], config: GTr
     fitted = [position for position in positions if position not in set(judged)]
     if features.tiles == 1 or len(fitted) < LEAST_SCENE_IMAGES:
         return False
-    one = _fit_one(features, fitted, config)
-    places = _fit_places(features, fitted, config)
+    one = _fit_one((features,), fitted, config)
+    places = _fit_places((features,), fitted, config)
     left = torch.zeros(2, one.scales)
     for position in judged:
         maps = features.subset(tile_positions([position], features.tiles)).maps
@@ -76,19 +84,39 @@ def is_better_per_tile(features: Features, positions: Sequence[int], config: GTr
     return bool((left[1] / left[0]).log().mean().exp() < _CLEARLY_BETTER)
 
 
-def _fit_one(features: Features, positions: Sequence[int], config: GTransConfig) -> SceneModel:
+def _fit_one(
+    each_light: Sequence[Features], positions: Sequence[int], config: GTransConfig
+) -> SceneModel:
     """One scene model for all tiles."""
-    sample = _sample(features, positions, config.scene.images, config.seed)
-    return fit_scene(features.subset(sample).maps, config.scene.rank)
+    maps = _sampled(each_light, positions, config.scene.images, config.seed)
+    return fit_scene(maps, config.scene.rank)
 
 
-def _fit_places(features: Features, positions: Sequence[int], config: GTransConfig) -> TileScenes:
+def _fit_places(
+    each_light: Sequence[Features], positions: Sequence[int], config: GTransConfig
+) -> TileScenes:
     """A scene model for each tile's place."""
-    some, tiles = positions[: config.scene.images], features.tiles
+    some, tiles = positions[: config.scene.images // len(each_light)], each_light[0].tiles
     of_each = [[position * tiles + tile for position in some] for tile in range(tiles)]
     return TileScenes(
-        [fit_scene(features.subset(sample).maps, config.scene.rank) for sample in of_each]
+        [fit_scene(_maps(each_light, sample), config.scene.rank) for sample in of_each]
     )
+
+
+def _sampled(
+    each_light: Sequence[Features], positions: Sequence[int], count: int, seed: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Maps of so many tiles of these images, or of all: the same tiles in each light."""
+    return _maps(each_light, _sample(each_light[0], positions, count // len(each_light), seed))
+
+
+def _maps(each_light: Sequence[Features], tiles: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Maps of these tiles, one light after the other."""
+    if len(each_light) == 1:
+        return each_light[0].subset(tiles).maps
+    subsets = [features.subset(tiles).maps for features in each_light]
+    first, second, third = (concatenate(list(maps)) for maps in zip(*subsets, strict=True))
+    return first, second, third
 
 
 def _sample(features: Features, positions: Sequence[int], count: int, seed: int) -> list[int]:

@@ -13,7 +13,15 @@ from gtrans_core.training.split import Split
 TRAINING_CODE = "0.1.0"
 """The version of gtrans that last changed what a training computes. It is in the key of every
 training: raise it with the code, and only then, so that a new release finds trainings of before."""
-_NOT_IN_KEY = {"checkpoint_every", "device", "threads", "resident_mb", "effort", "steps"}
+_NOT_IN_KEY = {
+    "checkpoint_every",
+    "device",
+    "threads",
+    "resident_mb",
+    "effort",
+    "steps",
+    "light_augmentation",
+}
 """Knobs of ``training``: they decide no weights, or are in the key in another form."""
 
 

@@ -39,6 +39,8 @@ class TrainingInfo(Facts):
     weights_sha256: str
     held_out: tuple[str, ...]
     """sha256 of the images that set the threshold; none: it is cross-fitted."""
+    in_other_light: bool = False
+    """Whether the closed-form parts learnt from copies in other light too."""
     trained_on: int
     steps: int
     seconds: float

@@ -1,5 +1,5 @@
-"""Tiles, a region that follows the background's colour and an even exposure, all at once: a
-detector that has them, through every verb that uses one."""
+"""Tiles, a region that follows the background's colour, an even exposure and copies in other light,
+all at once: a detector that has them, through every verb that uses one."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ VIEW = (
     "image.overlap=16",
     "image.region=foreground",
     "image.exposure=even",
+    "training.light_augmentation=on",
     "scoring.engine=onnxruntime",
     "evaluation.perturbed_images=1",
 )
@@ -108,6 +109,7 @@ def _bytes(run: TinyRun, row: ImageResult) -> bytes:
 def test_the_report_says_what_is_judged_and_what_is_left_out(run: TinyRun) -> None:
     page = run.path("report.html").read_text()
     assert "% of the image is judged (image.region)" in page
+    assert "have learnt from copies of the good images" in page
     assert "2 defective test images show their defect outside image.region" in page
     record = json.loads((run.path("evaluation") / "record.json").read_text())
     assert [kind["defect"] for kind in record["per_defect"]] == ["dent"]

@@ -49,6 +49,7 @@ def test_tables_have_a_line_for_each_way() -> None:
     row = {
         "category": "part",
         "exposure": "even",
+        "copies": "on",
         "image_auroc": 0.9,
         "good": 4,
         "defective": 2,
@@ -56,5 +57,5 @@ def test_tables_have_a_line_for_each_way() -> None:
         "missed": light,
     }
     found = render_light([row, row | {"exposure": "as_taken"}])
-    assert "| part | even | 0.900 | 1 of 4 | 2 of 4 | 3 of 4 | 1 of 2 |" in found
-    assert "| mean of 1 | as_taken | 0.900 | 0.250 | 0.500 | 0.750 | 0.500 |" in found
+    assert "| part | even | on | 0.900 | 1 of 4 | 2 of 4 | 3 of 4 | 1 of 2 |" in found
+    assert "| mean of 1 | as_taken | on | 0.900 | 0.250 | 0.500 | 0.750 | 0.500 |" in found
