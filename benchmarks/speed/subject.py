@@ -12,7 +12,7 @@ from torch import Tensor
 from gtrans_core.config import GTransConfig, load_config
 from gtrans_core.data.sources.demo_surface import good_surface, render
 from gtrans_core.detector.engine import OnnxEngine
-from gtrans_core.detector.int8 import quantise_scene
+from gtrans_core.detector.int8 import quantise
 from gtrans_core.detector.onnx import export_onnx
 from gtrans_core.features.weights import load_guide
 from gtrans_core.network.backbone import BackboneSpec
@@ -40,8 +40,8 @@ def make_scorer(store: Path, *overrides: str) -> Scorer:
 
 
 def packaged(scorer: Scorer, size: int) -> OnnxEngine:
-    """What a detector of this scorer holds, on one thread: the scene model in int8."""
-    return OnnxEngine(quantise_scene(export_onnx(scorer, (size, size))), threads=1)
+    """What a detector of this scorer holds, on one thread: its large products in int8."""
+    return OnnxEngine(quantise(export_onnx(scorer, (size, size))), threads=1)
 
 
 def random_scene(shapes: list[tuple[int, int, int]], config: GTransConfig) -> SceneModel:

@@ -130,8 +130,8 @@ class ScoringConfig(Section):
     where ONNX Runtime gives other scores.
     """
     scene_precision: Literal["int8", "fp32"] = "int8"
-    """The numbers of the packaged scene model. ``int8`` is quicker; where it would change scores or
-    verdicts, fp32 is used all the same.
+    """The numbers of the packaged scene model, and of the search in the patch memory. ``int8`` is
+    quicker; where it would change scores or verdicts, fp32 is used all the same.
     """
 
     @property

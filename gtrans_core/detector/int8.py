@@ -1,9 +1,10 @@
-"""The scene model's products in 8 bits, in a graph that has them in fp32.
+"""The largest products in 8 bits, in a graph that has them in fp32.
 
-Its principal maps V are most of what scoring reads from memory. Both V and V^T become whole numbers
-with a scale for each block of a row; the other factor of each product becomes whole numbers, block
-by block, while an image is scored. There small coefficients would be lost beside large ones. So
-each is divided by its usual size s, and its map multiplied by it:
+The patch memory's product is in ``int8_memory``; here are the scene model's. Its principal maps V
+are most of what scoring reads from memory. Both V and V^T become whole numbers with a scale for
+each block of a row; the other factor of each product becomes whole numbers, block by block, while
+an image is scored. There small coefficients would be lost beside large ones. So each is divided by
+its usual size s, and its map multiplied by it:
 
     V^T (g * V z) = (s V)^T (g / s * V z),  s = 1 / sqrt(1 - g)
 
@@ -13,14 +14,18 @@ which is its size up to a factor, since a gain g is 1 - noise / variance of its 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from gtrans_core.detector.int8_memory import quantise_memory
+
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
 
+SCENE, MEMORY = "scene model", "patch memory"
 _DOMAIN = "com.microsoft"
 _PRODUCT = "MatMulNBits"
 _BASIS = re.compile(r"scene\.(models\.\d+\.)?basis_\d+")
@@ -34,37 +39,50 @@ _TINY = 1e-6
 """Least 1 - g: nothing is divided by zero."""
 
 
-def quantise_scene(graph: bytes) -> bytes:
-    """A graph that ``export_onnx`` made, with its scene model's products in 8 bits.
+def quantise(graph: bytes, parts: Collection[str] = (SCENE, MEMORY)) -> bytes:
+    """A graph that ``export_onnx`` made, with its scene model and its patch memory in 8 bits.
 
-    The same graph gives the same bytes; one without a scene model stays as it is.
+    The same graph gives the same bytes; one that has neither stays as it is.
+
+    Args:
+        graph: of the file.
+        parts: which of the two are to be in 8 bits.
 
     Raises:
-        ValueError: when the scene model's nodes are not those that ``export_onnx`` makes.
+        ValueError: when their nodes are not those that ``export_onnx`` makes.
     """
     import onnx  # not where a packaged graph is only run
-    from onnx import helper, numpy_helper
+    from onnx import helper
 
     model = onnx.load_from_string(graph)
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    # Equal tensors are stored once; the others are copies of it.
-    copies = {n.output[0]: n.input[0] for n in model.graph.node if n.op_type == "Identity"}
-    bases = [name for name in weights if _BASIS.fullmatch(name)]
-    if not bases:
+    ways = {SCENE: _quantise_scene, MEMORY: quantise_memory}
+    changed = [ways[part](model.graph) for part in parts]
+    if not any(changed):
         return graph
+    model.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _quantise_scene(graph: GraphProto) -> bool:
+    """Whether it has a scene model, whose products then are in 8 bits."""
+    from onnx import numpy_helper
+
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    # Equal tensors are stored once; the others are copies of it.
+    copies = {n.output[0]: n.input[0] for n in graph.node if n.op_type == "Identity"}
+    bases = [name for name in weights if _BASIS.fullmatch(name)]
     for name in bases:
-        down, scaled, up = _nodes(model.graph, name)
+        down, scaled, up = _nodes(graph, name)
         basis_KF = numpy_helper.to_array(weights[name])
         gain = scaled.input[1]
         gain_K = numpy_helper.to_array(weights[copies.get(gain, gain)])
         size_K = 1 / np.sqrt(np.maximum(1 - gain_K, _TINY))
-        _in_int8(model.graph, down, basis_KF, _DOWN_BLOCK)
-        _in_int8(model.graph, up, (basis_KF * size_K[:, None]).T, _UP_BLOCK)
+        _in_int8(graph, down, basis_KF, _DOWN_BLOCK)
+        _in_int8(graph, up, (basis_KF * size_K[:, None]).T, _UP_BLOCK)
         scaled.input[1] = f"{name}.gain"
-        model.graph.initializer.append(numpy_helper.from_array(gain_K / size_K, scaled.input[1]))
-        model.graph.initializer.remove(weights[name])
-    model.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
-    return bytes(model.SerializeToString(deterministic=True))
+        graph.initializer.append(numpy_helper.from_array(gain_K / size_K, scaled.input[1]))
+        graph.initializer.remove(weights[name])
+    return bool(bases)
 
 
 def _nodes(graph: GraphProto, basis: str) -> tuple[NodeProto, NodeProto, NodeProto]:

@@ -11,14 +11,14 @@ import numpy.typing as npt
 
 from gtrans_core.config import GTransConfig
 from gtrans_core.detector.engine import Engine, OnnxEngine
-from gtrans_core.detector.int8 import quantise_scene
+from gtrans_core.detector.int8 import MEMORY, SCENE, quantise
 from gtrans_core.detector.onnx import PARITY_VIEWS, package_graph
 from gtrans_core.detector.reading import reading
 from gtrans_core.detector.thresholds import promised_threshold
 from gtrans_core.network.scorer import Scorer
 
 INT8_PARITY = 1e-3
-"""Largest relative difference of a score for which the scene model is packaged in int8."""
+"""Largest relative difference of a score for which a detector is packaged in int8."""
 
 Views = Callable[[], Iterable[npt.NDArray[np.uint8]]]
 """Good images as the network sees them, uint8 [3, H, W] each, from the first one on."""
@@ -31,7 +31,7 @@ class Calibration:
     The images are held-out ones and the threshold is theirs, unless it is cross-fitted: ``scores``
     are then those by models that lacked the images. ``map_middle`` is the threshold of the same
     images' heat maps, were the score read from them: a heat map is drawn with it in the middle.
-    ``graph`` is None where torch scores; ``note`` says which precision the scene model got and why,
+    ``graph`` is None where torch scores; ``note`` says in which precision it is packaged and why,
     empty where there was nothing to choose.
     """
 
@@ -77,18 +77,30 @@ def calibrate(
     if config.scoring.engine == "onnxruntime":
         graph = package_graph(scorer, np.stack(list(islice(views(), PARITY_VIEWS))), say)
     found = calibration(graph or scorer, graph)
-    if graph is not None and config.scoring.has_scene and config.scoring.scene_precision == "int8":
-        try:
-            engine = OnnxEngine(quantise_scene(graph.graph))
-            light = calibration(engine, engine)
-        except ValueError as error:
-            say(f"scene model packaged in fp32: it cannot be run in int8 ({error})")
-        else:
-            found = _chosen(found, light, say)
+    if graph is not None and config.scoring.scene_precision == "int8":
+        for parts in _ways_to_int8(config):
+            what = " and ".join(parts)
+            try:
+                engine = OnnxEngine(quantise(graph.graph, parts))
+                light = calibration(engine, engine)
+            except ValueError as error:
+                say(f"{what} packaged in fp32: cannot be run in int8 ({error})")
+                continue
+            found = _chosen(found, light, what, say)
+            if found.graph is engine:
+                break
     return found if cross_fitted is None else replace(found, scores=cross_fitted[:, 0])
 
 
-def _chosen(full: Calibration, light: Calibration, say: Callable[[str], None]) -> Calibration:
+def _ways_to_int8(config: GTransConfig) -> list[tuple[str, ...]]:
+    """What may be packaged in int8, best first: all there is, then what differs least from fp32."""
+    parts = (SCENE,) * config.scoring.has_scene + (MEMORY,) * config.has_memory
+    return [parts, (MEMORY,)] if len(parts) > 1 else [parts] * bool(parts)
+
+
+def _chosen(
+    full: Calibration, light: Calibration, what: str, say: Callable[[str], None]
+) -> Calibration:
     """The light one (int8) if it scores and judges as the full one (fp32)."""
     count = len(full.scores)
     difference = float(np.max(np.abs(light.scores - full.scores) / np.abs(full.scores)))
@@ -97,7 +109,9 @@ def _chosen(full: Calibration, light: Calibration, say: Callable[[str], None]) -
         f"scores of {count} good images in int8 are within {100 * difference:.2g} % of fp32, "
         f"verdicts that change: {flips}"
     )
-    if difference <= INT8_PARITY and flips == 0:
-        return replace(light, note=f"Scene model packaged in int8: {found}.")
-    say(f"scene model packaged in fp32: {found}")
-    return replace(full, note=f"Scene model packaged in fp32: {found}.")
+    fits = difference <= INT8_PARITY and flips == 0
+    line = f"{what} packaged in {'int8' if fits else 'fp32'}: {found}"
+    if not fits:
+        say(line)
+    note = f"{full.note} {line[0].upper()}{line[1:]}.".lstrip()
+    return replace(light if fits else full, note=note)

@@ -10,7 +10,7 @@ from onnx import numpy_helper
 
 from benchmarks.speed.subject import random_scene
 from gtrans_core.detector.engine import OnnxEngine
-from gtrans_core.detector.int8 import quantise_scene
+from gtrans_core.detector.int8 import quantise
 from gtrans_core.detector.onnx import export_onnx
 from gtrans_core.features.weights import load_guide
 from gtrans_core.network.build import build_trans
@@ -36,7 +36,7 @@ def graph(tiny_config, tmp_path_factory) -> bytes:
 
 @pytest.fixture(scope="module")
 def quantised(graph: bytes) -> bytes:
-    return quantise_scene(graph)
+    return quantise(graph)
 
 
 def tensors(graph: bytes) -> dict[str, np.ndarray]:
@@ -86,7 +86,7 @@ def test_an_image_has_one_score_on_any_number_of_threads(quantised: bytes) -> No
 
 
 def test_the_same_graph_gives_the_same_bytes(graph: bytes, quantised: bytes) -> None:
-    assert quantise_scene(graph) == quantised
+    assert quantise(graph) == quantised
 
 
 def test_a_graph_without_a_scene_model_stays_as_it_is(tiny_config, tmp_path) -> None:
@@ -94,7 +94,7 @@ def test_a_graph_without_a_scene_model_stays_as_it_is(tiny_config, tmp_path) -> 
     guide = load_guide(config.agn, tmp_path)
     scorer = Scorer(guide.agn, build_trans(guide.agn.spec, config), None, config)
     graph = export_onnx(scorer, (SIZE, SIZE))
-    assert quantise_scene(graph) == graph
+    assert quantise(graph) == graph
 
 
 def test_scales_that_share_a_tensor_of_gains(tiny_config, tmp_path) -> None:
@@ -106,5 +106,5 @@ def test_scales_that_share_a_tensor_of_gains(tiny_config, tmp_path) -> None:
     graph = export_onnx(scorer, (SIZE, SIZE))
     assert "scene.gain_2" not in tensors(graph)
     [view] = views_of(SIZE, 1)
-    light = OnnxEngine(quantise_scene(graph)).score_view(view)[1]
+    light = OnnxEngine(quantise(graph)).score_view(view)[1]
     assert light == pytest.approx(scorer.score_view(view)[1], rel=1e-3)

@@ -7,6 +7,7 @@ import pytest
 
 from gtrans_core.config import GTransConfig
 from gtrans_core.detector import packaging
+from gtrans_core.detector.int8 import SCENE, quantise
 from gtrans_core.detector.packaging import INT8_PARITY, Calibration, _chosen, calibrate
 from gtrans_core.detector.thresholds import conformal_threshold
 from tests.support.detectors import make_scorer
@@ -31,7 +32,9 @@ def test_int8_is_packaged_with_its_own_scores(
     said: list[str] = []
     found = calibrated(config, said)
     assert said == []
-    assert found.note.startswith("Scene model packaged in int8: scores of 4 good images")
+    assert found.note.startswith(
+        "Scene model and patch memory packaged in int8: scores of 4 good images"
+    )
     assert found.graph is not None
     assert b"MatMulNBits" in found.graph.graph
     own = np.array([found.graph.score_view(view)[1] for view in views_of(64)])
@@ -62,10 +65,12 @@ def test_fp32_stays_where_int8_scores_otherwise(
     monkeypatch.setattr(packaging, "INT8_PARITY", 1e-12)
     said: list[str] = []
     found = calibrated(config, said)
-    [line] = said
-    assert line.startswith("scene model packaged in fp32: scores of 4 good images")
+    whats = ["scene model and patch memory", "patch memory"]
+    for line, what in zip(said, whats, strict=True):
+        assert line.startswith(f"{what} packaged in fp32: scores of 4 good images")
     assert found.graph is not None
     assert b"MatMulNBits" not in found.graph.graph
+    assert b"MatMulIntegerToFloat" not in found.graph.graph
     own = [found.graph.score_view(view)[1] for view in views_of(64)]
     assert found.scores.tolist() == own
 
@@ -83,8 +88,9 @@ def test_fp32_stays_where_int8_scores_otherwise(
 def test_the_gate(light: np.ndarray, threshold: float, precision: str) -> None:
     said: list[str] = []
     full = Calibration(None, SCORES, 1.2, 1.0, 0.4)
-    found = _chosen(full, Calibration(None, light, threshold, 1.0, 0.4), said.append)
-    assert f"packaged in {precision}" in found.note
+    light_one = Calibration(None, light, threshold, 1.0, 0.4)
+    found = _chosen(full, light_one, "scene model", said.append)
+    assert found.note.startswith(f"Scene model packaged in {precision}: ")
     assert found.scores is (light if precision == "int8" else SCORES)
     assert len(said) == (precision == "fp32")
 
@@ -92,20 +98,52 @@ def test_the_gate(light: np.ndarray, threshold: float, precision: str) -> None:
 def test_a_graph_that_int8_does_not_fit_stays(
     config: GTransConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packaging, "quantise_scene", lambda graph: b"no graph")
+    monkeypatch.setattr(packaging, "quantise", lambda graph, parts: b"no graph")
     said: list[str] = []
     assert calibrated(config, said).graph is not None
-    assert said[0].startswith("scene model packaged in fp32: ")
+    assert said[0].startswith("scene model and patch memory packaged in fp32: ")
 
 
 @pytest.mark.parametrize(
-    "override", ["scoring.scene_precision=fp32", "scoring.engine=torch", "scoring.scene_share=0"]
+    "override",
+    [
+        "scoring.scene_precision=fp32",
+        "scoring.engine=torch",
+        "scoring.scene_share=0 scoring.memory_share=0",
+    ],
 )
 def test_nothing_to_choose(tiny_config, override: str) -> None:
-    config = tiny_config("evaluation.false_alarm_rate=0.4", override)
+    config = tiny_config("evaluation.false_alarm_rate=0.4", *override.split())
     found = calibrated(config, [])
     assert found.note == ""
     assert (found.graph is None) == (override == "scoring.engine=torch")
+
+
+def test_a_memory_is_searched_in_int8_where_the_scene_model_does_not_bear_it(
+    config: GTransConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part is judged by its own: here the scene model's score is off, the memory's is not."""
+    monkeypatch.setattr(packaging, "INT8_PARITY", 0.1)
+
+    def off(graph: bytes, parts: tuple[str, ...]) -> bytes:
+        return quantise(graph, parts) if SCENE not in parts else b"no graph"
+
+    monkeypatch.setattr(packaging, "quantise", off)
+    said: list[str] = []
+    found = calibrated(config, said)
+    assert len(said) == 1
+    assert found.note.startswith("Patch memory packaged in int8: ")
+    assert found.graph is not None
+    assert b"MatMulIntegerToFloat" in found.graph.graph
+    assert b"MatMulNBits" not in found.graph.graph
+
+
+def test_a_memory_without_a_scene_model_is_searched_in_int8_too(tiny_config) -> None:
+    config = tiny_config("evaluation.false_alarm_rate=0.4", "scoring.scene_share=0")
+    found = calibrated(config, [])
+    assert found.note.startswith("Patch memory packaged in int8: ")
+    assert found.graph is not None
+    assert b"MatMulIntegerToFloat" in found.graph.graph
 
 
 def test_a_cross_fitted_threshold_comes_from_the_scores_given(config: GTransConfig):

@@ -15,7 +15,7 @@ from gtrans_core.data.images import decode_view, encode_png
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.detector.detector import Detector
 from gtrans_core.detector.engine import OnnxEngine
-from gtrans_core.detector.int8 import quantise_scene
+from gtrans_core.detector.int8 import quantise
 from gtrans_core.detector.onnx import export_onnx
 from gtrans_core.detector.packaging import reading
 from gtrans_core.evaluation.metrics import roc_auc
@@ -127,7 +127,7 @@ def test_a_detector_of_tiles_scores_the_same_wherever_it_runs(
     assert view.shape == (3, 80, 160)
     heat_map, score = scorer.score_view(view)
     assert heat_map.shape == (80, 160)
-    light = OnnxEngine(quantise_scene(graph))
+    light = OnnxEngine(quantise(graph))
     for engine, rel in ((loaded.engine, 1e-4), (loaded.scorer, 1e-6), (light, 1e-2)):
         assert engine.score_view(view)[1] == pytest.approx(score, rel=rel)
     assert reading(scorer, view, config)[0] == score
