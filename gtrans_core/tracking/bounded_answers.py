@@ -16,6 +16,8 @@ from gtrans_core.storage.bounded import AnswerTooLargeError, read_answer
 from gtrans_core.storage.timed import give_deadlines
 
 _ADAPTER = "TCPKeepAliveHTTPAdapter"
+LARGEST = 1 << 30
+"""Bytes of a file, unless ``files_of_at_most`` says otherwise: reports and tables take millions."""
 _most: ContextVar[int | None] = ContextVar("most", default=None)
 
 
@@ -32,7 +34,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
 def bound_answers() -> None:
     """Have MLflow's client, which is imported, read no answer beyond the limits.
 
-    Files are read in pieces, onto a disk: for them there is a minimum rate.
+    Files are read in pieces, onto a disk: they may be larger, and have a minimum rate.
     """
     from mlflow.store.artifact import s3_artifact_repo
     from mlflow.utils import request_utils
@@ -59,7 +61,9 @@ def bound_answers() -> None:
             answer = super().send(request, stream=stream, **rest)
             if not stream:  # as requests would do next
                 answer._content, answer._content_consumed = read_answer(answer.raw), True
-            elif (most := _most.get()) is not None:
+            else:
+                most = _most.get()
+                most = LARGEST if most is None else most
                 answer.raw.stream = partial(_streamed, answer.raw.stream, most)
             return answer
 

@@ -12,7 +12,7 @@ from gtrans_core.detector.model_name import version_uri
 from gtrans_core.errors import ModelError
 from gtrans_core.evaluation import record as files
 from gtrans_core.evaluation.record import EvaluationRecord
-from gtrans_core.storage.documents import parse_json
+from gtrans_core.storage.documents import parse_json, read_bounded
 from gtrans_core.storage.scratch import scratch_folder
 from gtrans_core.tracking.client import translate_mlflow_errors
 from gtrans_core.tracking.registry.versions import find_version
@@ -20,6 +20,10 @@ from gtrans_core.tracking.registry.versions import find_version
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput
+
+
+_LARGEST_REPORT = 1 << 28
+"""Bytes; its pictures take some millions."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ def origin_of(client: MlflowClient, category: str, version: int) -> Origin:
         return Origin(
             run_id=run_id,
             record=EvaluationRecord.read(scratch),
-            report=(scratch / files.REPORT).read_bytes(),
+            report=_report(scratch / files.REPORT),
             images=next((_place(one) for one in datasets), ""),
             datasets=datasets,
         )
@@ -70,7 +74,11 @@ def report_of(client: MlflowClient, category: str, version: int) -> bytes:
         TrackingError: when MLflow refuses, cannot be reached, or the run has no report.
     """
     with _reading(client, version_uri(category, version), "report") as (run_id, scratch):
-        return Path(client.download_artifacts(run_id, files.REPORT, str(scratch))).read_bytes()
+        return _report(Path(client.download_artifacts(run_id, files.REPORT, str(scratch))))
+
+
+def _report(path: Path) -> bytes:
+    return read_bounded(path, "the report of a run", ModelError, _LARGEST_REPORT)
 
 
 @contextmanager

@@ -162,3 +162,60 @@ def test_whatever_the_machine_lacks(
     fault(monkeypatch)
     code, line = told([verb, *VERBS[verb], "--profile", str(profile)], capsys, monkeypatch)
     assert code in CODES, line
+
+
+def a_file(store: Path) -> None:
+    store.write_text("in the way")
+
+
+def a_file_above(store: Path) -> None:
+    store.parent.write_text("in the way")
+
+
+def a_link_to_itself(store: Path) -> None:
+    store.parent.mkdir()
+    store.symlink_to(store)
+
+
+def no_database(store: Path) -> None:
+    store.mkdir(parents=True)
+    (store / "mlflow.db").write_text("no database")
+
+
+PLACES = [a_file, a_file_above, a_link_to_itself, no_database]
+
+
+@pytest.mark.parametrize("lies", PLACES, ids=lambda lies: lies.__name__)
+@pytest.mark.parametrize("verb", VERBS)
+def test_whatever_lies_where_the_store_should_be(
+    verb: str,
+    lies: Callable[[Path], None],
+    place: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    store = place / "plant" / "store"
+    if lies is a_file:
+        store.parent.mkdir()
+    lies(store)
+    profile = place / "profile.toml"
+    profile.write_text(f'store = "{store}"\nunsigned_models = "allow"\n')
+    arguments = [verb, *VERBS[verb], "--profile", str(profile)]
+    arguments = ["1" if one == "0" else one for one in arguments]  # of a port
+    code, line = told(arguments, capsys, monkeypatch)
+    assert code in CODES, line
+    assert line.startswith("error: ")
+
+
+@pytest.mark.parametrize(("verb", "option"), [("keys", []), ("compile", ["--output"])])
+def test_whatever_cannot_be_written(
+    verb: str,
+    option: list[str],
+    place: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    (place / "file").write_text("in the way")
+    code, line = told([verb, *option, str(place / "file" / "below")], capsys, monkeypatch)
+    assert code in CODES, line
+    assert line.startswith("error: ")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gtrans_core.errors import ModelError, StorageError, TrackingError
+from gtrans_core.tracking import bounded_answers
 from gtrans_core.tracking.client import import_mlflow, translate_mlflow_errors
 from gtrans_core.tracking.registry import download, shelves
 from gtrans_core.tracking.registry.download import download_file, download_model, own_location
@@ -191,6 +192,23 @@ def test_a_file_is_not_streamed_beyond_its_listed_size(
         ):
             found.fetch(KeptFile("f", 100), tmp_path / "f", 100)
     assert (tmp_path / "f").stat().st_size <= 100
+
+
+def test_nor_is_any_other_file_of_mlflow_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    import_mlflow()
+    from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
+
+    monkeypatch.setattr(bounded_answers, "LARGEST", 100)
+    with dripping(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 2_000_000) as url:
+        repository = HttpArtifactRepository(f"{url}/api/2.0/mlflow-artifacts/1")
+        with (
+            pytest.raises(TrackingError, match="the answer is too large"),
+            translate_mlflow_errors(url, "fetch"),
+        ):
+            repository._download_file("report.html", str(tmp_path / "f"))
 
 
 @pytest.mark.parametrize("wrong", ["etag", "bytes"])
