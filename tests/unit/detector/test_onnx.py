@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gtrans_core.detector.detector import Detector
-from gtrans_core.detector.files import GRAPH_NAME, DetectorInfo
+from gtrans_core.detector.files import GRAPH_NAME, read_info
 from gtrans_core.detector.onnx import (
     PARITY,
     OnnxEngine,
@@ -169,7 +169,7 @@ def test_a_damaged_graph_is_refused_by_name(folder: Path, damage: str) -> None:
 
 def test_a_graph_that_the_facts_do_not_name_is_a_stranger(folder: Path) -> None:
     path = folder / "detector.json"
-    info = DetectorInfo.model_validate_json(path.read_bytes())
+    info = read_info(path.parent)
     path.write_text(info.model_copy(update={"engine": "torch"}).model_dump_json(), encoding="utf-8")
     with pytest.raises(ModelError, match=f"{GRAPH_NAME}: does not belong"):
         Detector.load(folder)
