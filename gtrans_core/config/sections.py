@@ -114,9 +114,10 @@ class ScoringConfig(Section):
     """An image's score: the highest pixel of its map, or a mean of the highest ones."""
     top_percent: Annotated[float, Field(gt=0, le=100)] = 0.3
     """How many percent of the pixels the mean is of, with ``image_score`` = ``top_percent``."""
-    image_maps: Annotated[int, Field(ge=0, le=8)] = 2
+    image_maps: Annotated[int, Field(ge=0, le=8)] | None = None
     """How many of the coarsest maps the score is read from, beside the patch memory. 0: from all,
-    of Trans too.
+    of Trans too. Not set: 2; with ``image.tiles``, which are for small defects, the scene model is
+    read from all.
     """
     trans_maps: Annotated[int, Field(ge=0, le=8)] = 1
     """How many of Trans' finest maps the heat map is read from. 0, or no scene model: from all."""

@@ -14,6 +14,8 @@ from gtrans_core.network.loss import EPSILON, unit
 from gtrans_core.network.plane import gaussian_blur, resize
 from gtrans_core.network.scene import FLOOR
 
+USUAL_MAPS = 2
+"""Of the coarsest maps that a score is read from, where nobody says how many."""
 Join = Callable[[Tensor], Tensor]
 
 
@@ -50,7 +52,7 @@ def heat_map(
     if config.research.fusion == "geometric":
         read = range(len(agn_maps))
         maps = agn_maps, trans_maps, scene_maps, memory_map
-        return _geometric_mean(*maps, size, config, read, join)
+        return _geometric_mean(*maps, size, config, read, read, join)
     m_1, m_2, m_3 = (resize(join(m), size) for m in _disagreements(agn_maps, trans_maps, config))
     fused = m_1 * m_2 * m_3**2 if config.research.fusion == "product" else m_1 + m_2 + m_3
     return gaussian_blur(fused, config.scoring.smoothing_sigma).squeeze(1)
@@ -64,15 +66,17 @@ def _geometric_mean(
     size: tuple[int, int],
     config: GTransConfig,
     read: range,
+    scene_read: range,
     join: Join,
 ) -> Tensor:
     """exp of the smoothed p log b + (1 − p) ((1 − q) mean_i log m_i + q mean_i log r_i), [B, H, W].
 
     b are the distances to the patch memory, p is ``memory_share`` and q ``scene_share``. The means
-    are over the maps of ``read``; m_i is of Trans' finest ``trans_maps`` alone, and where none of
-    those is read, q is 1. The published product weighs maps by exponents; here they add up to 1,
-    and smoothing happens in the logarithm, where one bright pixel does not outshine its
-    neighbours. Maps of any scale may be fused: a constant factor in one of them changes no ranking.
+    are over the maps of ``read`` and ``scene_read``; m_i is of Trans' finest ``trans_maps`` alone,
+    and where none of those is read, q is 1. The published product weighs maps by exponents; here
+    they add up to 1, and smoothing happens in the logarithm, where one bright pixel does not
+    outshine its neighbours. Maps of any scale may be fused: a constant factor in one of them
+    changes no ranking.
     """
     trans_read = _trans_read(read, len(agn_maps), config)
     trans, scene, memory = _shares(len(trans_read), memory_map is not None, config)
@@ -85,7 +89,7 @@ def _geometric_mean(
     )
     parts = (
         (disagreements, trans),
-        ([scene_maps[i] for i in read] if scene > 0 else [], scene),
+        ([scene_maps[i] for i in scene_read] if scene > 0 else [], scene),
         ([] if memory_map is None else [memory_map], memory),
     )
     logs = [
@@ -161,12 +165,21 @@ def image_map(
     size = int(heat_map_BHW.shape[1]), int(heat_map_BHW.shape[2])
     read = range(maps - count, maps)
     maps_read = agn_maps, trans_maps, scene_maps, memory_map
-    return _geometric_mean(*maps_read, size, config, read, join)
+    return _geometric_mean(*maps_read, size, config, read, scene_read(maps, config), join)
+
+
+def scene_read(maps: int, config: GTransConfig) -> range:
+    """Which of ``maps`` the score has of the scene model: the coarsest, or with tiles all.
+
+    Parts are cut for small defects, and the finest map shows those.
+    """
+    is_cut = config.scoring.image_maps is None and config.image.has_tiles
+    return range(0 if is_cut else maps - image_map_count(maps, config), maps)
 
 
 def image_map_count(maps: int, config: GTransConfig) -> int:
     """How many of an image's ``maps``, counted from the coarsest, its score is read from."""
-    wanted = config.scoring.image_maps
+    wanted = USUAL_MAPS if config.scoring.image_maps is None else config.scoring.image_maps
     if config.research.fusion != "geometric" or not 0 < wanted < maps:
         return maps
     return wanted
@@ -199,9 +212,9 @@ def usual_map(usual_maps: Sequence[Tensor], size: tuple[int, int], config: GTran
     """
     if not usual_maps:
         return torch.ones(1, *size)
-    coarsest = usual_maps[-image_map_count(len(usual_maps), config) :]
-    logs = [resize(u, size).log() for u in coarsest]
-    read = range(len(usual_maps) - len(coarsest), len(usual_maps))
+    count = len(usual_maps)
+    logs = [resize(usual_maps[i], size).log() for i in scene_read(count, config)]
+    read = range(count - image_map_count(count, config), count)
     trans_read = _trans_read(read, len(usual_maps), config)
     _, scene, _ = _shares(len(trans_read), config.has_memory, config)
     fused_11HW = torch.stack(logs).mean(dim=0) * scene

@@ -65,7 +65,7 @@ def test_a_knob_means_the_same_by_either_name(
         assert load_config(overrides=override) == wanted
     # Where these are absent, they were not there.
     stored = whole(section, knob, value)
-    now = {"image_maps": 2, "memory_share": 0.5, "trans_maps": 1}
+    now = {"image_maps": None, "memory_share": 0.5, "trans_maps": 1}
     stored["scoring"] = stored["scoring"] | now
     if "training" in stored:
         stored["training"] |= {"effort": "standard"}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from torch.nn.functional import cosine_similarity, interpolate
 
-from gtrans_core.config import GTransConfig, ResearchConfig, ScoringConfig
+from gtrans_core.config import GTransConfig, ImageConfig, ResearchConfig, ScoringConfig
 from gtrans_core.network.loss import guidance_loss
 from gtrans_core.network.plane import gaussian_blur
 from gtrans_core.network.scene import FLOOR
@@ -235,6 +235,27 @@ def test_a_score_from_maps_that_trans_is_not_read_from_is_the_scene_models():
     usual = [r[:1] + FLOOR for r in residuals(1, 3)]
     all_of_it = usual_map(usual, (64, 64), scored(image_maps=2, scene_share=1))
     assert torch.equal(usual_map(usual, (64, 64), config), all_of_it)
+
+
+def test_with_tiles_the_scene_model_is_read_from_all_maps_and_trans_still_from_none():
+    agn, trans, scene = random_maps(1, 0), random_maps(1, 1), residuals(1, 2)
+    usual = [r[:1] + FLOOR for r in residuals(1, 3)]
+    whole = scored(trans_maps=1, scene_share=0.5)
+    tiled = whole.model_copy(update={"image": ImageConfig(tiles=(1, 2))})
+    as_before = scored(trans_maps=1, scene_share=0.5, image_maps=2)
+    heat = heat_map(agn, trans, scene, None, (64, 64), whole)
+
+    def found(config: GTransConfig) -> torch.Tensor:
+        return image_map(heat, agn, trans, scene, None, config)
+
+    assert torch.equal(
+        found(tiled), heat_map(agn, [], scene, None, (64, 64), scored(scene_share=1))
+    )
+    of_all = usual_map(usual, (64, 64), scored(image_maps=0, scene_share=1))
+    assert torch.equal(usual_map(usual, (64, 64), tiled), of_all)
+    cut_before = as_before.model_copy(update={"image": tiled.image})
+    for config in (whole, cut_before):  # a detector of before says 2
+        assert torch.equal(found(config), found(as_before))
 
 
 @pytest.mark.parametrize(
