@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import shutil
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -50,12 +52,25 @@ def collect_lineage() -> dict[str, str]:
         "image_digest": os.environ.get("GTRANS_IMAGE_DIGEST", ""),
         "kfp_run_id": os.environ.get("KFP_RUN_ID", ""),
     }
-    packages = {f"package.{name}": _package_version(name) for name in PACKAGES}
+    packages = {f"package.{name}": package_version(name) for name in PACKAGES}
     known = {name: value for name, value in facts.items() if value}
     return known | {"package.gtrans": __version__} | packages
 
 
-def _package_version(name: str) -> str:
+@cache
+def code_digest() -> str:
+    """sha256 (hex) of all Python code of ``gtrans_core``: any change of it is another digest."""
+    root = Path(__file__).parent
+    found = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        data = path.read_bytes()
+        found.update(f"{path.relative_to(root).as_posix()} {len(data)}\n".encode())
+        found.update(data)
+    return found.hexdigest()
+
+
+def package_version(name: str) -> str:
+    """Version of an installed package, or ``not installed``."""
     try:
         return version(name)
     except PackageNotFoundError:

@@ -54,7 +54,7 @@ def table(found: dict[str, Any]) -> str:
             "|---|---|---|",
             f"| `gtrans run` of the demo, one epoch, wall s | {found['wall_s']:.1f} | |",
             f"| its steps, wall s | {steps} | |",
-            f"| the rest: overhead, wall s | {found['overhead_s']:.1f} | under 15 |",
+            f"| the rest: overhead, wall s | {found['overhead_s']:.1f} | under 6 |",
             *(
                 f"| `{name}`, CPU-ms | {ms:.0f} | {limits.get(name, '')} |"
                 for name, ms in found["start_cpu_ms"].items()

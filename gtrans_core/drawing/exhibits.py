@@ -3,38 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from gtrans_core.drawing.canvas import finite
 from gtrans_core.drawing.heat_maps import Mask
 from gtrans_core.drawing.layers import contour_path, heat_layer, view_layer
+from gtrans_core.drawing.shown import Exhibit
 from gtrans_core.evaluation.evaluation import Evaluation
 from gtrans_core.evaluation.image_table import ImageResult
-
-
-@dataclass(frozen=True)
-class Exhibit:
-    """One image and what the detector made of it.
-
-    Attributes:
-        result: name, kind, score and verdict.
-        shape: height and width of the network's view, whose pixels contour and outline count.
-        aspect: width over height of the part as the camera saw it.
-        image: WebP of the network's view.
-        heat: WebP of the heat map; the colder, the more transparent.
-        contour: SVG path around all that is unusual; empty where nothing is.
-        outline: SVG path around the true defect; empty where nobody drew it.
-    """
-
-    result: ImageResult
-    shape: tuple[int, int]
-    aspect: float
-    image: bytes
-    heat: bytes
-    contour: str
-    outline: str
 
 
 def make_exhibits(

@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from gtrans_core.data.manifest import GOOD
 from gtrans_core.drawing.canvas import to_png, to_svg
-from gtrans_core.drawing.exhibits import Exhibit, make_exhibits
+from gtrans_core.drawing.exhibits import make_exhibits
 from gtrans_core.drawing.figures import loss_curve, pro_figure, roc_figure, score_histogram
 from gtrans_core.drawing.heat_maps import Example, heat_map_grid
-from gtrans_core.drawing.report import Curve
-from gtrans_core.drawing.threshold_chart import ThresholdChart, threshold_chart
+from gtrans_core.drawing.shown import Curve, Exhibit, Gallery
+from gtrans_core.drawing.threshold_chart import threshold_chart
 from gtrans_core.evaluation.evaluation import Evaluation
 from gtrans_core.evaluation.image_table import ImageResult, false_alarms, misses
 from gtrans_core.evaluation.metrics import pro_curve, roc_curve
 
 MOST_MISTAKES = 60
 """Misses and false alarms that a report shows, together."""
-
-
-@dataclass(frozen=True)
-class Gallery:
-    """All that is drawn of an evaluation.
-
-    Attributes:
-        files: PNG pictures by name, for MLflow.
-        curves: for the report; only those whose metrics are known.
-        mistakes: misses, then false alarms, the worst first, ``MOST_MISTAKES`` at most.
-        examples: the hardest and the easiest images of each kind, good ones last.
-        chart: scores by kind; None where no image was tested.
-    """
-
-    files: Mapping[str, bytes]
-    curves: tuple[Curve, ...]
-    mistakes: tuple[Exhibit, ...]
-    examples: Mapping[str, tuple[Exhibit, ...]]
-    chart: ThresholdChart | None
 
 
 def draw_gallery(

@@ -9,11 +9,10 @@ from typing import Annotated, Any, NamedTuple, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from gtrans_core.detector.promise import Promise
-from gtrans_core.drawing.exhibits import Exhibit
 from gtrans_core.drawing.light import LightSection
 from gtrans_core.drawing.pages import page_environment
 from gtrans_core.drawing.registration import MARKER
-from gtrans_core.drawing.threshold_chart import ThresholdChart
+from gtrans_core.drawing.shown import Curve, Exhibit, ThresholdChart
 from gtrans_core.evaluation.conclusion import Conclusion
 from gtrans_core.evaluation.metric_names import SATURATED, MetricName
 from gtrans_core.evaluation.other_thresholds import ThresholdRow
@@ -27,13 +26,6 @@ _SCRIPT = "threshold.js"
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Curve(NamedTuple):
-    """A figure as an SVG element, with the sentence that says what to see in it."""
-
-    caption: str
-    svg: str
 
 
 class Step(NamedTuple):

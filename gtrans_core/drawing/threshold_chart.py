@@ -3,80 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from gtrans_core.data.manifest import GOOD
 from gtrans_core.drawing.bins import bin_edges, spans_decades
 from gtrans_core.drawing.canvas import Values, finite
+from gtrans_core.drawing.shown import Bar, ScoreRow, ThresholdChart
 
 HELD_OUT = "held out: good"
 _TICKS = 6
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One bin that holds images; place and width are shares of the axis, height of the highest."""
-
-    place: float
-    width: float
-    height: float
-
-
-@dataclass(frozen=True)
-class ScoreRow:
-    """The scores of one kind.
-
-    Attributes:
-        name: the kind.
-        is_good: whether flagging it is an error.
-        is_tested: false for the held-out images, which the threshold comes from.
-        scores: raw, one an image.
-        flagged: how many of them are above the threshold in use.
-        bars: of the histogram.
-    """
-
-    name: str
-    is_good: bool
-    is_tested: bool
-    scores: tuple[float, ...]
-    flagged: int
-    bars: tuple[Bar, ...]
-
-
-@dataclass(frozen=True)
-class ThresholdChart:
-    """Rows over one axis of scores from ``low`` to ``high``.
-
-    Attributes:
-        rows: held-out good images, good test images, then each kind of defect.
-        threshold: the one in use.
-        place: where it is, as a share of the axis.
-        low: score at the axis's left end.
-        high: score at its right end.
-        is_log: whether the axis is logarithmic.
-        ticks: places with the numbers to write there.
-    """
-
-    rows: tuple[ScoreRow, ...]
-    threshold: float
-    place: float
-    low: float
-    high: float
-    is_log: bool
-    ticks: tuple[tuple[float, str], ...]
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What the slider's script reads, as plain values."""
-        rows = [
-            {"good": row.is_good, "tested": row.is_tested, "scores": row.scores}
-            for row in self.rows
-        ]
-        axis = {"low": self.low, "high": self.high, "log": self.is_log}
-        return {**axis, "threshold": self.threshold, "rows": rows}
 
 
 def threshold_chart(

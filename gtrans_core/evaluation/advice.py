@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from scipy.special import bdtrc
-
 from gtrans_core.config import GTransConfig, flatten
 from gtrans_core.detector.model_name import VERSION, VERSION_NOTE
 from gtrans_core.detector.thresholds import needed_images, promised_threshold
@@ -202,7 +200,11 @@ def _alike(rows: Sequence[ImageResult], sizes: Mapping[str, tuple[int, int]]) ->
 
 def _chance_of(count: int, images: int, rate: float) -> float:
     """Probability that ``count`` or more of the images are flagged, each with this rate."""
-    return float(bdtrc(count - 1, images, rate)) if count else 1.0
+    if not count:
+        return 1.0
+    from scipy.special import bdtrc
+
+    return float(bdtrc(count - 1, images, rate))
 
 
 def _recalibrate(found: Findings, *options: str) -> tuple[str, ...]:

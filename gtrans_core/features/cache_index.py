@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -12,9 +12,12 @@ from gtrans_core.config import ImageConfig, digest_of
 from gtrans_core.data.images import DECODER_VERSION
 from gtrans_core.data.manifest import Manifest, Sample
 from gtrans_core.errors import DataError
-from gtrans_core.network.backbone import BackboneSpec
 from gtrans_core.storage import write_atomic
 from gtrans_core.storage.documents import Facts
+from gtrans_core.storage.verified import DamagedFileError, read_verified
+
+if TYPE_CHECKING:
+    from gtrans_core.network.backbone import BackboneSpec
 
 INDEX_NAME = "cache.json"
 
@@ -118,6 +121,19 @@ def finished_index(folder: Path) -> CacheIndex:
     index = read_index(folder)
     if index is None:
         raise DataError(f"{folder}: no intact feature cache here; run cache_features again")
+    return index
+
+
+def intact_index(folder: Path) -> CacheIndex | None:
+    """The index of a finished cache whose every shard has the bytes that its name promises."""
+    index = read_index(folder)
+    if index is None:
+        return None
+    try:
+        for shard in index.shards:
+            read_verified(folder / shard.name)
+    except DamagedFileError:
+        return None
     return index
 
 

@@ -7,10 +7,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from gtrans_core.errors import WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _TOP_NAMES = {
     "_conv_stem": "conv_stem",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gtrans_core.errors import DataError
-from gtrans_core.features.reading import Features, open_features
-from gtrans_core.features.shared import fetch_cache
 from gtrans_core.storage.documents import Facts, read_json
+
+if TYPE_CHECKING:
+    from gtrans_core.features.reading import Features
 
 
 class FeatureCacheRef(Facts):
@@ -35,10 +37,18 @@ class FeatureCacheRef(Facts):
 
     def open_in_other_light(self) -> tuple[Features, ...]:
         """The same images in other light, in the same order, read as needed; errors as ``open``."""
-        beside = Path(self.folder).parent
-        return tuple(self._opened(beside / key, resident_mb=0) for key in self.in_other_light)
+        return tuple(self._opened(folder, resident_mb=0) for folder in self.folders[1:])
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """That of the cache, then those of the copies in other light."""
+        folder = Path(self.folder)
+        return (folder, *(folder.parent / key for key in self.in_other_light))
 
     def _opened(self, folder: Path, resident_mb: int) -> Features:
+        from gtrans_core.features.reading import open_features
+        from gtrans_core.features.shared import fetch_cache
+
         if self.cache_store:
             fetch_cache(self.cache_store, folder)
         return open_features(folder, resident_mb)

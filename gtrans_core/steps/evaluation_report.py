@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gtrans_core.detector.model_name import CHALLENGER, alias_uri
-from gtrans_core.drawing.gallery import Gallery
 from gtrans_core.drawing.light import light_section
 from gtrans_core.drawing.report import DefectRow, ReportData, Step, Training, render_report
+from gtrans_core.drawing.shown import Gallery
 from gtrans_core.evaluation.advice import Findings, next_steps
 from gtrans_core.evaluation.other_thresholds import threshold_rows
 from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.steps.context import RunContext
 from gtrans_core.system.commands import next_command
-from gtrans_core.training.trained_model import TrainingInfo
+from gtrans_core.training.training_info import TrainingInfo
 
 
 def evaluation_report(

@@ -20,7 +20,7 @@ from gtrans_core.network.tiling import Tiling
 from gtrans_core.progress import Progress
 from gtrans_core.training.closed_form import fit_closed_form, read_out_of_fold
 from gtrans_core.training.split import Split, split_images
-from gtrans_core.training.trained_model import TrainingInfo
+from gtrans_core.training.training_info import TrainingInfo
 
 
 @dataclass(frozen=True)

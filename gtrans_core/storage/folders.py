@@ -24,7 +24,7 @@ def prepare_folder(folder: Path, build: Callable[[Path], None]) -> bool:
     Raises:
         StorageError: when the place cannot be written. What ``build`` raises passes through.
     """
-    marker = folder.with_name(f".{folder.name}.complete")
+    marker = complete_marker(folder)
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     if _is_complete(folder, marker):
         return False
@@ -45,6 +45,11 @@ def prepare_folder(folder: Path, build: Callable[[Path], None]) -> bool:
             _remove(unfinished)
         write_atomic(marker, b"")
         return True
+
+
+def complete_marker(folder: Path) -> Path:
+    """What says that ``prepare_folder`` has finished; without it, the folder is made anew."""
+    return folder.with_name(f".{folder.name}.complete")
 
 
 @contextlib.contextmanager

@@ -20,7 +20,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, NoReturn
 
-_COMPILER_UTILITIES = "torch._dynamo.utils"
+_COMPILER = "torch._dynamo"
+_COMPILER_UTILITIES = f"{_COMPILER}.utils"
 _STEP_OF_KUBEFLOW = "_KFP_RUNTIME"
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 _LARGEST_INT = 2**31 - 1
@@ -36,7 +37,7 @@ def torch_compiler_left_out() -> Iterator[None]:
     """
     import torch
 
-    if "torch._dynamo" in sys.modules:
+    if _COMPILER in sys.modules:
         yield
         return
     disable: Any = torch.compiler.disable
@@ -79,6 +80,51 @@ class _CompilerUtilities(ModuleType):
         if sys.modules.get(_COMPILER_UTILITIES) is self:
             del sys.modules[_COMPILER_UTILITIES]
         return import_module(_COMPILER_UTILITIES)
+
+
+@contextmanager
+def optimizers_without_compiler() -> Iterator[None]:
+    """Train within, uncompiled, and torch's compiler stays out. Saves SECONDS s.
+
+    At each step an optimizer imports ``torch._dynamo`` and calls two functions of it, which do
+    nothing where nothing is compiled.
+    """
+    import torch
+
+    if _COMPILER in sys.modules:
+        yield
+        return
+    compiler = _Compiler(_COMPILER)
+    sys.modules[_COMPILER] = compiler
+    torch._dynamo = compiler
+    try:
+        yield
+    finally:
+        compiler.withdraw()
+
+
+class _Compiler(ModuleType):
+    """Stands for the module until anything else of it is used."""
+
+    def graph_break(self) -> None:
+        """Means nothing outside of a compilation."""
+
+    def disable(self, function: Callable[..., Any], *_: Any, **__: Any) -> Callable[..., Any]:
+        """The function as it is: nobody compiles it."""
+        return function
+
+    def withdraw(self) -> None:
+        """Leave no trace."""
+        torch: Any = sys.modules["torch"]
+        if sys.modules.get(_COMPILER) is self:
+            del sys.modules[_COMPILER]
+            del torch._dynamo
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name != "__path__":  # who looks at all modules uses none
+            raise AttributeError(name)
+        self.withdraw()
+        return getattr(import_module(_COMPILER), name)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from gtrans_core.network.build import build_trans
 from gtrans_core.network.loss import guidance_loss
 from gtrans_core.network.trans import Trans
 from gtrans_core.storage import require_free_space
-from gtrans_core.system.shortcuts import keep_freed_memory
+from gtrans_core.system.shortcuts import keep_freed_memory, optimizers_without_compiler
 from gtrans_core.training.batches import ImageBatches, epoch_order, in_batches
 from gtrans_core.training.checkpoint import (
     Checkpoint,
@@ -83,7 +84,22 @@ def train_trans(
     """
     torch.set_num_threads(thread_count(config.training))
     keep_freed_memory()
-    loop = _Loop(features, spec, config, choose_device(config.training))
+    # A compiled training needs the compiler, and so does one of several processes.
+    alone = Crew.of_this_process().count == 1 and not config.training.compile
+    with optimizers_without_compiler() if alone else nullcontext():
+        loop = _Loop(features, spec, config, choose_device(config.training))
+        resumed_at, history = _run(loop, folder, on_progress, say, stop_requested)
+    return TrainingResult(loop.selected(), history.records(), loop.steps, resumed_at)
+
+
+def _run(
+    loop: _Loop,
+    folder: Path,
+    on_progress: Callable[[int, int, str], None],
+    say: Callable[[str], None],
+    stop_requested: Callable[[], bool],
+) -> tuple[int | None, TrainingJournal]:
+    """All steps that are left; gives the step that they went on from."""
     history = TrainingJournal(folder / "history.jsonl", say)
     checkpoint = newest_checkpoint(folder, say)
     if checkpoint is not None:
@@ -100,12 +116,7 @@ def train_trans(
             save_checkpoint(folder, loop.checkpoint())
         if stopping and loop.step < loop.steps:
             raise PreemptedError(f"stopped at step {loop.step} of {loop.steps}; state is saved")
-    return TrainingResult(
-        trans=loop.selected(),
-        history=history.records(),
-        steps=loop.steps,
-        resumed_at=checkpoint.step if checkpoint else None,
-    )
+    return checkpoint.step if checkpoint else None, history
 
 
 class _Loop:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from gtrans_core.config import StoredConfig
 from gtrans_core.errors import ModelError
 from gtrans_core.network.backbone import agn_spec
 from gtrans_core.network.build import build_trans
@@ -21,34 +18,11 @@ from gtrans_core.network.scene import AnyScene, read_scene
 from gtrans_core.network.tiling import Tiling
 from gtrans_core.network.trans import Trans
 from gtrans_core.storage import write_atomic
-from gtrans_core.storage.documents import Facts, read_json
-from gtrans_core.storage.sealed import sealed
+from gtrans_core.training.training_info import INFO_NAME, TrainingInfo
 
-_INFO = "training.json"
 _TRANS = "trans.safetensors"
 _SCENE = "scene.safetensors"
 _MEMORY = "memory.safetensors"
-
-
-class TrainingInfo(Facts):
-    """``training.json``: how these weights came to be."""
-
-    key: str
-    cache_key: str
-    config: StoredConfig
-    weights_sha256: str
-    held_out: tuple[str, ...]
-    """sha256 of the images that set the threshold; none: it is cross-fitted."""
-    in_other_light: bool = False
-    """Whether the closed-form parts learnt from copies in other light too."""
-    trained_on: int
-    steps: int
-    seconds: float
-    """Wall time of this run's part of it."""
-    resumed_at: int | None
-    history: list[dict[str, Any]]
-    files: dict[str, str] = Field(default={})
-    """sha256 (hex) of each file of weights; filled in by ``save_trained``."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +47,7 @@ def save_trained(folder: Path, model: TrainedModel, info: TrainingInfo) -> None:
             data = save(_on_cpu(part))
             write_atomic(folder / name, data)
             files[name] = hashlib.sha256(data).hexdigest()
-    info = info.model_copy(update={"files": files})
-    write_atomic(folder / _INFO, sealed(info.model_dump_json(indent=1)))
+    info.model_copy(update={"files": files}).write(folder)
 
 
 def load_trained(folder: Path) -> tuple[TrainedModel, TrainingInfo]:
@@ -83,7 +56,7 @@ def load_trained(folder: Path) -> tuple[TrainedModel, TrainingInfo]:
     Raises:
         ModelError: when a file is missing, damaged, or does not fit its config.
     """
-    info = read_json(folder / _INFO, TrainingInfo, "the facts of a training", ModelError)
+    info = TrainingInfo.read(folder)
     spec = agn_spec(info.config.agn)
     trans = build_trans(spec, info.config)
     scene = memory = None
@@ -108,7 +81,7 @@ def _read(path: Path, info: TrainingInfo) -> dict[str, Tensor]:
         data = path.read_bytes()
         expected = info.files.get(path.name)  # earlier versions noted none
         if expected and hashlib.sha256(data).hexdigest() != expected:
-            raise ModelError(f"{path}: damaged (its sha256 is not the one in {_INFO})")
+            raise ModelError(f"{path}: damaged (its sha256 is not the one in {INFO_NAME})")
         return load(data)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from None

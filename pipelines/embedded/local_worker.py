@@ -15,14 +15,19 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from gtrans.pipelines.embedded.step_server import StepServer
+from gtrans_core.config import digest_of
+from gtrans_core.errors import StorageError
+from gtrans_core.lineage import code_digest
 from gtrans_core.steps.names import ALL_STEPS
+from gtrans_core.storage import write_atomic
 from gtrans_core.system.shortcuts import (
     collect_again,
     kubeflow_client_left_out,
@@ -32,6 +37,10 @@ from gtrans_core.system.shortcuts import (
 from gtrans_core.tracking.client import import_mlflow_for_database
 
 _OTHERWISE = ["-m", "kfp.dsl.executor_main"]
+_WORK = {"cache_features": "caching", "train": "learning", "evaluate": "judging"}
+"""What a step imports where nothing is kept for it: torch, and all that draws."""
+_PATIENCE_SECONDS = 1.0
+"""How long a step may take to find what is kept, in a run that ran before."""
 
 
 def main() -> None:
@@ -51,19 +60,39 @@ def main() -> None:
         collect_again()
         _host(request, pipeline, shlex.join(server.command))
         return
-    ending = server.serve(_needs(pipeline))
+    needed, worked_with = _needs(pipeline)
+    mark = _mark_of(request["parameters"])
+    if mark is not None and mark.exists():
+        ending = server.serve(needed, worked_with, _PATIENCE_SECONDS)
+    else:
+        ending = server.serve([*needed, *worked_with])
     if isinstance(ending, int):
         leave(ending)
     _run_step(ending)
 
 
-def _needs(pipeline: str) -> list[Callable[[], object]]:
-    """What loads the modules that steps of the pipeline import, those of the first step first."""
+def _needs(pipeline: str) -> tuple[list[Callable[[], object]], list[Callable[[], object]]]:
+    """What loads the modules that steps of the pipeline import, in their order.
+
+    Returns:
+        For all steps, and for those that find nothing kept.
+    """
     steps = [step for step in ALL_STEPS if re.search(rf"gtrans_core\.steps\.{step}\b", pipeline)]
     if not steps:
-        return []
-    first, *others = (partial(import_module, f"gtrans_core.steps.{step}") for step in steps)
-    return [first, import_mlflow_for_database, *others]
+        return [], []
+    names = [*steps, *(_WORK[step] for step in steps if step in _WORK)]
+    loads: list[Callable[[], object]] = [
+        partial(import_module, f"gtrans_core.steps.{name}") for name in names
+    ]
+    return [*loads[: len(steps)], import_mlflow_for_database], loads[len(steps) :]
+
+
+def _mark_of(parameters: Mapping[str, Any]) -> Path | None:
+    """The file that says that this code ran with these very parameters, and ended well."""
+    if "store" not in parameters:
+        return None
+    digest = digest_of({"code": code_digest(), "parameters": dict(parameters)})
+    return Path(parameters["store"]) / "kept" / "runs" / digest
 
 
 def _host(request: dict[str, Any], pipeline: str, client: str) -> None:
@@ -86,6 +115,9 @@ def _host(request: dict[str, Any], pipeline: str, client: str) -> None:
     except RuntimeError as error:
         # A step failed: its own words, which are in the log already, say more than this stack.
         sys.exit(str(error))
+    if mark := _mark_of(request["parameters"]):
+        with suppress(StorageError):  # it only tells the next run what not to load
+            write_atomic(mark, b"")
 
 
 def _stop_when_abandoned() -> None:

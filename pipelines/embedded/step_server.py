@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -55,8 +56,19 @@ class StepServer:
         self.host = _fork()
         return self.host == 0
 
-    def serve(self, loads: Iterable[Callable[[], object]]) -> list[str] | int:
+    def serve(
+        self,
+        loads: Iterable[Callable[[], object]],
+        later: Iterable[Callable[[], object]] = (),
+        patience: float = 0.0,
+    ) -> list[str] | int:
         """Load one thing after the other, as long as no step is asked for, and fork the steps.
+
+        Args:
+            loads: what all steps need.
+            later: what only steps need that have work to do; loaded once a step has run for
+                ``patience`` seconds.
+            patience: see there.
 
         Returns:
             In a step: its arguments. In the server, once the host has ended: the host's exit code.
@@ -72,11 +84,15 @@ class StepServer:
         with selectors.DefaultSelector() as selector:
             selector.register(signals, selectors.EVENT_READ)
             selector.register(self._listener, selectors.EVENT_READ)
-            remaining = iter(loads)
+            now, then = deque(loads), deque(later)
             while True:
-                if load := next(remaining, None):
-                    load()
-                for key, _ in selector.select(0 if load else None):
+                if now:
+                    now.popleft()()
+                waiting = patience if then and self._steps else None
+                ready = selector.select(0 if now else waiting)
+                if not (ready or now):
+                    now, then = then, now
+                for key, _ in ready:
                     if key.fileobj is self._listener:
                         step = self._fork_step()
                         if step is not None:

@@ -135,7 +135,7 @@ def test_the_registered_model_scores_images(plant: Plant):
 def test_the_same_run_again_reuses_the_caches_and_the_version_and_says_so(plant: Plant):
     result = plant.run()
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "Reused   cache_features, train, register (nothing changed)" in result.stdout
+    assert "Reused   cache_features, train, evaluate, register (nothing changed)" in result.stdout
     assert "Model    gtrans-weave version 1, alias challenger" in result.stdout
 
 

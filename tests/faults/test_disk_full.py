@@ -18,7 +18,8 @@ from gtrans_core.features.cache import build_cache, load_cache
 from gtrans_core.storage import write_atomic
 from gtrans_core.training.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from gtrans_core.training.loop import train_trans
-from gtrans_core.training.trained_model import TrainedModel, TrainingInfo, save_trained
+from gtrans_core.training.trained_model import TrainedModel, save_trained
+from gtrans_core.training.training_info import TrainingInfo
 
 MEBIBYTE = 2**20
 NUMBERS = re.compile(r"needs ([\d,]+) bytes and ([\d,]+) are free; make room or choose another")

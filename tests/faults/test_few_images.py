@@ -67,6 +67,7 @@ def test_other_light_and_position_are_tried_on_the_test_images(few: TinyRun):
 def test_the_same_bits_again(few: TinyRun, tmp_path: Path):
     before = (few.path("detector") / "detector.json").read_bytes()
     shutil.rmtree(few.path("detector"))
+    shutil.rmtree(few.root / "store" / "kept" / "evaluate")
     few.go("evaluate")
     assert (few.path("detector") / "detector.json").read_bytes() == before
 

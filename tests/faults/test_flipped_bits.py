@@ -30,10 +30,10 @@ from gtrans_core.storage import write_atomic
 from gtrans_core.storage.sealed import sealed
 from gtrans_core.training.trained_model import (
     TrainedModel,
-    TrainingInfo,
     load_trained,
     save_trained,
 )
+from gtrans_core.training.training_info import TrainingInfo
 from gtrans_core.trust.seen import SeenApprovals
 from gtrans_core.watch.feedback import FeedbackBook, Statement
 from gtrans_core.watch.record import Watched, read_counts, record_all

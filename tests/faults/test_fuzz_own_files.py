@@ -26,10 +26,10 @@ from gtrans_core.training.checkpoint import Checkpoint, newest_checkpoint
 from gtrans_core.training.journal import TrainingJournal
 from gtrans_core.training.trained_model import (
     TrainedModel,
-    TrainingInfo,
     load_trained,
     save_trained,
 )
+from gtrans_core.training.training_info import TrainingInfo
 from tests.support.fuzzing import check_one_line, damaged, fuzz, spoiled
 from tests.support.records import evaluation_record
 

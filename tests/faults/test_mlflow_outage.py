@@ -16,7 +16,7 @@ import pytest
 from mlflow.entities import Run
 
 from gtrans_core.progress import Progress
-from gtrans_core.steps import train as step
+from gtrans_core.steps import learning as step
 from gtrans_core.tracking import step_run
 from gtrans_core.tracking.client import connect
 from gtrans_core.tracking.journal import JournalFlusher

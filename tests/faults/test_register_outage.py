@@ -31,7 +31,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
     write_part(root)
     run = TinyRun(root, tracking_uri=NOWHERE)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gtrans_core.steps.train.FLUSH_SECONDS", 0)
+        patch.setattr("gtrans_core.steps.learning.FLUSH_SECONDS", 0)
         patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         run.go("ingest", "cache_features", "train", "evaluate")
     return run

@@ -31,7 +31,7 @@ import sys, traceback
 from dataclasses import replace
 from pathlib import Path
 from gtrans.pipelines.graphs.compile import compile_all
-from gtrans_core.steps import evaluate
+from gtrans_core.steps import judging
 from tests.support.runs import TinyRun, write_part
 
 root, canary = Path(sys.argv[1]), sys.argv[2]
@@ -64,8 +64,9 @@ image.write_bytes(whole)
 def crash(*arguments):
     raise RuntimeError("a bug")
 
-evaluate.score_split = crash
-ends("a bug", replace(run, key="f"), "ingest", "cache_features", "train", "evaluate")
+judging.score_split = crash
+other = replace(run, key="f", overrides=("evaluation.examples_per_defect=2",))
+ends("a bug", other, "ingest", "cache_features", "train", "evaluate")
 """
 
 

@@ -119,9 +119,10 @@ def test_killed_at_random_moments(
 STEP = """
 import os, time
 from gtrans_core.progress import Progress
-from gtrans_core.steps import train as step
+from gtrans_core.steps import learning
 from gtrans_core.steps.context import RunContext
 from gtrans_core.steps.reporting import run_step
+from gtrans_core.steps.train import train
 from gtrans_core.tracking import step_run
 
 os.environ.clear()
@@ -132,10 +133,10 @@ def slowly(*now):
     advanced(*now)
     time.sleep(seconds_a_step)
 Progress.advanced = slowly
-step.FLUSH_SECONDS = step_run.PATIENCE_S = 0.5
+learning.FLUSH_SECONDS = step_run.PATIENCE_S = 0.5
 settings = RunContext("run", "part", store, "http://127.0.0.1:9", "gtrans")
 with run_step("train", settings):
-    step.train(settings, config, cache, model)
+    train(settings, config, cache, model)
 """
 
 

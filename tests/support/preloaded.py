@@ -11,6 +11,7 @@ import gtrans_core.batch.run
 import gtrans_core.detector.detector
 import gtrans_core.features.shared
 import gtrans_core.features.weights
+import gtrans_core.steps.learning
 import gtrans_core.steps.train
 import gtrans_core.storage.s3
 import gtrans_core.tracking.promotion.promotion

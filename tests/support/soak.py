@@ -10,6 +10,7 @@ import gc
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import sqlite3
 import sys
@@ -64,16 +65,16 @@ def warm_up(root: Path) -> None:
 
     Drawing is more than half of what a run computes, and nothing else depends on it.
     """
-    from gtrans_core.steps import evaluate
+    from gtrans_core.steps import judging
 
-    draw, drawn = evaluate.draw_gallery, []
+    draw, drawn = judging.draw_gallery, []
 
     def draw_once(*arguments: Any) -> Any:
         if not drawn:
             drawn.append(draw(*arguments))
         return drawn[0]
 
-    evaluate.draw_gallery = draw_once
+    judging.draw_gallery = draw_once
     write_part(root)
     TinyRun(root).go()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -82,6 +83,8 @@ def warm_up(root: Path) -> None:
 def soaked(root: Path, number: int, fault: Callable[[TinyRun, Random], str], rng: Random) -> str:
     """One run under a fault, and the same command until it ends well; how that went, in words."""
     run = TinyRun(root, f"run-{number:02}", overrides=(f"seed={number % DETECTORS}",))
+    if number % 2:  # every other run has its work to do, the others find it done
+        shutil.rmtree(root / "store" / "kept", ignore_errors=True)
     went = fault(run, rng)
     for _ in range(2):
         process = start(run)
@@ -159,6 +162,11 @@ def checkpoint_damaged(run: TinyRun, rng: Random) -> str:
     return damage(run, rng, "training/*/checkpoint-*.safetensors")
 
 
+def kept_damaged(run: TinyRun, rng: Random) -> str:
+    """A file of what a step keeps for the next run."""
+    return damage(run, rng, "kept/*/*/**/*")
+
+
 def damage(run: TinyRun, rng: Random, pattern: str) -> str:
     files = sorted(path for path in (run.root / "store").glob(pattern) if path.is_file())
     if not files:
@@ -226,6 +234,7 @@ FAULTS = (
     cache_damaged,
     killed,
     checkpoint_damaged,
+    kept_damaged,
     without_mlflow,
     killed,
     image_damaged,

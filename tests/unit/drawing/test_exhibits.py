@@ -10,10 +10,11 @@ from PIL import Image
 
 from gtrans_core.config import ImageConfig
 from gtrans_core.drawing.canvas import to_svg
-from gtrans_core.drawing.exhibits import Exhibit, make_exhibits
+from gtrans_core.drawing.exhibits import make_exhibits
 from gtrans_core.drawing.figures import loss_curve, roc_figure
-from gtrans_core.drawing.gallery import MOST_MISTAKES, Gallery, draw_gallery
+from gtrans_core.drawing.gallery import MOST_MISTAKES, draw_gallery
 from gtrans_core.drawing.layers import contour_path, legend
+from gtrans_core.drawing.shown import Exhibit, Gallery
 from gtrans_core.drawing.threshold_chart import HELD_OUT, threshold_chart
 from gtrans_core.evaluation.evaluation import Evaluation, split_metrics
 from gtrans_core.evaluation.image_table import image_results

@@ -9,9 +9,7 @@ from html.parser import HTMLParser
 import pytest
 from pydantic import ValidationError
 
-from gtrans_core.drawing.exhibits import Exhibit
 from gtrans_core.drawing.report import (
-    Curve,
     DefectRow,
     ReportData,
     Step,
@@ -19,6 +17,7 @@ from gtrans_core.drawing.report import (
     headline,
     render_report,
 )
+from gtrans_core.drawing.shown import Curve, Exhibit
 from gtrans_core.drawing.threshold_chart import threshold_chart
 from gtrans_core.evaluation.conclusion import Conclusion
 from gtrans_core.evaluation.other_thresholds import ThresholdRow

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from gtrans_core.config import ImageConfig
-from gtrans_core.drawing.gallery import Gallery, draw_gallery
+from gtrans_core.drawing.gallery import draw_gallery
+from gtrans_core.drawing.shown import Gallery
 from gtrans_core.evaluation.evaluation import (
     PIXEL_METRICS,
     Evaluation,

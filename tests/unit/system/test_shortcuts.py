@@ -63,6 +63,41 @@ def test_another_name_of_the_module_left_out_still_can_be_imported():
     )
 
 
+def test_a_training_step_is_the_same_without_the_compiler_which_can_be_used_afterwards():
+    python(
+        "import sys, torch\n"
+        "from contextlib import nullcontext\n"
+        "from gtrans_core.system.shortcuts import optimizers_without_compiler\n"
+        "def trained(within):\n"
+        "    weights = torch.linspace(-1, 1, 50).requires_grad_()\n"
+        "    with within:\n"
+        "        optimizer = torch.optim.AdamW([weights], fused=True)\n"
+        "        for _ in range(3):\n"
+        "            optimizer.zero_grad(set_to_none=True)\n"
+        "            weights.square().sum().backward()\n"
+        "            optimizer.step()\n"
+        "        state = optimizer.state_dict()['state'][0]['exp_avg']\n"
+        "    return torch.stack([weights.detach(), state])\n"
+        "without = trained(optimizers_without_compiler())\n"
+        "assert not {name for name in sys.modules if name.startswith('torch._dynamo')}\n"
+        "assert torch.equal(without, trained(nullcontext()))\n"
+        "assert 'torch._dynamo.eval_frame' in sys.modules\n"
+        "assert torch.compile(lambda x: x + 1, backend='eager')(torch.ones(1)).item() == 2"
+    )
+
+
+def test_whatever_else_asks_for_the_compiler_meanwhile_gets_it():
+    python(
+        "import sys\n"
+        "from gtrans_core.system.shortcuts import optimizers_without_compiler\n"
+        "with optimizers_without_compiler():\n"
+        "    import torch._dynamo.utils\n"
+        "    assert torch._dynamo.utils.counters is not None\n"
+        "    assert torch._dynamo.eval_frame\n"
+        "assert type(sys.modules['torch._dynamo']).__name__ == 'module'"
+    )
+
+
 def test_kubeflows_client_is_left_out_and_leaves_no_trace():
     python(
         "import os, sys\n"

@@ -17,16 +17,16 @@ from gtrans_core.network.agn import state_sha256
 from gtrans_core.network.build import build_trans
 from gtrans_core.steps.cache_features import cache_features
 from gtrans_core.steps.context import RunContext
-from gtrans_core.steps.evaluate import _scorer
+from gtrans_core.steps.judging import _scorer
 from gtrans_core.training.author_compat import apply_author_compat, author_compat_identity
 from gtrans_core.training.batches import epoch_order
 from gtrans_core.training.split import hold_out
 from gtrans_core.training.trained_model import (
     TrainedModel,
-    TrainingInfo,
     load_trained,
     save_trained,
 )
+from gtrans_core.training.training_info import TrainingInfo
 
 COMPAT = "research.author_compat=true"
 
