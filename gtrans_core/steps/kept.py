@@ -10,6 +10,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from gtrans_core.config import canonical_json, digest_of
 from gtrans_core.errors import StorageError
 from gtrans_core.lineage import code_digest, package_version
 from gtrans_core.storage import prepare_folder, storage_error, write_atomic
+from gtrans_core.storage.atomic import temporary_beside
 from gtrans_core.storage.documents import parse_json
 from gtrans_core.storage.folders import complete_marker
 from gtrans_core.storage.verified import DamagedFileError, read_verified, write_verified
@@ -69,7 +71,7 @@ class Kept:
         for name, data in found.items():
             top, _, rest = name.partition("/")
             if top in targets:
-                write_atomic(targets[top] / rest if rest else targets[top], data)
+                _place(self.folder / name, targets[top] / rest if rest else targets[top], data)
         return found
 
     def keep(self, results: Mapping[str, Path | bytes]) -> None:
@@ -115,24 +117,45 @@ class Kept:
 
 def _fill(folder: Path, results: Mapping[str, Path | bytes]) -> None:
     digests = {}
-    for name, data in _files(results):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+    for name, source, data in _files(results):
+        _place(source, folder / name, data)
         digests[name] = hashlib.sha256(data).hexdigest()
     write_verified(folder, "files", "json", canonical_json(digests).encode())
 
 
-def _files(results: Mapping[str, Path | bytes]) -> Iterator[tuple[str, bytes]]:
+def _files(results: Mapping[str, Path | bytes]) -> Iterator[tuple[str, Path | None, bytes]]:
+    """Of each file: its path among what is kept, where it lies now, its bytes."""
     for name, result in results.items():
         if isinstance(result, bytes):
-            yield name, result
+            yield name, None, result
         elif result.is_file():
-            yield name, result.read_bytes()
+            yield name, result, result.read_bytes()
         else:
             for path in sorted(result.rglob("*")):
                 if path.is_file():
-                    yield f"{name}/{path.relative_to(result).as_posix()}", path.read_bytes()
+                    inside = path.relative_to(result).as_posix()
+                    yield f"{name}/{inside}", path, path.read_bytes()
+
+
+def _place(source: Path | None, target: Path, data: bytes) -> None:
+    """Give a file a second name, or write its bytes anew where that cannot be.
+
+    Two names are as good as two files: who writes here replaces files and never changes them.
+    """
+    if source is not None:
+        temporary = temporary_beside(target)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary.hardlink_to(source)
+            temporary.replace(target)
+        except OSError:  # on another disk, or one without links
+            pass
+        else:
+            return
+        finally:  # it stays where the target is the same file already
+            with suppress(OSError):
+                temporary.unlink()
+    write_atomic(target, data)
 
 
 def _surroundings() -> dict[str, Any]:

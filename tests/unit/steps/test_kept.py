@@ -36,6 +36,23 @@ def test_what_is_kept_comes_back_where_it_is_wanted(place: Kept, tmp_path: Path,
     assert said == []
 
 
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+def test_it_takes_no_second_room_where_files_may_have_two_names(
+    links: bool, place: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", refuse)
+    for _ in range(2):
+        place.restore({"made": tmp_path / "out"})
+    restored = tmp_path / "out" / "a"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "in"]
+    assert restored.read_bytes() == b"A"
+    assert restored.samefile(tmp_path / "made" / "a") == links
+
+
 def test_everything_that_decides_is_in_the_key(
     tmp_path: Path, place: Kept, monkeypatch: pytest.MonkeyPatch
 ):
@@ -59,6 +76,7 @@ def test_everything_that_decides_is_in_the_key(
 
 
 def flip(folder: Path) -> None:
+    (folder / "made" / "a").unlink()
     (folder / "made" / "a").write_bytes(b"a")
 
 
@@ -88,7 +106,6 @@ def test_what_is_damaged_is_set_aside_and_can_be_kept_again(
         assert said[-1].startswith("kept results damaged, set aside: ")
         assert place.folder.with_name(f"{place.folder.name}.damaged").is_dir()
         place.keep({"made": tmp_path / "made", "facts.json": b"{}"})
-        (tmp_path / "made" / "in" / "b").write_bytes(b"B")
         assert place.restore({}) == {"made/a": b"A", "made/in/b": b"B", "facts.json": b"{}"}
 
 
