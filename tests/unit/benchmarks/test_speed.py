@@ -106,3 +106,11 @@ def test_scoring_is_not_a_fifth_slower_than_recorded(tmp_path: Path):
         if ratios[-1] <= LOSS * expected:
             return
     pytest.fail(f"scoring takes {min(ratios):.2f} references, {expected:.2f} were recorded")
+
+
+def test_no_recorded_cost_grows_faster_than_images_pixels_or_categories():
+    """Measured anew by ``make bench-speed``. Over the input's side, 2 is linear in pixels."""
+    for name, curve in json.loads(RESULTS.read_bytes())["growth"].items():
+        linear = 2 if name.endswith("over the input's side") else 1
+        assert curve["exponent"] <= 1.1 * linear, name
+        assert curve["exponent"] == exponent(curve["sizes"], curve["costs"]), name
