@@ -13,6 +13,7 @@ from gtrans_core.config import GTransConfig, load_config
 from gtrans_core.data.sources.demo_surface import good_surface, render
 from gtrans_core.detector.engine import OnnxEngine
 from gtrans_core.detector.int8 import quantise
+from gtrans_core.detector.on_demand import heat_map_on_demand
 from gtrans_core.detector.onnx import export_onnx
 from gtrans_core.features.weights import load_guide
 from gtrans_core.network.backbone import BackboneSpec
@@ -41,7 +42,7 @@ def make_scorer(store: Path, *overrides: str) -> Scorer:
 
 def packaged(scorer: Scorer, size: int) -> OnnxEngine:
     """What a detector of this scorer holds, on one thread: its large products in int8."""
-    return OnnxEngine(quantise(export_onnx(scorer, (size, size))), threads=1)
+    return OnnxEngine(heat_map_on_demand(quantise(export_onnx(scorer, (size, size)))), threads=1)
 
 
 def random_scene(shapes: list[tuple[int, int, int]], config: GTransConfig) -> SceneModel:

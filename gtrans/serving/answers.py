@@ -29,8 +29,8 @@ def verdict(model: ServedModel, scored: Scored) -> dict[str, Any]:
     """One image's verdict, with what was asked for beside it."""
     answer = {
         "image": scored.name,
-        "score": scored.prediction.score,
-        "is_anomalous": scored.prediction.is_anomalous,
+        "score": scored.verdict.score,
+        "is_anomalous": scored.verdict.is_anomalous,
         **facts(model),
     }
     if scored.heat_map_png is not None:
@@ -43,8 +43,8 @@ def verdict(model: ServedModel, scored: Scored) -> dict[str, Any]:
 def drawing(model: ServedModel, scored: Scored) -> Response:
     """The heat map alone, with the verdict in its headers."""
     headers = {
-        "X-GTrans-Score": repr(scored.prediction.score),
-        "X-GTrans-Is-Anomalous": str(scored.prediction.is_anomalous).lower(),
+        "X-GTrans-Score": repr(scored.verdict.score),
+        "X-GTrans-Is-Anomalous": str(scored.verdict.is_anomalous).lower(),
         "X-GTrans-Threshold": repr(model.detector.info.threshold),
         "X-GTrans-Model-Version": str(model.version),
         "X-GTrans-Model-Digest": model.digest,

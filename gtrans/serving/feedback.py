@@ -68,7 +68,7 @@ class FeedbackDesk:
             category=model.category,
             version=model.version or None,
             digest=model.digest,
-            score=scored.prediction.score,
+            score=scored.verdict.score,
             threshold=model.detector.info.threshold,
             truth=truth,
             name=image.name,

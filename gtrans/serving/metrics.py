@@ -109,7 +109,7 @@ class ServiceMetrics:
 
     def scored(self, model: ServedModel, scored: Scored) -> None:
         """Count a scored image."""
-        verdict = "flagged" if scored.prediction.is_anomalous else "ok"
+        verdict = "flagged" if scored.verdict.is_anomalous else "ok"
         self._images.labels(model.category, verdict).inc()
         self._scoring_seconds.labels(model.category).observe(scored.seconds)
 

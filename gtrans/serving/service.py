@@ -190,7 +190,7 @@ class Service:
         if self._on_score is None or scored.asked.trial:
             return
         try:
-            self._on_score(model.category, model.version, model.digest, scored.prediction.score)
+            self._on_score(model.category, model.version, model.digest, scored.verdict.score)
         except Exception as error:  # noqa: BLE001 - the verdict matters more than who looks on
             _LOG.warning("the observer of scores failed: %r", error)
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from gtrans.serving.drawings import Asked, Layers, heat_map_png, layers_of
 from gtrans.serving.models import ServedModel
 from gtrans_core.data.images import upright_size
-from gtrans_core.detector.detector import Prediction
+from gtrans_core.detector.detector import Verdict
 from gtrans_core.errors import ModelError
 
 _LOG = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Scored:
 
     Attributes:
         name: of the image.
-        prediction: score, verdict and raw heat map.
+        verdict: its score, and whether it is flagged.
         asked: what its request wants.
         heat_map_png: the image under its heat map, in the size of the network's input; None where
             nobody asked for it.
@@ -58,7 +58,7 @@ class Scored:
     """
 
     name: str
-    prediction: Prediction
+    verdict: Verdict
     asked: Asked
     heat_map_png: bytes | None
     layers: Layers | None
@@ -238,18 +238,23 @@ class Worker:
         began, detector = time.perf_counter(), task.order.model.detector
         with self._decoding:
             view = detector.view(task.image.data, task.image.name)
-        with nullcontext() if detector.graph else self._torch:
-            prediction = detector.predict_view(view)
-        png = layers = None
-        if task.order.asked.heat_map:
-            with self._drawing:
-                png = heat_map_png(view, prediction, detector)
-        if task.order.asked.layers:
-            size = upright_size(task.image.data, task.image.name)
-            with self._drawing:
-                layers = layers_of(size, view, prediction, detector)
+        asked, png, layers = task.order.asked, None, None
+        scoring = nullcontext() if detector.graph else self._torch
+        if not (asked.heat_map or asked.layers):
+            with scoring:
+                verdict = detector.judge_view(view)
+        else:
+            with scoring:
+                verdict = prediction = detector.predict_view(view)
+            if asked.heat_map:
+                with self._drawing:
+                    png = heat_map_png(view, prediction, detector)
+            if asked.layers:
+                size = upright_size(task.image.data, task.image.name)
+                with self._drawing:
+                    layers = layers_of(size, view, prediction, detector)
         seconds = time.perf_counter() - began
-        return Scored(task.image.name, prediction, task.order.asked, png, layers, seconds)
+        return Scored(task.image.name, verdict, asked, png, layers, seconds)
 
     def _finish(self, task: _Task, outcome: Scored | Exception) -> None:
         """Note what became of an image, and settle its order when that was the last one."""

@@ -15,7 +15,7 @@ from gtrans_core.errors import DataError
 from gtrans_core.storage import write_atomic
 
 if TYPE_CHECKING:
-    from gtrans_core.detector.detector import Detector, Prediction
+    from gtrans_core.detector.detector import Detector, Prediction, Verdict
 
 
 def score_image(
@@ -40,20 +40,21 @@ def score_image(
         view = detector.view(data, image.path)
     except DataError as error:
         return _row(image, sha256, None, str(error))
+    if drawing is None:
+        return _row(image, sha256, detector.judge_view(view), None)
     prediction = detector.predict_view(view)
-    if drawing is not None:
-        _draw(drawing, detector, view, prediction)
+    _draw(drawing, detector, view, prediction)
     return _row(image, sha256, prediction, None)
 
 
 def _row(
-    image: ImageRef, sha256: str | None, prediction: Prediction | None, error: str | None
+    image: ImageRef, sha256: str | None, verdict: Verdict | None, error: str | None
 ) -> ImageRow:
     return ImageRow(
         path=image.path,
         image_sha256=sha256,
-        score=None if prediction is None else prediction.score,
-        is_anomalous=None if prediction is None else prediction.is_anomalous,
+        score=None if verdict is None else verdict.score,
+        is_anomalous=None if verdict is None else verdict.is_anomalous,
         scored_at=datetime.now(UTC),
         error=error,
         tag=image.tag,

@@ -37,11 +37,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """One image's verdict. ``heat_map`` is fp32 [H, W], as what the network sees."""
+class Verdict:
+    """What is said of one image."""
 
     score: float
     is_anomalous: bool
+
+
+@dataclass(frozen=True)
+class Prediction(Verdict):
+    """A verdict with its ``heat_map``: fp32 [H, W], as what the network sees."""
+
     heat_map: npt.NDArray[np.float32]
 
 
@@ -116,19 +122,14 @@ class Detector:
             raise ModelError(f"detector of {self.info.category}: the heat map has nan or inf in it")
         return Prediction(score, score > self.info.threshold, heat_map)
 
-    def judge(self) -> Callable[[npt.NDArray[np.uint8]], bool]:
-        """What says whether a view is flagged, as ``predict_view`` does, without the heat map.
+    def judge_view(self, view: npt.NDArray[np.uint8]) -> Verdict:
+        """The verdict alone, the same to the last bit: a heat map takes a third of the time.
 
-        For many views: what it needs is made once. The scores are the same to the last bit.
+        Raises:
+            ModelError: when the score is not a number.
         """
-        score = (
-            self.graph.score_alone() if self.graph else lambda view: self.predict_view(view).score
-        )
-
-        def flagged(view: npt.NDArray[np.uint8]) -> bool:
-            return self._checked(score(view)) > self.info.threshold
-
-        return flagged
+        score = self.graph.score_alone(view) if self.graph else self.predict_view(view).score
+        return Verdict(self._checked(score), score > self.info.threshold)
 
     def save(self, folder: Path) -> DetectorInfo:
         """Write the folder: weights first, ``detector.json`` last.

@@ -6,7 +6,6 @@ starts seconds earlier.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -15,6 +14,8 @@ import numpy.typing as npt
 INPUT = "view"
 OUTPUTS = ["heat_map", "score"]
 """Names that a graph has for what goes in and comes out."""
+WITH_MAP = "with_heat_map"
+"""Of a further input, bool, which is true where it is left out."""
 
 
 @runtime_checkable
@@ -38,8 +39,9 @@ class OnnxEngine:
 
     def __init__(self, graph: bytes, threads: int = 0) -> None:
         self.graph = graph
-        self._threads = threads
         self._session = _session_of(graph, threads)
+        asked = [one.name for one in self._session.get_overridable_initializers()]
+        self._no_map = {WITH_MAP: np.array(False)} if WITH_MAP in asked else {}
         names = [output.name for output in self._session.get_outputs()]
         if names != OUTPUTS or [i.name for i in self._session.get_inputs()] != [INPUT]:
             raise ValueError(f"its outputs are {names}, not {OUTPUTS}")
@@ -49,21 +51,13 @@ class OnnxEngine:
         map_1HW, score_1 = self._session.run(OUTPUTS, {INPUT: view_3HW[None]})
         return map_1HW[0], float(score_1[0])
 
-    def score_alone(self) -> Callable[[npt.NDArray[np.uint8]], float]:
-        """What gives the same score of one view [3, H, W], without what only a heat map needs.
+    def score_alone(self, view_3HW: npt.NDArray[np.uint8]) -> float:
+        """The same score of one view [3, H, W], to the last bit, and no heat map.
 
-        It is the part of the graph that the score is computed from, the same to the last bit.
+        A graph that was packaged before heat maps were made on demand makes one all the same.
         """
-        import onnx.utils  # not where a packaged graph is only run
-
-        whole = onnx.utils.Extractor(onnx.load_from_string(self.graph))
-        part = whole.extract_model([INPUT], OUTPUTS[1:])
-        session = _session_of(part.SerializeToString(), self._threads)
-
-        def score(view_3HW: npt.NDArray[np.uint8]) -> float:
-            return float(session.run(OUTPUTS[1:], {INPUT: view_3HW[None]})[0][0])
-
-        return score
+        [score_1] = self._session.run(OUTPUTS[1:], {INPUT: view_3HW[None], **self._no_map})
+        return float(score_1[0])
 
 
 def _session_of(graph: bytes, threads: int) -> Any:

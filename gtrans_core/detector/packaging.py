@@ -12,6 +12,7 @@ import numpy.typing as npt
 from gtrans_core.config import GTransConfig
 from gtrans_core.detector.engine import Engine, OnnxEngine
 from gtrans_core.detector.int8 import MEMORY, SCENE, quantise
+from gtrans_core.detector.on_demand import heat_map_on_demand
 from gtrans_core.detector.onnx import PARITY_VIEWS, package_graph
 from gtrans_core.detector.reading import reading
 from gtrans_core.detector.thresholds import promised_threshold
@@ -73,15 +74,17 @@ def calibrate(
         threshold, rate = promised_threshold(scores, alpha)
         return Calibration(graph, own[:, 0], threshold, promised_threshold(reached, alpha)[0], rate)
 
-    graph = None
+    plain = graph = None
     if config.scoring.engine == "onnxruntime":
-        graph = package_graph(scorer, np.stack(list(islice(views(), PARITY_VIEWS))), say)
+        plain = package_graph(scorer, np.stack(list(islice(views(), PARITY_VIEWS))), say)
+    if plain is not None:
+        graph = OnnxEngine(heat_map_on_demand(plain.graph))
     found = calibration(graph or scorer, graph)
-    if graph is not None and config.scoring.scene_precision == "int8":
+    if plain is not None and config.scoring.scene_precision == "int8":
         for parts in _ways_to_int8(config):
             what = " and ".join(parts)
             try:
-                engine = OnnxEngine(quantise(graph.graph, parts))
+                engine = OnnxEngine(heat_map_on_demand(quantise(plain.graph, parts)))
                 light = calibration(engine, engine)
             except ValueError as error:
                 say(f"{what} packaged in fp32: cannot be run in int8 ({error})")

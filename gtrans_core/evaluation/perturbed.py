@@ -69,10 +69,10 @@ def try_changes(
     everything = (*chosen.good, *chosen.defective)
     if not everything:
         return None
-    verdicts, judge = [], detector.judge()
+    verdicts = []
     for done, (manifest, sample) in enumerate(everything, start=1):
         views = _views(detector.info.config, read_image(manifest, sample), sample)
-        verdicts.append([judge(view) for view in views])
+        verdicts.append([detector.judge_view(view).is_anomalous for view in views])
         on_progress(done, len(everything))
     flagged_good = _sums(verdicts[: len(chosen.good)])
     flagged_defective = _sums(verdicts[len(chosen.good) :])

@@ -16,7 +16,7 @@ from benchmarks.serving.service import Service, posted
 from gtrans.serving.app import create_app
 from gtrans.serving.models import Models, ServedModel
 from gtrans.serving.settings import ServeSettings
-from gtrans_core.detector.detector import Prediction
+from gtrans_core.detector.detector import Verdict
 from infra.stack.ports import free_port
 from tests.support.images import png
 from tests.support.live import Live
@@ -41,9 +41,9 @@ class Slow:
     def view(self, data, name):
         return np.zeros((3, 8, 8), np.uint8)
 
-    def predict_view(self, view):
+    def judge_view(self, view):
         time.sleep(0.04)
-        return Prediction(0.5, False, np.zeros((8, 8), np.float32))
+        return Verdict(0.5, False)
 
 
 @pytest.fixture

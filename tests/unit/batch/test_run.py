@@ -21,7 +21,8 @@ from gtrans_core.batch.images import ImageRef, find_images
 from gtrans_core.batch.parts import parts_folder
 from gtrans_core.batch.rows import COLUMNS, ScoringModel
 from gtrans_core.batch.run import BatchSummary, score_to_table
-from gtrans_core.detector.detector import Detector
+from gtrans_core.batch.scoring import score_image
+from gtrans_core.detector.detector import Detector, Verdict
 from gtrans_core.detector.files import detector_digest
 from gtrans_core.errors import ModelError, PreemptedError, StorageError
 from gtrans_core.storage import open_store
@@ -93,6 +94,23 @@ def batch(detector: Detector, model: ScoringModel, tmp_path: Path) -> Batch:
 def rows(table: Path) -> list[dict[str, Any]]:
     """Without the one column that time changes."""
     return pq.read_table(table).drop_columns(["scored_at"]).to_pylist()
+
+
+def test_no_heat_map_is_made_that_is_not_drawn(folder: Path, tmp_path: Path):
+    class Blind:
+        """A detector that can say its verdict and nothing else."""
+
+        def view(self, data: bytes, name: str) -> bytes:
+            return data
+
+        def judge_view(self, view: bytes) -> Verdict:
+            return Verdict(0.5, True)
+
+    image = find_images([str(folder)])[0]
+    row = score_image(Blind(), image, image.read(), None)
+    assert (row.score, row.is_anomalous, row.error) == (0.5, True, None)
+    with pytest.raises(AttributeError, match="predict_view"):
+        score_image(Blind(), image, image.read(), tmp_path / "drawing.png")
 
 
 def test_a_row_says_all_there_is_to_know(batch: Batch, folder: Path):

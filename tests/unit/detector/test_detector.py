@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from gtrans_core.detector.detector import Detector, Prediction
+from gtrans_core.detector.detector import Detector, Prediction, Verdict
 from gtrans_core.detector.files import (
     INFO_NAME,
     WEIGHT_NAMES,
@@ -165,6 +165,13 @@ class TestPredictions:
             info = detector.info.model_copy(update={"threshold": float(threshold)})
             (prediction,) = Detector(detector.scorer, info).predict_bytes(images[:1])
             assert prediction.is_anomalous is verdict
+
+    def test_a_verdict_alone_is_that_of_the_prediction(
+        self, detector: Detector, images: list[bytes], alone: list[Prediction]
+    ) -> None:
+        for data, expected in zip(images, alone, strict=True):
+            found = detector.judge_view(detector.view(data, "image"))
+            assert found == Verdict(expected.score, expected.is_anomalous)
 
     def test_the_drawing_range_has_the_threshold_in_its_middle(self, detector: Detector) -> None:
         assert detector.map_range == (0.0, 0.5)

@@ -7,6 +7,7 @@ import pytest
 
 from gtrans_core.config import GTransConfig
 from gtrans_core.detector import packaging
+from gtrans_core.detector.engine import WITH_MAP
 from gtrans_core.detector.int8 import SCENE, quantise
 from gtrans_core.detector.packaging import INT8_PARITY, Calibration, _chosen, calibrate
 from gtrans_core.detector.thresholds import conformal_threshold
@@ -37,6 +38,7 @@ def test_int8_is_packaged_with_its_own_scores(
     )
     assert found.graph is not None
     assert b"MatMulNBits" in found.graph.graph
+    assert WITH_MAP.encode() in found.graph.graph
     own = np.array([found.graph.score_view(view)[1] for view in views_of(64)])
     assert np.array_equal(found.scores, own)
     assert found.threshold == conformal_threshold(own, 0.4)
@@ -98,7 +100,10 @@ def test_the_gate(light: np.ndarray, threshold: float, precision: str) -> None:
 def test_a_graph_that_int8_does_not_fit_stays(
     config: GTransConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packaging, "quantise", lambda graph, parts: b"no graph")
+    def refuse(graph: bytes, parts: tuple[str, ...]) -> bytes:
+        raise ValueError("other nodes")
+
+    monkeypatch.setattr(packaging, "quantise", refuse)
     said: list[str] = []
     assert calibrated(config, said).graph is not None
     assert said[0].startswith("scene model and patch memory packaged in fp32: ")
@@ -122,13 +127,14 @@ def test_nothing_to_choose(tiny_config, override: str) -> None:
 def test_a_memory_is_searched_in_int8_where_the_scene_model_does_not_bear_it(
     config: GTransConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each part is judged by its own: here the scene model's score is off, the memory's is not."""
     monkeypatch.setattr(packaging, "INT8_PARITY", 0.1)
 
-    def off(graph: bytes, parts: tuple[str, ...]) -> bytes:
-        return quantise(graph, parts) if SCENE not in parts else b"no graph"
+    def refuse_scene(graph: bytes, parts: tuple[str, ...]) -> bytes:
+        if SCENE in parts:
+            raise ValueError("other nodes")
+        return quantise(graph, parts)
 
-    monkeypatch.setattr(packaging, "quantise", off)
+    monkeypatch.setattr(packaging, "quantise", refuse_scene)
     said: list[str] = []
     found = calibrated(config, said)
     assert len(said) == 1

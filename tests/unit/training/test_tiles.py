@@ -133,8 +133,8 @@ def test_a_detector_of_tiles_scores_the_same_wherever_it_runs(
     assert reading(scorer, view, config)[0] == score
     for graph_engine in (loaded.graph, light):
         assert graph_engine is not None
-        assert graph_engine.score_alone()(view) == graph_engine.score_view(view)[1]
-    assert loaded.judge()(view) is loaded.predict_view(view).is_anomalous
+        assert graph_engine.score_alone(view) == graph_engine.score_view(view)[1]
+    assert loaded.judge_view(view).is_anomalous is loaded.predict_view(view).is_anomalous
 
 
 def features_of(parts: torch.Tensor) -> CachedFeatures:
