@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typer.testing import CliRunner, Result
 from gtrans.cli.main import app, main
 from gtrans_core.detector.files import require_intact
 from gtrans_core.errors import ModelError, TrackingError
+from gtrans_core.storage.sealed import unsealed
 from gtrans_core.tracking.client import connect
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.runs import TinyRun, category_runs_at, write_part
@@ -108,8 +110,10 @@ def flip_a_bit(run: TinyRun) -> None:
 
 def evaluate_another(run: TinyRun) -> None:
     path = run.path("evaluation") / "record.json"
-    text = path.read_text()
-    path.write_text(text.replace('"training_key": "', '"training_key": "0'))
+    record = json.loads(unsealed(path.read_bytes()))
+    lineage = record["lineage"]
+    lineage["training_key"] = "0" + lineage["training_key"]
+    path.write_text(json.dumps(record))
 
 
 @pytest.mark.parametrize(
