@@ -184,4 +184,4 @@ def _refuse(errors: Sequence[str], images: int) -> None:
     lines = [f"{len(errors)} of {images} images could not be scored", *errors[:_ERRORS_SHOWN]]
     if len(errors) > _ERRORS_SHOWN:
         lines.append(f"and {len(errors) - _ERRORS_SHOWN} more")
-    raise DataError("\n".join(lines))
+    raise DataError("\n  ".join(lines))

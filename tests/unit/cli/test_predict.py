@@ -109,7 +109,7 @@ def test_bad_images_are_all_named_and_the_good_ones_are_scored(
     assert isinstance(result.exception, DataError)
     summary, *lines = str(result.exception).splitlines()
     assert summary == "2 of 3 images could not be scored"
-    assert [line.partition(": ")[0] for line in lines] == [str(path) for path in bad]
+    assert [line.strip().partition(": ")[0] for line in lines] == [str(path) for path in bad]
     assert result.output.splitlines()[-1].endswith("-0.png")
 
 
