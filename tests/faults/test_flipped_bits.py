@@ -33,12 +33,11 @@ from gtrans_core.training.trained_model import (
     load_trained,
     save_trained,
 )
-from gtrans_core.training.training_info import TrainingInfo
 from gtrans_core.trust.seen import SeenApprovals
 from gtrans_core.watch.feedback import FeedbackBook, Statement
 from gtrans_core.watch.record import Watched, read_counts, record_all
 from tests.support.evaluations import image_result
-from tests.support.records import detector_info, evaluation_record
+from tests.support.records import detector_info, evaluation_record, training_info
 from tests.support.tiny import photos
 
 MOST_TRIES = 300
@@ -169,18 +168,7 @@ def test_so_it_is_in_what_training_hands_on(
     name: str, tiny_detector: Path, tiny_config: Callable, tmp_path: Path
 ):
     scorer = Detector.load(tiny_detector).scorer
-    info = TrainingInfo(
-        key="k",
-        cache_key="c",
-        config=tiny_config(),
-        weights_sha256="0" * 64,
-        held_out=("0" * 64,),
-        trained_on=9,
-        steps=3,
-        seconds=1.0,
-        resumed_at=None,
-        history=[],
-    )
+    info = training_info(tiny_config())
     trans = build_trans(scorer.agn.spec, tiny_config())
     save_trained(tmp_path, TrainedModel(trans, scorer.scene, scorer.memory), info)
 

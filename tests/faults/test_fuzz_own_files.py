@@ -29,9 +29,8 @@ from gtrans_core.training.trained_model import (
     load_trained,
     save_trained,
 )
-from gtrans_core.training.training_info import TrainingInfo
 from tests.support.fuzzing import check_one_line, damaged, fuzz, spoiled
-from tests.support.records import evaluation_record
+from tests.support.records import evaluation_record, training_info
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -110,18 +109,7 @@ def test_feature_caches(built) -> None:
 
 def test_trained_models(tiny_config, tmp_path: Path, tiny_detector: Path) -> None:
     scorer = Detector.load(tiny_detector).scorer
-    info = TrainingInfo(
-        key="k",
-        cache_key="c",
-        config=tiny_config(),
-        weights_sha256="0" * 64,
-        held_out=("0" * 64,),
-        trained_on=9,
-        steps=3,
-        seconds=1.0,
-        resumed_at=None,
-        history=[],
-    )
+    info = training_info(tiny_config())
     model = TrainedModel(build_trans(scorer.agn.spec, tiny_config()), scorer.scene, scorer.memory)
     save_trained(tmp_path, model, info)
     fuzz(files_of(tmp_path), with_one_file_changed(tmp_path, lambda: load_trained(tmp_path)))

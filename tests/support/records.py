@@ -7,6 +7,7 @@ from typing import Any
 from gtrans_core.config import GTransConfig
 from gtrans_core.detector.files import DetectorInfo
 from gtrans_core.evaluation.record import EvaluationRecord
+from gtrans_core.training.training_info import TrainingInfo
 
 
 def detector_info(config: GTransConfig | None = None, **facts: Any) -> DetectorInfo:
@@ -21,6 +22,23 @@ def detector_info(config: GTransConfig | None = None, **facts: Any) -> DetectorI
         "weights_sha256": "2" * 64,
     }
     return DetectorInfo(**{**sound, **facts})
+
+
+def training_info(config: GTransConfig, **facts: Any) -> TrainingInfo:
+    """The facts of a short training; what a test is about, it names."""
+    sound = {
+        "key": "k",
+        "cache_key": "c",
+        "config": config,
+        "weights_sha256": "0" * 64,
+        "held_out": ("0" * 64,),
+        "trained_on": 9,
+        "steps": 3,
+        "seconds": 1.0,
+        "resumed_at": None,
+        "history": [],
+    }
+    return TrainingInfo(**{**sound, **facts})
 
 
 def evaluation_record(**facts: Any) -> EvaluationRecord:

@@ -26,7 +26,7 @@ from gtrans_core.training.trained_model import (
     load_trained,
     save_trained,
 )
-from gtrans_core.training.training_info import TrainingInfo
+from tests.support.records import training_info
 
 COMPAT = "research.author_compat=true"
 
@@ -104,17 +104,8 @@ def test_cache_and_evaluation_see_the_same_drifted_guide(
 
     config = tiny_config(COMPAT, "scoring.scene_share=0", "scoring.memory_share=0")
     spec = load_guide(config.agn, Path()).agn.spec
-    info = TrainingInfo(
-        key="k",
-        cache_key=compat.key,
-        config=config,
-        weights_sha256=compat.weights_sha256,
-        held_out=(),
-        trained_on=9,
-        steps=8,
-        seconds=1.0,
-        resumed_at=None,
-        history=[],
+    info = training_info(
+        config, cache_key=compat.key, weights_sha256=compat.weights_sha256, held_out=(), steps=8
     )
     save_trained(model, TrainedModel(build_trans(spec, config), None, None), info)
     trained, info = load_trained(model)
