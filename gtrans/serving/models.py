@@ -18,7 +18,7 @@ from gtrans_core.detector.model_name import CHAMPION, alias_uri
 from gtrans_core.errors import ConfigError, GTransError, ModelError
 from gtrans_core.system.shortcuts import pandas_left_out
 from gtrans_core.tracking.client import connect_existing
-from gtrans_core.tracking.promotion.approval import require_approved
+from gtrans_core.tracking.promotion.approval import require_approved, require_approved_detector
 from gtrans_core.tracking.registry.loading import load_registered
 from gtrans_core.tracking.registry.origin import report_of
 from gtrans_core.tracking.registry.versions import ModelVersion, version_now
@@ -116,8 +116,7 @@ class Champion:
         try:
             # By its number: the alias may move on meanwhile.
             loaded = load_registered(self._client, found.uri, self._trust, download.place)
-            if approval and loaded.digest != found.digest:
-                raise ModelError(f"{found.uri}: its detector is not the one that was approved")
+            require_approved_detector(found, approval, loaded.digest)
             model = _warm(ServedModel(self.category, found.version, loaded.digest, loaded.detector))
         except ModelError:
             self._refused = found  # it would be fetched at every look

@@ -23,6 +23,7 @@ import PIL
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from gtrans_core.config import MOST_MEGAPIXELS, ImageConfig
+from gtrans_core.data.costly import has_more_frames, why_costly
 from gtrans_core.data.levels import stretch
 from gtrans_core.data.view import as_seen
 from gtrans_core.errors import DataError
@@ -193,6 +194,8 @@ def upright(
     """
     if not data:
         raise RefusedError("empty file (0 bytes)")
+    if reason := why_costly(data):
+        raise RefusedError(f"{reason}, which would take too long to decode; save it anew")
     try:
         image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -220,9 +223,8 @@ def _check_header(image: Image.Image, max_megapixels: int) -> None:
         raise RefusedError(_too_large(max_megapixels, counted))
     if min(width, height) < MIN_SIDE:
         raise RefusedError(f"too small: {width} x {height} pixels, at least {MIN_SIDE} a side")
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format != "MPO":  # a JPEG with a preview behind it, as phones write
-        raise RefusedError(f"animated or multi-page: {frames} frames, expected one")
+    if image.format != "MPO" and has_more_frames(image):  # as phones write, a preview behind it
+        raise RefusedError("animated or multi-page: expected one frame")
     if not (image.mode in (*_COLOUR_MODES, *INTEGER_MODES) or image.has_transparency_data):
         raise RefusedError(f"unsupported pixel mode {image.mode}, {_SAVE_AS}")
 

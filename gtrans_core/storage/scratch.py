@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -33,13 +35,23 @@ def scratch_folder() -> Iterator[str]:
 
 def _sweep() -> None:
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        # Another user's folder is not ours to remove; another run may remove it first.
-        with suppress(OSError):
-            if time.time() - folder.stat().st_mtime > _YOUNG_SECONDS and _is_abandoned(folder):
+        with suppress(OSError):  # another run may remove it first
+            if _is_ours(folder) and _is_abandoned(folder):
                 shutil.rmtree(folder, ignore_errors=True)
 
 
+def _is_ours(folder: Path) -> bool:
+    """Whether it is a folder of this user's; anybody may put things of that name into /tmp."""
+    status = folder.lstat()
+    is_old = time.time() - status.st_mtime > _YOUNG_SECONDS
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and is_old
+
+
 def _is_abandoned(folder: Path) -> bool:
-    with (folder / _LOCK).open("rb") as lock:
+    # To open a pipe would wait without end.
+    lock = os.open(folder / _LOCK, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an OSError while somebody works there
+    finally:
+        os.close(lock)
     return True

@@ -12,6 +12,7 @@ from gtrans_core.evaluation.image_table import IMAGES, ImageResult, read_images
 from gtrans_core.storage.scratch import scratch_folder
 from gtrans_core.tracking.client import error_code, translate_mlflow_errors
 from gtrans_core.tracking.promotion.verdicts import GATE_TAG
+from gtrans_core.tracking.registry.run_files import find_run_file
 from gtrans_core.tracking.registry.versions import find_version
 from gtrans_core.tracking.runs import quoted
 
@@ -117,6 +118,5 @@ def images_of(client: MlflowClient, run_id: str) -> list[ImageResult]:
         translate_mlflow_errors(client.tracking_uri, f"read {IMAGES} of run {run_id}"),
         scratch_folder() as scratch,
     ):
-        if IMAGES not in {file.path for file in client.list_artifacts(run_id)}:
-            return []
-        return read_images(Path(client.download_artifacts(run_id, IMAGES, scratch)))
+        table = find_run_file(client, run_id, IMAGES, Path(scratch))
+        return read_images(table) if table else []

@@ -14,7 +14,7 @@ from gtrans_core.release.folder import APPROVAL, LINEAGE, SBOM
 from gtrans_core.release.image import IMAGE_SBOM, check_image
 from gtrans_core.release.provenance import check_provenance
 from gtrans_core.storage.scratch import scratch_folder
-from gtrans_core.tracking.promotion.approval import require_approved
+from gtrans_core.tracking.promotion.approval import require_approved, require_approved_detector
 from gtrans_core.tracking.registry.download import download_model
 from gtrans_core.tracking.registry.model import ARTIFACT_FOLDER
 from gtrans_core.tracking.registry.model_files import require_ours
@@ -95,13 +95,16 @@ def verify_registered(
         TrackingError: when MLflow refuses or cannot be reached.
     """
     checked = [*_signature(trust), "digests of the registry"]
-    version = find_version(client, uri)
-    if uri.endswith(f"@{CHAMPION}") and require_approved(client, version_now(client, uri), trust):
-        checked.append("approval")
+    now = version_now(client, uri)
+    is_champion = uri.endswith(f"@{CHAMPION}")
+    approval = require_approved(client, now, trust) if is_champion else 0
+    checked += ["approval"] if approval else []
+    version = find_version(client, now.uri)  # by its number: an alias may move on meanwhile
     with scratch_folder() as scratch:
         model = download_model(client, version, Path(scratch))
         verify_downloaded(uri, model, version, trust)
         detector = model / ARTIFACT_FOLDER
+        require_approved_detector(now, approval, detector_digest(detector))
         require_intact(detector)
         found = _digest(detector, uri, digest)
         if out is not None:

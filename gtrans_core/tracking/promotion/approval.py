@@ -114,3 +114,18 @@ def require_approved(
     if trust.seen is not None:
         trust.seen.remember(registry, found.name, head.move.after)
     return head.move.after
+
+
+def require_approved_detector(found: ModelVersion, approval: int, digest: str) -> None:
+    """Refuse another detector than the one that was approved: files and tags can be exchanged.
+
+    Args:
+        found: the champion that was approved.
+        approval: what ``require_approved`` returned; with 0, nothing is asked.
+        digest: sha256 (hex) of the ``detector.json`` that came.
+
+    Raises:
+        ModelError: when it is another.
+    """
+    if approval and digest != found.digest:
+        raise ModelError(f"{found.uri}: its detector is not the one that was approved")

@@ -25,8 +25,10 @@ from gtrans_core.storage.scratch import scratch_folder
 from gtrans_core.tracking.client import set_version_tag, translate_mlflow_errors
 from gtrans_core.tracking.promotion.ledger import LEDGER_PREFIX, Recorded, read_ledger
 from gtrans_core.tracking.promotion.verdicts import gate_said
+from gtrans_core.tracking.registry.download import download_file
 from gtrans_core.tracking.registry.model import DETECTOR_TAG
 from gtrans_core.tracking.registry.model_files import FILES_TAG
+from gtrans_core.tracking.registry.run_files import fetch_run_file, fetch_run_folder
 from gtrans_core.tracking.runs import PREFIX
 from gtrans_core.trust.keys import SigningKey
 from gtrans_core.trust.policy import TrustPolicy
@@ -109,7 +111,7 @@ def fetch_release(
                 f"{which} has no release folder; `gtrans promote {category}` writes it"
             )
         with scratch_folder() as scratch:
-            folder = Path(client.download_artifacts(release.run_id, release.path, scratch))
+            folder = fetch_run_folder(client, release.run_id, release.path, Path(scratch))
             _verify(f"{name} {release.path}", folder, release, trust)
             _copy(folder, destination)
     return release
@@ -129,7 +131,19 @@ def _promotion(client: MlflowClient, category: str, version: int | None) -> Reco
 def _release_of(client: MlflowClient, category: str, promotion: Recorded) -> Release | None:
     entry = client.get_model_version(LEDGER_PREFIX + category, str(promotion.number))
     text = entry.tags.get(RELEASE_TAG)
-    return None if text is None else Release(**parse_json(text))
+    if text is None:
+        return None
+    release = Release(**parse_json(text))
+    if release.path != _path(promotion):
+        raise ModelError(
+            f"{model_name(category)}: its release folder is said to be {release.path}: expected "
+            f"{_path(promotion)}; refused"
+        )
+    return release
+
+
+def _path(promotion: Recorded) -> str:
+    return f"release/{promotion.number}"
 
 
 def _write(
@@ -141,7 +155,7 @@ def _write(
         folder = Path(scratch) / "release"
         folder.mkdir()
         write_release(_facts(client, version, promotion, Path(scratch)), folder, key)
-        path = f"release/{promotion.number}"
+        path = _path(promotion)
         run_id = _run_id(version)
         client.log_artifacts(run_id, str(folder), path)
         release = Release(number, run_id, path, _digests(folder))
@@ -163,7 +177,7 @@ def _facts(
     logged = scratch / "logged"
     logged.mkdir()
     for name in (evaluation.RECORD, evaluation.REPORT):
-        client.download_artifacts(run_id, name, str(logged))
+        fetch_run_file(client, run_id, name, logged)
     move = promotion.move
     return ReleaseFacts(
         version=move.champion,
@@ -176,7 +190,7 @@ def _facts(
             promotion.number, move.who, move.when, move.why, move.previous, gate_said(version.tags)
         ),
         report=(logged / evaluation.REPORT).read_bytes(),
-        signature=_signature(client, version, scratch),
+        signature=download_file(client, version, SIGNATURE_NAME, scratch),
     )
 
 
@@ -199,22 +213,6 @@ def _splits(run: Run) -> tuple[Split, ...]:
             )
         )
     return tuple(sorted(splits, key=lambda split: split.context, reverse=True))
-
-
-def _signature(client: MlflowClient, version: ModelVersion, scratch: Path) -> bytes | None:
-    from mlflow.artifacts import download_artifacts, list_artifacts
-
-    source = client.get_model_version_download_uri(version.name, version.version)
-    place = {"tracking_uri": client.tracking_uri}
-    found = list_artifacts(artifact_uri=source, **place)
-    if not any(Path(file.path).name == SIGNATURE_NAME for file in found):
-        return None
-    target = scratch / "signature"
-    target.mkdir()
-    file = download_artifacts(
-        artifact_uri=f"{source}/{SIGNATURE_NAME}", dst_path=str(target), **place
-    )
-    return Path(file).read_bytes()
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -34,20 +34,22 @@ def download_model(client: MlflowClient, version: MlflowVersion, scratch: Path) 
 
     Raises:
         ModelError: before anything is fetched, for a version whose files lie elsewhere than those
-            that gtrans registers, or are too many or too large.
+            that gtrans registers, are too many or too large, or are gone.
         StorageError: when there is no room for them.
         TrackingError: when MLflow refuses or cannot be reached, or a file does not come whole.
     """
     with _telling(client, version):
         shelf = _shelf(client, version)
         listed = moderate(shelf.files(), _name(version))
+        if all(file.is_folder for file in listed):
+            raise ModelError(f"{_name(version)}: its folder holds no file; was it deleted?")
         target = scratch / "model"
         target.mkdir(exist_ok=True)
         here = _those_whole(target, version)
         missing = [file for file in listed if file.name not in here]
         require_free_space(scratch, sum(file.size or 0 for file in missing), _name(version))
         for file in missing:
-            _bring(shelf, file, target / file.name, _name(version))
+            bring(shelf, file, target / file.name, _name(version))
         return target
 
 
@@ -67,7 +69,7 @@ def download_file(
             return None
         if (found[0].size or 0) > _SMALL:
             raise ModelError(f"{_name(version)}: file {name} has more than {_SMALL:,} bytes")
-        _bring(shelf, found[0], scratch / name, _name(version), _SMALL)
+        bring(shelf, found[0], scratch / name, _name(version), _SMALL)
         return (scratch / name).read_bytes()
 
 
@@ -91,8 +93,8 @@ def own_location(client: MlflowClient, version: MlflowVersion) -> str:
     return source
 
 
-def moderate(files: Iterable[KeptFile], name: str) -> list[KeptFile]:
-    """All files, none of which has been fetched.
+def moderate(files: Iterable[KeptFile], name: str, what: str = "a detector") -> list[KeptFile]:
+    """All files of what should be ``what``; none of them has been fetched.
 
     Raises:
         ModelError: when they are too many or too large, or one lies outside.
@@ -103,11 +105,11 @@ def moderate(files: Iterable[KeptFile], name: str) -> list[KeptFile]:
         found.append(file)
         size += file.size or 0
         if ".." in PurePosixPath(file.name).parts or file.name.startswith("/"):
-            raise ModelError(f"{name}: file {file.name} lies outside of the model; refused")
+            raise ModelError(f"{name}: file {file.name} lies outside of the folder; refused")
         if len(found) > MOST_FILES or size > MOST_BYTES:
             raise ModelError(
                 f"{name}: more than {MOST_FILES:,} files or {MOST_BYTES:,} bytes, "
-                "so it is not a detector"
+                f"so it is not {what}"
             )
     return found
 
@@ -134,7 +136,7 @@ def _those_whole(target: Path, version: MlflowVersion) -> set[str]:
     return whole
 
 
-def _bring(shelf: Shelf, file: KeptFile, place: Path, name: str, most: int = MOST_BYTES) -> None:
+def bring(shelf: Shelf, file: KeptFile, place: Path, name: str, most: int = MOST_BYTES) -> None:
     """Fetch a file, or make a folder.
 
     Raises:

@@ -14,7 +14,7 @@ from gtrans_core.detector.model_name import CHAMPION
 from gtrans_core.errors import ModelError
 from gtrans_core.storage.scratch import scratch_folder
 from gtrans_core.tracking import client as tracking
-from gtrans_core.tracking.promotion.approval import require_approved
+from gtrans_core.tracking.promotion.approval import require_approved, require_approved_detector
 from gtrans_core.tracking.registry import registry, versions
 from gtrans_core.trust.policy import TrustPolicy
 
@@ -79,12 +79,13 @@ def load_registered(
     """
     trust = trust or TrustPolicy.from_environment()
     found = versions.version_now(client, uri)
-    if uri.endswith(f"@{CHAMPION}"):
-        require_approved(client, found, trust)
+    is_champion = uri.endswith(f"@{CHAMPION}")
+    approval = require_approved(client, found, trust) if is_champion else 0
     with contextlib.ExitStack() as stack:
         place = place or Path(stack.enter_context(scratch_folder()))
         # By its number: an alias may move on meanwhile.
         folder = registry.fetch_model(client, found.uri, place, trust)
+        require_approved_detector(found, approval, detector_digest(folder))
         return _read(folder, found.version)
 
 

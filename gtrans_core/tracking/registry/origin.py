@@ -15,6 +15,7 @@ from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.storage.documents import parse_json, read_bounded
 from gtrans_core.storage.scratch import scratch_folder
 from gtrans_core.tracking.client import translate_mlflow_errors
+from gtrans_core.tracking.registry.run_files import fetch_run_file
 from gtrans_core.tracking.registry.versions import find_version
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def origin_of(client: MlflowClient, category: str, version: int) -> Origin:
     with _reading(client, version_uri(category, version), "run") as (run_id, scratch):
         run = client.get_run(run_id)
         for name in (files.RECORD, files.REPORT):
-            client.download_artifacts(run_id, name, str(scratch))
+            fetch_run_file(client, run_id, name, scratch)
         datasets = tuple(run.inputs.dataset_inputs) if run.inputs else ()
         return Origin(
             run_id=run_id,
@@ -74,7 +75,7 @@ def report_of(client: MlflowClient, category: str, version: int) -> bytes:
         TrackingError: when MLflow refuses, cannot be reached, or the run has no report.
     """
     with _reading(client, version_uri(category, version), "report") as (run_id, scratch):
-        return _report(Path(client.download_artifacts(run_id, files.REPORT, str(scratch))))
+        return _report(fetch_run_file(client, run_id, files.REPORT, scratch))
 
 
 def _report(path: Path) -> bytes:

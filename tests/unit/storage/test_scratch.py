@@ -45,3 +45,39 @@ def test_the_next_run_removes_what_a_killed_one_left(
             assert Path(alive).is_dir()
             assert other != alive
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What looks like a killed run's folder."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = tmp_path / "gtrans-run-x"
+    folder.mkdir()
+    return folder
+
+
+def test_a_pipe_in_the_place_of_a_lock_holds_nobody_up(left: Path):
+    os.mkfifo(left / ".in-use")
+    os.utime(left, (1, 1))
+    with scratch_folder() as folder:
+        assert Path(folder).is_dir()
+
+
+def test_what_is_another_users_stays(left: Path, monkeypatch: pytest.MonkeyPatch):
+    (left / ".in-use").touch()
+    os.utime(left, (1, 1))
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with scratch_folder():
+        assert left.is_dir()
+
+
+def test_a_link_is_not_followed(left: Path, tmp_path: Path):
+    home = tmp_path / "home"
+    left.rename(home)
+    (home / ".in-use").touch()
+    left.symlink_to(home)
+    for path in (left, home):
+        os.utime(path, (1, 1), follow_symlinks=False)
+    with scratch_folder():
+        assert home.is_dir()
+    assert (home / ".in-use").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from gtrans_core.errors import GateError, ModelError
 from gtrans_core.tracking.promotion.approval import require_approved
 from gtrans_core.tracking.promotion.ledger import APPROVAL_TAG, LEDGER_PREFIX, MOVE_TAG
 from gtrans_core.tracking.promotion.promotion import promote, rollback
+from gtrans_core.tracking.registry.loading import load_registered
 from gtrans_core.tracking.registry.model import EVIDENCE_NAME
 from gtrans_core.tracking.registry.signing import sign_version
 from gtrans_core.tracking.registry.versions import version_now
@@ -150,6 +152,32 @@ class TestApproval:
         uri = alias_uri(two.shelf.category, "champion")
         with pytest.raises(ModelError, match="version 2 was approved last"):
             verify_registered(two.client, uri, two.trust)
+
+    def test_an_alias_that_moves_between_two_looks_verifies_nothing_else(self, two, monkeypatch):
+        """Approved is version 2; whoever looked twice could fetch version 1."""
+        two.move_alias(1)
+        looked = []
+
+        def first_the_approved_one(*_):
+            looked.append(True)
+            return two.client.get_model_version(two.shelf.name, "2" if len(looked) == 1 else "1")
+
+        monkeypatch.setattr(two.client, "get_model_version_by_alias", first_the_approved_one)
+        monkeypatch.setattr("gtrans_core.tracking.verify.require_intact", lambda _: None)
+        uri = alias_uri(two.shelf.category, "champion")
+        assert verify_registered(two.client, uri, two.trust).what.endswith("version 2")
+        assert len(looked) == 1
+
+    def test_files_of_an_earlier_version_in_the_place_of_the_approved_ones_are_refused(self, two):
+        """All of them signed, and a registry that agrees."""
+        old, new = (two.shelf.stored(number).parents[1] for number in (1, 2))
+        shutil.rmtree(new)
+        shutil.copytree(old, new)
+        two.tag(2, "files", two.shelf.tags(1)["gtrans.files"])
+        uri = alias_uri(two.shelf.category, "champion")
+        for load in (verify_registered, load_registered):
+            with pytest.raises(ModelError, match="2: its detector is not the one that was approve"):
+                load(two.client, uri, two.trust)
 
     def test_a_rollback_is_approved(self, two):
         rollback(two.client, two.shelf.category, trust=two.trust, key=two.key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from gtrans_core.errors import ModelError, StorageError, TrackingError
 from gtrans_core.evaluation.defect_result import DefectResult
 from gtrans_core.evaluation.gate import Gate
 from gtrans_core.tracking.promotion import releases
+from gtrans_core.tracking.promotion.ledger import LEDGER_PREFIX
 from gtrans_core.tracking.promotion.promotion import promote, rollback
 from gtrans_core.tracking.promotion.releases import ensure_release, fetch_release
 from gtrans_core.tracking.registry.signing import sign_version
@@ -155,9 +157,20 @@ def test_a_folder_that_is_there_is_left_alone(evaluated, tmp_path):
 
 def test_a_run_without_an_evaluation_is_told_and_the_champion_stays(shelf):
     promoted(shelf)
-    with pytest.raises(TrackingError, match="cannot write the release folder of gtrans-"):
+    with pytest.raises(TrackingError, match=r"has no file record\.json; was it deleted"):
         ensure(shelf)
     assert shelf.alias("champion") == 1
+
+
+@pytest.mark.parametrize("path", ["..", "release/1/../../figures", "/etc", "release/2"])
+def test_a_folder_that_somebody_wrote_into_the_ledger_is_not_fetched(evaluated, tmp_path, path):
+    promoted(evaluated)
+    said = {**asdict(ensure(evaluated)), "path": path}
+    ledger = f"{LEDGER_PREFIX}{evaluated.category}"
+    evaluated.client.set_model_version_tag(ledger, "1", releases.RELEASE_TAG, json.dumps(said))
+    with pytest.raises(ModelError, match=r"is said to be .*: expected release/1; refused"):
+        fetch(evaluated, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_champion_that_nobody_promoted_has_none(shelf):

@@ -108,7 +108,7 @@ def test_too_much_is_refused_before_anything_is_fetched(
 
 def test_a_path_that_leads_out_is_refused():
     for name in ("../../etc/cron.d/x", "/etc/cron.d/x"):
-        with pytest.raises(ModelError, match="lies outside of the model"):
+        with pytest.raises(ModelError, match="lies outside of the folder"):
             download.moderate([KeptFile(name, 1)], "it")
 
 
