@@ -67,6 +67,12 @@ def submit(
     names, source = chosen_categories([*(category or ()), *(more or ())], data)
     config = load_config(config_file, overrides or ())
     gates = {name: load_gate(name, gate) for name in names}
+    rows, columns = config.image.tiles
+    if config.image.has_tiles:
+        sys.stderr.write(
+            f"note: {rows} x {columns} tiles: an image takes {rows * columns} times the time, and "
+            "in the feature cache as many times the room, of one in one piece\n"
+        )
     profile, server = connected(profile_name, host, namespace, image, store, experiment, source)
     if len(names) > 1 and not separate:
         pipeline = upload(server, "categories", profile, profile.experiment)

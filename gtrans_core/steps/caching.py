@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import Any
 
-import torch
-
-from gtrans_core.config import GTransConfig, ImageConfig
+from gtrans_core.config import GTransConfig
 from gtrans_core.data.manifest import Manifest
-from gtrans_core.features.cache import build_cache, image_bytes
+from gtrans_core.features.cache import build_cache
 from gtrans_core.features.cache_index import CacheIdentity, cache_identity
 from gtrans_core.features.reference import FeatureCacheRef
 from gtrans_core.features.shared import build_shared_cache
 from gtrans_core.features.weights import load_guide
-from gtrans_core.network.agn import Agn
 from gtrans_core.network.backbone import check_input_shape
 from gtrans_core.network.build import check_student
-from gtrans_core.network.tiling import Tiling
 from gtrans_core.progress import Progress
 from gtrans_core.steps.context import RunContext
 from gtrans_core.training.author_compat import apply_author_compat, author_compat_identity
@@ -55,8 +50,6 @@ def fill_cache(
         manifest, guide.agn.spec, guide.weights_sha256, config.image, author_compat_identity(config)
     )
     apply_author_compat(guide.agn, config, manifest)
-    for line in _cost_of_tiles(config.image, len(identity.images), guide.agn):
-        progress.said(line)
     build = partial(build_shared_cache, cache_store) if cache_store else build_cache
     report, *in_other_light = (
         build(
@@ -95,21 +88,3 @@ def fill_cache(
 def _in_other_light(identity: CacheIdentity, config: GTransConfig) -> list[CacheIdentity]:
     """The caches of the same images in other light, where training wants such copies."""
     return [identity.model_copy(update={"brightness": factor}) for factor in copies_wanted(config)]
-
-
-def _cost_of_tiles(image: ImageConfig, images: int, agn: Agn) -> list[str]:
-    """What tiles cost, before they are paid for: seconds an image, bytes of the cache."""
-    tiles = Tiling(image).count
-    if tiles == 1:
-        return []
-    view = torch.zeros(1, 3, *image.input_shape, dtype=torch.uint8)
-    started = time.perf_counter()
-    agn(agn.spec.normalise(view))
-    seconds = tiles * (time.perf_counter() - started)
-    height, width = image.input_shape
-    size = images * image_bytes(image, agn.spec) / 1e6
-    return [
-        f"{tiles} tiles of {width} x {height} pixels an image: the guide alone takes about "
-        f"{seconds:.1f} s an image on this machine, in training once and then for each that is "
-        f"scored; the feature cache takes {size:,.0f} MB"
-    ]

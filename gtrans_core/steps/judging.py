@@ -37,6 +37,7 @@ from gtrans_core.steps.good_images import GoodImages
 from gtrans_core.steps.judged import Judged
 from gtrans_core.storage.scratch import scratch_folder
 from gtrans_core.training.author_compat import apply_author_compat
+from gtrans_core.training.light import copies_wanted
 from gtrans_core.training.scene_share import with_scene_share
 from gtrans_core.training.trained_model import TrainedModel, load_trained
 from gtrans_core.training.training_info import TrainingInfo
@@ -109,7 +110,9 @@ def judge(
             good_images=len(flagged),
             good_flagged=int(flagged.sum()),
             robustness=robustness,
-            notes=" ".join(filter(None, (note, *_about(scorer, given, info), _left_out(scored)))),
+            notes=" ".join(
+                filter(None, (note, *what_is_settled(scorer, given, info), _left_out(scored)))
+            ),
             feedback=feedback_note(scored, threshold),
             images=tuple(images),
             gallery=gallery,
@@ -148,7 +151,7 @@ def _packaged(
     return Detector(scorer, facts, calibration.graph), calibration.note
 
 
-def _about(scorer: Scorer, given: GTransConfig, info: TrainingInfo) -> list[str]:
+def what_is_settled(scorer: Scorer, given: GTransConfig, info: TrainingInfo) -> list[str]:
     """What good images have settled, and how images are seen where that is not as a whole."""
     said, tiles, inside = [], scorer.tiling.count, scorer.config.image.inside
     if tiles > 1:
@@ -160,11 +163,16 @@ def _about(scorer: Scorer, given: GTransConfig, info: TrainingInfo) -> list[str]
             f"Only {100 * inside.mean():.0f} % of the image is judged (image.region); the rest is "
             "drawn black, and nothing in it is learnt, flagged or counted."
         )
-    if given.training.light_augmentation != "off":
-        learnt = "learnt" if info.in_other_light else "not learnt, since good images said no,"
+    if info.in_other_light:
         said.append(
-            f"Scene model and patch memory have {learnt} from copies of the good images in darker "
-            f"and brighter light too (training.light_augmentation)."
+            "Scene model and patch memory have learnt from copies of the good images in darker and "
+            "brighter light too (training.light_augmentation)."
+        )
+    elif copies_wanted(given):
+        said.append(
+            "Scene model and patch memory have not learnt from copies of the good images in darker "
+            "and brighter light: held-out good images do not show that they help "
+            "(training.light_augmentation)."
         )
     if given.scoring.scene_share is None:
         known = 1 - scorer.config.scoring.scene_weight

@@ -89,8 +89,8 @@ def learn(
     if copies:
         learnt = "learnt from too" if chosen else "left out: good images hardly move less by them"
         progress.said(f"copies in other light: {learnt}")
-    info = _info(key, reference, config, features, split, result, time.monotonic() - started)
-    info = info.model_copy(update={"in_other_light": bool(chosen)})
+    seconds = time.monotonic() - started
+    info = _info(key, reference, config, features, split, result, seconds, bool(chosen))
     scene, memory = fit_closed_form(features, split.fitted, config, chosen)
     save_trained(model, TrainedModel(result.trans, scene, memory), info)
     return info, result.reused
@@ -129,6 +129,7 @@ def _info(
     split: Split,
     result: TrainingResult,
     seconds: float,
+    in_other_light: bool,
 ) -> TrainingInfo:
     return TrainingInfo(
         key=key,
@@ -136,6 +137,7 @@ def _info(
         config=config,
         weights_sha256=reference.weights_sha256,
         held_out=tuple(features.digests[i] for i in split.calibration),
+        in_other_light=in_other_light,
         trained_on=len(split.training),
         steps=result.steps,
         seconds=seconds,

@@ -20,11 +20,16 @@ FACTORS = (0.7, 1.3)
 """What the pixels of each copy are multiplied with: a little beyond what ``evaluate`` tries."""
 _CLEARLY_LESS = 0.8
 """Of how far good images move, without copies to learn from."""
+_HARDLY = 0.5
+"""Of a deviation: good images that move less in other light need no copies."""
+_ASKED = 80
+"""Good images that choose, at most, so that asking takes seconds, however many there are."""
 
 
 def copies_wanted(config: GTransConfig) -> tuple[float, ...]:
-    """Brightness of the copies that are cached; none where training does not want any."""
-    return () if config.training.light_augmentation == "off" else FACTORS
+    """Brightness of the copies that are cached; none where nothing is to learn from them."""
+    learns = config.scoring.has_scene or config.has_memory
+    return FACTORS if learns and config.training.light_augmentation != "off" else ()
 
 
 def chosen_copies(
@@ -35,9 +40,10 @@ def chosen_copies(
 ) -> Sequence[Features]:
     """Those of the copies to learn from: all, or none where good images say that they do not help.
 
-    With ``auto``, the closed-form parts are fitted to four fifths of the images, without copies and
-    with them. The rest of the images decides: copies help where they move clearly less in other
-    light, in standard deviations of their readings as they are. A tie goes to none.
+    With ``auto``, the closed-form parts are fitted to four fifths of some images, without copies
+    and with them. The rest of these decides: copies help where images move in other light, and
+    clearly less with copies, in standard deviations of their readings as they are. A tie goes to
+    none.
 
     Args:
         features: of all good images.
@@ -45,17 +51,18 @@ def chosen_copies(
         positions: of the images to learn from.
         config: what is to be fitted.
     """
-    judged = positions[::5]
-    fitted = [position for position in positions if position not in set(judged)]
     if not copies or config.training.light_augmentation == "on":
         return copies
+    asked = positions[:_ASKED]
+    judged = asked[::5]
+    fitted = [position for position in asked if position not in set(judged)]
     if len(judged) < 2 or len(fitted) < LEAST_SCENE_IMAGES:
         return ()
-    alone = fit_closed_form(features, fitted, config)
-    together = fit_closed_form(features, fitted, config, copies)
-    without, having = (
-        _moved(parts, features, copies, judged, config) for parts in (alone, together)
-    )
+    without = _moved(fit_closed_form(features, fitted, config), features, copies, judged, config)
+    if without < _HARDLY:
+        return ()
+    parts = fit_closed_form(features, fitted, config, copies)
+    having = _moved(parts, features, copies, judged, config)
     return copies if having < _CLEARLY_LESS * without else ()
 
 

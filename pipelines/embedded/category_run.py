@@ -15,6 +15,7 @@ from gtrans.pipelines.graphs import parameters
 from gtrans.pipelines.graphs.compile import COMPILED_CATEGORIES, COMPILED_CATEGORY
 from gtrans.pipelines.profiles import Profile
 from gtrans_core.config import GTransConfig
+from gtrans_core.data.sources.folder import count_good
 from gtrans_core.data.sources.known import KNOWN_SOURCES
 from gtrans_core.errors import ConfigError, DataError, StorageError, require_packages
 from gtrans_core.evaluation.gate import Gate
@@ -148,6 +149,7 @@ def _prepare(
     profile.trust.require_key(SigningKey.from_environment())
     require_writable(Path(profile.store))
     _look_at_record(profile, categories, say)
+    _say_cost_of_tiles(given, categories, say)
     return LocalRun(compiled, given, Path(profile.store) / "runs" / local.new_run_key())
 
 
@@ -159,6 +161,17 @@ def _look_at_record(profile: Profile, categories: Sequence[str], say: Say) -> No
         if note:  # the same for all of them
             say(f"{note}; the run goes on, and register needs it")
             return
+
+
+def _say_cost_of_tiles(given: Mapping[str, Any], categories: Sequence[str], say: Say) -> None:
+    """What tiles cost, where parts are cut: time for an image, and the size of the cache."""
+    config = GTransConfig.from_json(given["config"])
+    if not config.image.has_tiles:
+        return
+    from gtrans_core.training.tile_cost import cost_of_tiles  # torch takes seconds to load
+
+    good = {name: count_good(given["source"], name) for name in categories}
+    say(cost_of_tiles(config, good))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gtrans_core.data.listing import holds_good_parts, is_flat
+from gtrans_core.data.listing import holds_good_parts, is_flat, list_files
 from gtrans_core.data.sources.known import EXPECTED, OnProgress, Say
 from gtrans_core.errors import DataError
 from gtrans_core.storage import without_secrets
@@ -68,6 +68,18 @@ def categories_of_folder(source: str) -> tuple[str, ...]:
             f"{source}: holds no category, expected folders with {' or '.join(_markers())}"
         )
     return tuple(there)
+
+
+def count_good(source: str, category: str) -> int | None:
+    """How many good images a category has to train on, by its folder's names alone.
+
+    None where that is not known yet: of other sources, and where ingest will find a fault.
+    """
+    folders = (Path(source) / category, Path(source)) if Path(source).is_absolute() else ()
+    with contextlib.suppress(DataError, OSError):
+        for folder in filter(holds_good_parts, folders):
+            return sum(file.part == "train" for file in list_files(folder).files)
+    return None
 
 
 def _categories_in(root: Path) -> list[str]:

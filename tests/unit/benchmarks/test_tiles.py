@@ -50,6 +50,7 @@ def test_tables_have_a_line_for_each_way() -> None:
         "category": "part",
         "exposure": "even",
         "copies": "on",
+        "seed": 0,
         "image_auroc": 0.9,
         "good": 4,
         "defective": 2,
@@ -57,5 +58,5 @@ def test_tables_have_a_line_for_each_way() -> None:
         "missed": light,
     }
     found = render_light([row, row | {"exposure": "as_taken"}])
-    assert "| part | even | on | 0.900 | 1 of 4 | 2 of 4 | 3 of 4 | 1 of 2 |" in found
-    assert "| mean of 1 | as_taken | on | 0.900 | 0.250 | 0.500 | 0.750 | 0.500 |" in found
+    assert "| part | even | on | 0 | 0.900 | 1 of 4 | 2 of 4 | 3 of 4 | 1 of 2 |" in found
+    assert "| mean of 1 | as_taken | on | | 0.900 | 0.250 | 0.500 | 0.750 | 0.500 |" in found

@@ -1,6 +1,7 @@
 """``gtrans run``: what is checked before it starts, what it starts, and how it ends."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from gtrans.pipelines.graphs.compile import COMPILED_CATEGORIES, COMPILED_CATEGO
 from gtrans_core.config import GTransConfig
 from gtrans_core.errors import ConfigError, DataError, GTransError, StorageError
 from gtrans_core.steps.names import CATEGORY_STEPS
+from tests.support.tiny import TINY
 
 GOOD_RESULTS: dict[str, dict[str, Any]] = {
     "ingest": {},
@@ -135,6 +137,25 @@ def test_a_folder_is_made_absolute_and_other_sources_are_not(
     monkeypatch.chdir(tmp_path)
     assert gtrans_run(tmp_path, "-c", "bottle", "-d", data).exit_code == 0
     assert pipeline.jobs[0].parameters["source"] == source.format(cwd=tmp_path)
+
+
+def test_what_tiles_cost_is_said_before_the_first_step(pipeline: Pipeline, tmp_path: Path):
+    good = tmp_path / "data/part/train/good"
+    good.mkdir(parents=True)
+    for number in range(7):
+        (good / f"{number}.png").touch()
+    knobs = [f"--set={knob}" for knob in (*TINY, "image.tiles=[3, 2]")]
+    result = gtrans_run(tmp_path, "-c", "part", "-d", str(tmp_path / "data"), *knobs)
+    [line] = [line for line in result.stderr.splitlines() if "tiles" in line]
+    assert line.startswith("note: 6 tiles of 64 x 64 pixels an image: the guide alone takes about ")
+    assert re.search(r"[0-9.]+ s an image on this machine, in training once", line)
+    assert re.search(r"the feature cache takes \d+ MB for part \(7 good images\)$", line)
+    assert len(pipeline.jobs) == 1
+
+    lit = gtrans_run(tmp_path, "-c", "demo", *knobs, "--set", "training.light_augmentation=on")
+    assert "in training 3 times (copies in other light)" in lit.stderr
+    assert re.search(r"the feature cache takes [0-9.]+ MB for each good image", lit.stderr)
+    assert "tiles" not in gtrans_run(tmp_path, "-c", "demo").stderr
 
 
 def test_the_store_may_come_from_the_environment(pipeline: Pipeline, tmp_path: Path):

@@ -66,6 +66,10 @@ class TestSubmit:
         assert given["tracking_uri"].startswith("http://mlflow.")
         assert given["node_selector"] == {}
 
+    def test_what_tiles_cost_is_said_before_it_starts(self, api: KfpApi):
+        result = succeeded(submit(api, "-c", "bottle", "--set", "image.tiles=[2, 3]"))
+        assert "note: 2 x 3 tiles: an image takes 6 times the time" in result.stderr
+
     def test_several_are_one_run_with_a_gate_each(self, api: KfpApi):
         succeeded(submit(api, "--category", "bottle", "screw", "--profile", "cluster-gpu"))
         [run] = api.runs.values()
