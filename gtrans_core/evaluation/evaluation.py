@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ from gtrans_core.evaluation.metrics import (
     seg_f1,
 )
 from gtrans_core.evaluation.regions import MaskRegions
-from gtrans_core.storage import require_free_space
+from gtrans_core.storage import require_free_space, storage_error
 
 IMAGE_METRICS = ("image_auroc", "image_ap", "image_f1_max")
 PIXEL_METRICS = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "au_pro_30", "au_pro_05", "seg_f1")
@@ -150,6 +151,7 @@ def score_split(
     folder.mkdir(parents=True, exist_ok=True)
     require_free_space(folder, needed, f"heat maps of {count} test images (TMPDIR names it)")
     maps = _on_disk(folder / "maps", np.float32, (count, *shape))
+    _reserve(maps, slice(None))
     masks = _on_disk(folder / "masks", np.bool_, (count, *shape)) if manifest.has_masks else None
     kept: list[Sample] = []
     left_out: list[Sample] = []
@@ -164,6 +166,7 @@ def score_split(
             place = len(kept)
             maps[place], score = engine.score_view(view)
             if masks is not None and seen is not None:
+                _reserve(masks, slice(place, place + 1))
                 masks[place] = seen
             kept.append(sample)
             scores.append(score)
@@ -193,10 +196,27 @@ def _is_outside(
 
 
 def _on_disk(path: Path, kind: npt.DTypeLike, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """Zeros in a memory-mapped file, which takes room where it is written to; [] needs none."""
+    """Zeros in a memory-mapped file, which takes room where it is reserved; [] needs none."""
     if 0 in shape:
         return np.zeros(shape, kind)
     return np.memmap(path, kind, "w+", shape=shape)
+
+
+def _reserve(planes: npt.NDArray[Any], images: slice) -> None:
+    """Take room for images: a write into a mapped file on a full disk ends the process (SIGBUS).
+
+    Raises:
+        StorageError: when there is none.
+    """
+    if not isinstance(planes, np.memmap):
+        return
+    first, last, _ = images.indices(len(planes))
+    size, path = planes[0].nbytes, Path(str(planes.filename))
+    try:
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), first * size, (last - first) * size)
+    except OSError as error:
+        raise storage_error(path, error, needed=(last - first) * size) from None
 
 
 def split_metrics(evaluation: Evaluation, map_level: float) -> dict[str, float | None]:

@@ -17,7 +17,7 @@ from gtrans_core.data.manifest import Manifest
 from gtrans_core.data.reading import read_image
 from gtrans_core.detector.files import read_info, require_intact
 from gtrans_core.detector.model_name import CHALLENGER, alias_uri
-from gtrans_core.errors import DataError, ModelError, TrackingError
+from gtrans_core.errors import DataError, ModelError, StorageError, TrackingError
 from gtrans_core.evaluation import record as files
 from gtrans_core.evaluation.contest import contest
 from gtrans_core.evaluation.gate import Gate
@@ -212,11 +212,11 @@ def _require_match(detector: Path, record: EvaluationRecord) -> None:
 
 @contextmanager
 def _kept_in(folder: Path) -> Iterator[None]:
-    """Where MLflow fails, say that the model is not lost."""
+    """Where MLflow or a disk fails, say that the model is not lost."""
     try:
         yield
-    except TrackingError as error:
-        raise TrackingError(
+    except (TrackingError, StorageError) as error:
+        raise type(error)(
             f"{error}; the model is kept, `gtrans register --from {folder}` finishes the run"
         ) from None
 

@@ -18,6 +18,7 @@
 
 from gtrans_core.storage.atomic import (
     file_error,
+    is_full,
     nearest_existing,
     publish,
     replacing,
@@ -50,6 +51,7 @@ __all__ = [
     "checked_name",
     "exclusive",
     "file_error",
+    "is_full",
     "nearest_existing",
     "open_store",
     "prepare_folder",

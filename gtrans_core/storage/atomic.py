@@ -156,13 +156,18 @@ def is_temporary(path: Path) -> bool:
 
 def storage_error(path: Path, error: OSError, needed: int) -> StorageError:
     """An operating-system error in one line; a full disk with the needed and the free bytes."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         return StorageError(
             f"{path}: the disk is full: {needed:,} bytes needed, {_free_bytes(path):,} free; "
             "make room or choose another folder"
         )
     reason = error.strerror or type(error).__name__
     return StorageError(f"{path}: cannot be written ({reason}); choose a folder that can be")
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the operating system says that a disk, or somebody's share of it, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def file_error(error: OSError) -> StorageError:
@@ -183,7 +188,7 @@ def _file_fault(error: OSError) -> str:
         )
     name = error.filename
     file = os.fsdecode(name) if isinstance(name, str | bytes) else "a file"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         return f"{file}: the disk is full; make room or choose another folder"
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return f"{file}: too many files are open at once; raise the limit (`ulimit -n 4096`)"

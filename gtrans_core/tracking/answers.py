@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,8 @@ def _of_mlflow(error: Exception, uri: str) -> Fault | None:
         return broken
     if "failed with exception" in text:
         return Fault("no good answer from the server; is it running?", lasting=False)
+    if told := _of_database(error.__cause__):
+        return told
     code = _CODES.get(str(getattr(error, "error_code", "")))
     if code is not None:
         return status_fault(code, json.dumps({"message": text}), uri)
@@ -118,19 +121,25 @@ def _of_artifact_store(error: Exception) -> Fault | None:
     return None
 
 
-def _of_database(error: Exception) -> Fault | None:
+def _of_database(error: BaseException | None) -> Fault | None:
     if isinstance(error, ModuleNotFoundError):
         return Fault(f"the Python package {error.name} is not installed; install it", True)
     if not type(error).__module__.startswith("sqlalchemy."):
         return None
     passing = type(error).__name__ in ("OperationalError", "TimeoutError", "InterfaceError")
     origin: Any = getattr(error, "orig", None) or error
-    return Fault(_short(str(origin)), lasting=not passing)
+    said = _short(str(origin))
+    if "readonly database" in said:
+        return Fault(f"its database may not be written ({said}); check its rights", lasting=True)
+    return Fault(said, lasting=not passing)
 
 
 def _of_this_machine(error: Exception) -> Fault | None:
     if not isinstance(error, OSError):
         return None
+    if isinstance(error, shutil.Error):  # of each file that could not be copied; one is told
+        [(_, target, reason), *_] = error.args[0]
+        return Fault(f"{target}: {reason}", lasting=True)
     if error.errno is None:  # that is how requests reports
         text = f"no good answer from the server; is it running? ({type(error).__name__})"
         return Fault(text, lasting=False)

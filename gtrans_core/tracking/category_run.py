@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from gtrans_core.errors import TrackingError
+from gtrans_core.errors import GTransError
 from gtrans_core.tracking.client import TrackingAddress, injected_run_id
 from gtrans_core.tracking.runs import RunLogger, fail_run, mark_failed, open_run
 
@@ -41,5 +41,5 @@ class CategoryRun:
             # An injected run is the step's own; the category's may be another.
             fail_run(self.address, self.run_key, self.category, reason)
             return
-        with suppress(TrackingError):
+        with suppress(GTransError):
             mark_failed(self._found, reason)

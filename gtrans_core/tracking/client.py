@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gtrans_core.errors import GTransError, TrackingError
-from gtrans_core.storage import exclusive, without_secrets
+from gtrans_core.storage import exclusive, file_error, is_full, without_secrets
 from gtrans_core.tracking.address import SQLITE_SCHEME
 from gtrans_core.tracking.answers import fault_of
 from gtrans_core.tracking.bounded_answers import bound_answers
@@ -74,6 +75,8 @@ def import_mlflow() -> Any:
         os.environ.setdefault(name, value)
     import mlflow
 
+    # It logs a traceback of what it then raises, which is told in a line.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     bound_answers()
     return mlflow
 
@@ -127,15 +130,24 @@ def translate_mlflow_errors(uri: str, doing: str) -> Iterator[None]:
 
     Raises:
         TrackingError: ``MLflow at URI: cannot DOING: reason``, without any credentials.
+        StorageError: when a disk of this machine is full, such as that of temporary files.
     """
     try:
         yield
     except GTransError:
         raise
+    except OSError as error:
+        if is_full(error):
+            raise file_error(error) from None
+        raise _told(error, uri, doing) from None
     except Exception as error:  # noqa: BLE001 - whatever comes is an answer that was not expected
-        fault = fault_of(error, uri)
-        line = f"MLflow at {without_secrets(uri)}: cannot {doing}: {fault.text}"
-        raise TrackingError(line, passing=not fault.lasting) from None
+        raise _told(error, uri, doing) from None
+
+
+def _told(error: Exception, uri: str, doing: str) -> TrackingError:
+    fault = fault_of(error, uri)
+    line = f"MLflow at {without_secrets(uri)}: cannot {doing}: {fault.text}"
+    return TrackingError(line, passing=not fault.lasting)
 
 
 def set_version_tag(client: MlflowClient, name: str, version: int, tag: str, value: str) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from gtrans_core import __version__
 from gtrans_core.data.manifest import Manifest, data_digest
-from gtrans_core.errors import TrackingError
+from gtrans_core.errors import GTransError, TrackingError
 from gtrans_core.lineage import UNKNOWN, git_sha
 from gtrans_core.storage.scratch import scratch_folder
 from gtrans_core.tracking.client import (
@@ -103,7 +103,7 @@ def fail_run(address: TrackingAddress, run_key: str, category: str, reason: str)
     """
     if not has_record(address.server_uri):
         return
-    with suppress(TrackingError):
+    with suppress(GTransError):
         client = connect(address.server_uri)
         with translate_mlflow_errors(client.tracking_uri, f"end the run of {category}"):
             experiment = client.get_experiment_by_name(address.experiment)

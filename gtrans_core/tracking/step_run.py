@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from gtrans_core.errors import TrackingError
+from gtrans_core.errors import GTransError
 from gtrans_core.tracking.category_run import CategoryRun
 from gtrans_core.tracking.client import (
     connect,
@@ -93,7 +93,7 @@ def end_left_open(run: RunLogger) -> None:
 
 def _in_background(work: Callable[[], None]) -> threading.Thread:
     def quietly() -> None:
-        with suppress(TrackingError):
+        with suppress(GTransError):
             work()
 
     # A daemon: the step's process may end while MLflow does not answer.

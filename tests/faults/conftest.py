@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -11,9 +12,10 @@ import pytest
 
 from gtrans_core.tracking.client import TrackingAddress, connect
 from gtrans_core.tracking.runs import open_run
+from tests.support.disk import SIZE, Disk
 from tests.support.fault_proxy import FaultProxy
 from tests.support.packages import bring_little_code
-from tests.support.runs import runs_at, write_part
+from tests.support.runs import TinyRun, runs_at, write_part
 from tests.support.shelf import Shelf
 
 
@@ -36,6 +38,16 @@ def part(tmp_path: Path) -> Path:
     """A folder with a tiny category in ``data/part``."""
     write_part(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
+    """A run with a registered model, which tests add others to and take nothing from."""
+    root = tmp_path_factory.mktemp("finished")
+    write_part(root)
+    run = TinyRun(root, "first")
+    run.go()
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -83,3 +95,18 @@ def mlflow(mlflow_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faul
         client.delete_registered_model(registered.name)
     for run in runs_at(mlflow_server):
         client.delete_run(run.info.run_id)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(folder)]
+    try:
+        done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    except OSError as error:
+        pytest.skip(f"no mount here ({error})")
+    if done.returncode:
+        pytest.skip(f"no right to mount a file system here ({done.stderr.strip()})")
+    yield Disk(folder)
+    subprocess.run(["umount", str(folder)], check=True)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,45 +17,9 @@ from gtrans_core.training.checkpoint import Checkpoint, newest_checkpoint, save_
 from gtrans_core.training.loop import train_trans
 from gtrans_core.training.trained_model import TrainedModel, save_trained
 from gtrans_core.training.training_info import TrainingInfo
+from tests.support.disk import Disk
 
-MEBIBYTE = 2**20
 NUMBERS = re.compile(r"needs ([\d,]+) bytes and ([\d,]+) are free; make room or choose another")
-
-
-class Disk:
-    """A file system of two megabytes."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def leave(self, free: int) -> None:
-        """Fill it up until so many bytes are free."""
-        filler = self.folder / "filler"
-        filler.unlink(missing_ok=True)
-        filler.write_bytes(bytes(self.free() - free))
-
-    def free(self) -> int:
-        found = os.statvfs(self.folder)
-        return found.f_bavail * found.f_frsize
-
-    def names(self) -> set[str]:
-        paths = self.folder.rglob("*")
-        return {path.name for path in paths if path.is_file()} - {"filler"}
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={2 * MEBIBYTE}", "tmpfs", str(folder)]
-    try:
-        done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    except OSError as error:
-        pytest.skip(f"no mount here ({error})")
-    if done.returncode:
-        pytest.skip(f"no right to mount a file system here ({done.stderr.strip()})")
-    yield Disk(folder)
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def refused(error: pytest.ExceptionInfo[StorageError], disk: Disk) -> None:
@@ -157,7 +118,7 @@ def test_trained_model_that_does_not_fit(tiny_detector: Path, disk: Disk) -> Non
 def test_a_disk_that_fills_up_while_a_file_is_written(disk: Disk, monkeypatch) -> None:
     """The look beforehand saw room that somebody else took then."""
     write_atomic(disk.folder / "file", b"old")
-    monkeypatch.setattr("gtrans_core.storage.atomic._free_bytes", lambda folder: 10 * MEBIBYTE)
+    monkeypatch.setattr("gtrans_core.storage.atomic._free_bytes", lambda folder: 10 * 2**20)
     with pytest.raises(StorageError, match="the disk is full: 3,000,000 bytes needed"):
         write_atomic(disk.folder / "file", bytes(3_000_000))
     assert (disk.folder / "file").read_bytes() == b"old"

@@ -16,19 +16,15 @@ from gtrans_core.evaluation.gate import Gate
 from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.steps import judging, kept, learning
 from tests.support import runs
-from tests.support.runs import OPEN_GATE, TinyRun, category_runs_at, write_part
+from tests.support.runs import OPEN_GATE, TinyRun, category_runs_at
 
 CENTRE = {"evaluate": "judged.json", "train": "training.json"}
 """A file of what each step keeps."""
 
 
-@pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
-    root = tmp_path_factory.mktemp("first")
-    write_part(root)
-    run = TinyRun(root, "first")
-    run.go()
-    return run
+@pytest.fixture
+def first(finished_run: TinyRun) -> TinyRun:
+    return finished_run
 
 
 def noted(do: Callable[..., Any], done: list[str]) -> Callable[..., Any]:

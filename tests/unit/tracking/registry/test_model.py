@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gtrans_core.errors import GTransError, ModelError, StorageError
+from gtrans_core.errors import ModelError, StorageError
 from gtrans_core.system.shortcuts import requirements_believed
 from gtrans_core.tracking.registry import model
 from gtrans_core.tracking.registry.model import file_digests, log_model
@@ -79,7 +79,7 @@ class TestNothingHalfWritten:
             raise OSError(28, "No space left on device", str(stored[0]))
 
         monkeypatch.setattr(shelf.client, "log_model_artifacts", fill_up)
-        with pytest.raises(GTransError, match="No space left on device"):
+        with pytest.raises(StorageError, match="the disk is full; make room"):
             log_model(shelf.client, shelf.run.run_id, shelf.detector("one"), b"")
         assert not list(stored[0].rglob("*"))
         assert self.models(shelf) == []
