@@ -33,7 +33,13 @@ def git_sha() -> str:
         ``GTRANS_GIT_SHA``, else that of the checkout this file is in, with ``-dirty`` where tracked
         files were changed; ``unknown`` for an installed package.
     """
-    return os.environ.get("GTRANS_GIT_SHA") or _checkout_sha(Path(__file__))
+    return os.environ.get("GTRANS_GIT_SHA") or _own_sha()
+
+
+@cache
+def _own_sha() -> str:
+    """Asked once: what is committed later is not the code that this process has loaded."""
+    return _checkout_sha(Path(__file__))
 
 
 def collect_lineage() -> dict[str, str]:

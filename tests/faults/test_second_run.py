@@ -15,6 +15,8 @@ from gtrans_core.data.kinds import FEEDBACK_PREFIX
 from gtrans_core.evaluation.gate import Gate
 from gtrans_core.evaluation.record import EvaluationRecord
 from gtrans_core.steps import judging, kept, learning
+from gtrans_core.tracking.client import connect
+from gtrans_core.tracking.registry import model
 from tests.support import runs
 from tests.support.runs import OPEN_GATE, TinyRun, category_runs_at
 
@@ -39,7 +41,7 @@ def noted(do: Callable[..., Any], done: list[str]) -> Callable[..., Any]:
 def work(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The costly parts that are done, by name."""
     done: list[str] = []
-    for module, name in ((learning, "learn"), (judging, "judge")):
+    for module, name in ((learning, "learn"), (judging, "judge"), (model, "package")):
         monkeypatch.setattr(module, name, noted(getattr(module, name), done))
     return done
 
@@ -53,6 +55,10 @@ def again(first: TinyRun, key: str, *steps: str) -> TinyRun:
 def files_of(run: Any) -> list[str]:
     folder = Path(url2pathname(urlsplit(run.info.artifact_uri).path))
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def models_of(run: Any) -> list[str]:
+    return [output.model_id for output in run.outputs.model_outputs]
 
 
 def facts(run: TinyRun) -> dict[str, str]:
@@ -86,6 +92,11 @@ def test_nothing_is_learnt_or_judged_again_and_the_run_is_one_of_its_own(
     assert ours.data.metrics.keys() == theirs.data.metrics.keys() - {"training_seconds"}
     assert ours.data.tags["gtrans.registered_version"] == "1"
     assert files_of(ours) == files_of(theirs)
+    assert models_of(ours) == models_of(theirs)
+    client = connect(first.settings.tracking_uri)
+    client.delete_registered_model("gtrans-part")
+    again(first, "third", *runs.STEPS)
+    assert work == ["package"], "what is not registered is logged"
 
 
 def test_the_gate_is_that_of_today(

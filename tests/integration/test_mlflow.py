@@ -18,6 +18,7 @@ from gtrans_core.detector.detector import Detector
 from gtrans_core.tracking import client
 from gtrans_core.tracking.client import TrackingAddress
 from gtrans_core.tracking.journal import replay
+from gtrans_core.tracking.registry import model
 from gtrans_core.tracking.registry.model import log_model
 from gtrans_core.tracking.registry.registry import fetch_model, register
 from gtrans_core.tracking.runs import RunLogger, find_or_create_run, open_run
@@ -125,14 +126,24 @@ class TestModels:
             for folder in (detector_folder, fetched)
         ]
         assert scores[0] == scores[1]
+        [output] = run.client.get_run(run.run_id).outputs.model_outputs
+        logged = run.client.get_logged_model(output.model_id)
+        assert uri == f"models:/{logged.model_id}"
+        assert (str(logged.status), logged.source_run_id) == ("READY", run.run_id)
 
-    def test_run_shows_its_model(self, settings, detector_folder, png):
+    def test_a_registered_detector_is_the_model_of_later_runs_too(
+        self, settings, detector_folder, png, monkeypatch
+    ):
+        """Nobody would use a second copy: the same detector never makes a second version."""
         run = open_run(settings, "key-5", "bottle")
         uri = log_model(run.client, run.run_id, detector_folder, png)
-        [output] = run.client.get_run(run.run_id).outputs.model_outputs
-        model = run.client.get_logged_model(output.model_id)
-        assert uri == f"models:/{model.model_id}"
-        assert (str(model.status), model.source_run_id) == ("READY", run.run_id)
+        register(run.client, run.run_id, uri, "bottle", detector_folder, {})
+        monkeypatch.setattr(model, "package", None)
+        for key in ("key-6", "key-7"):
+            later = open_run(settings, key, "bottle")
+            assert log_model(later.client, later.run_id, detector_folder, png) == uri
+            [output] = later.client.get_run(later.run_id).outputs.model_outputs
+            assert uri == f"models:/{output.model_id}"
 
 
 def manifest(split: str) -> Manifest:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import gtrans_core
+from gtrans_core.detector.model_name import model_name
 from gtrans_core.errors import ModelError
 from gtrans_core.storage import require_free_space, sha256_file
 from gtrans_core.storage.documents import parse_json, read_bounded
@@ -22,12 +23,14 @@ from gtrans_core.storage.scratch import scratch_folder
 from gtrans_core.system.shortcuts import requirements_believed
 from gtrans_core.tracking.answers import fault_of
 from gtrans_core.tracking.client import translate_mlflow_errors
+from gtrans_core.tracking.runs import quoted
 from gtrans_core.trust.keys import SigningKey
 from gtrans_core.trust.signature import forget_leavings, sign_folder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel, Run
+    from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import Model, ModelSignature
 
 ARTIFACT = "detector"
@@ -111,7 +114,8 @@ def log_model(
 
     With a key, the whole model is signed: the detector, the code, what MLflow reads, and the
     evidence (JSON of ``evidence.ModelEvidence``) where it is given. A run that has this very
-    detector already is left as it is.
+    detector already is left as it is. One that is registered already gets no second copy: it never
+    makes a second version, so that nobody would use it.
 
     Returns:
         Its URI, ``models:/m-...``.
@@ -136,6 +140,10 @@ def log_model(
         found = _logged_before(client, run, digest)
         if found:
             return found
+        registered = _registered_before(client, run, category_of(detector_folder), digest)
+        if registered:
+            client.log_outputs(run_id, [LoggedModelOutput(registered, step=0)])
+            return f"models:/{registered}"
         folder = Path(scratch) / "model"
         model = package(detector_folder, input_example_png, folder)
         if run.info.artifact_uri.startswith("file:"):
@@ -252,6 +260,27 @@ def _logged_before(client: MlflowClient, run: Run, digest: str) -> str | None:
         if client.get_logged_model(output.model_id).tags.get(DETECTOR_TAG) == digest:
             return f"models:/{output.model_id}"
     return None
+
+
+def _registered_before(client: MlflowClient, run: Run, category: str, digest: str) -> str | None:
+    """Id of the whole model that the first version of a detector was made of, if it is at hand."""
+    from mlflow.entities import LoggedModelStatus
+
+    versions = versions_of(client, model_name(category), digest)
+    if not versions:
+        return None
+    first = min(versions, key=lambda version: int(version.version))
+    same = f"tags.`{DETECTOR_TAG}` = {quoted(digest)}"
+    for model in client.search_logged_models([run.info.experiment_id], filter_string=same):
+        if model.artifact_location == first.source and model.status == LoggedModelStatus.READY:
+            return str(model.model_id)
+    return None
+
+
+def versions_of(client: MlflowClient, name: str, digest: str) -> list[ModelVersion]:
+    """The versions of a registered model that are a certain detector."""
+    same = f"name = {quoted(name)} and tags.`{DETECTOR_TAG}` = {quoted(digest)}"
+    return list(client.search_model_versions(same))
 
 
 def _pinned_requirements() -> list[str]:

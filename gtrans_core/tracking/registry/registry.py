@@ -23,10 +23,11 @@ from gtrans_core.tracking.registry.model import (
     DETECTOR_TAG,
     category_of,
     file_digests,
+    versions_of,
 )
 from gtrans_core.tracking.registry.model_files import FILES_TAG, tidy, verify_model
 from gtrans_core.tracking.registry.versions import ModelVersion, find_version, version_now
-from gtrans_core.tracking.runs import CATEGORY_TAG, prefixed, quoted
+from gtrans_core.tracking.runs import CATEGORY_TAG, prefixed
 from gtrans_core.trust.policy import TrustPolicy
 
 if TYPE_CHECKING:
@@ -203,7 +204,5 @@ def _add_missing_tags(client: MlflowClient, name: str, version: int, tags: dict[
 
 def _version_of(client: MlflowClient, name: str, digest: str) -> int | None:
     """The first version of a detector; two registrations at once agree on it."""
-    found = client.search_model_versions(
-        f"name = {quoted(name)} and tags.`{DETECTOR_TAG}` = {quoted(digest)}"
-    )
+    found = versions_of(client, name, digest)
     return min((int(version.version) for version in found), default=None)
