@@ -25,12 +25,15 @@ def test_killed_before_any_call_a_rerun_converges():
         registry = new_registry()
         killed = promoter(registry, BETTER)
         killed.step(i)
+        over = killed.ended
         killed.kill()
         assert registry.models[MODEL].aliases["champion"] in (str(OLD), str(BETTER))
         rerun = promoter(registry, BETTER)
         rerun.finish()
         assert isinstance(rerun.result, PromotionResult)
         check_the_better_won(registry)
+        if over:
+            break  # with more calls it is the same again
 
 
 def test_killed_the_next_command_of_anybody_finishes_it():
@@ -38,6 +41,7 @@ def test_killed_the_next_command_of_anybody_finishes_it():
         registry = new_registry()
         killed = promoter(registry, BETTER)
         killed.step(i)
+        over = killed.ended
         killed.kill()
         worse = promoter(registry, WORSE)
         worse.finish()
@@ -46,6 +50,8 @@ def test_killed_the_next_command_of_anybody_finishes_it():
             assert isinstance(worse.result, GateError)
         else:
             assert worse.result == PromotionResult(WORSE, OLD, True)
+        if over:
+            break
 
 
 def test_overtaken_then_killed_at_every_point_a_rerun_converges():
@@ -56,14 +62,20 @@ def test_overtaken_then_killed_at_every_point_a_rerun_converges():
             registry = new_registry()
             worse, better = promoter(registry, WORSE), promoter(registry, BETTER)
             worse.step(i)
+            over = worse.ended
             better.finish()
             worse.step(late)
+            over_late = worse.ended
             worse.kill()
             late_alias += registry.models[MODEL].aliases["champion"] == str(WORSE)
             rerun = promoter(registry, BETTER)
             rerun.finish()
             check_the_better_won(registry, tidy=False)
             assert OLD not in registry.champions[1:]
+            if over_late:
+                break
+        if over:
+            break
     assert late_alias  # or else this test is of nothing
 
 
@@ -80,3 +92,5 @@ def test_a_rollback_killed_before_any_call_is_made_once():
             roller(registry).finish()
         assert moves(registry)[3:] == [("rollback", BETTER, WORSE)]
         assert registry.models[MODEL].aliases["champion"] == str(WORSE)
+        if done:
+            break

@@ -27,6 +27,7 @@ import gtrans_core
 from gtrans_core.detector.detector import Detector
 from gtrans_core.detector.files import detector_digest
 from gtrans_core.tracking.registry.model import package
+from tests.support.bytecode import share_bytecode
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -62,6 +63,7 @@ def mlserver(packaged, tmp_path_factory) -> Iterator[Path]:
     ):
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+    share_bytecode(home)
     yield home / "bin/mlserver"
     shutil.rmtree(home)  # gigabytes
 

@@ -2,8 +2,11 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
+
+from tests.support import torch_alone
 
 NETWORK = ("torch", "timm", "torchvision", "onnxruntime")
 RECORD = ("mlflow", "pandas", "sqlalchemy", "sklearn")
@@ -22,13 +25,26 @@ def python(code: str) -> None:
         ("cache_features", (*NETWORK, *RECORD, *FIGURES, "boto3", "scipy")),
         ("train", (*NETWORK, *RECORD, *FIGURES, "boto3", "scipy")),
         ("evaluate", (*NETWORK, *RECORD, "matplotlib", "boto3", "scipy", "pyarrow")),
+    ],
+)
+def test_a_step_loads_only_what_it_needs(step: str, unneeded: tuple[str, ...]):
+    check_it_loads(step, unneeded, python)
+
+
+@pytest.mark.parametrize(
+    ("step", "unneeded"),
+    [
         ("caching", (*RECORD, *FIGURES, "boto3", "scipy", "onnxruntime", "torch._dynamo")),
         ("learning", (*RECORD, *FIGURES, "boto3", "scipy", "onnxruntime", "torch._dynamo")),
         ("judging", (*RECORD, "boto3", "onnx", "torch._dynamo")),
     ],
 )
-def test_a_step_loads_only_what_it_needs(step: str, unneeded: tuple[str, ...]):
-    python(
+def test_beside_torch_its_work_loads_only_what_it_needs(step: str, unneeded: tuple[str, ...]):
+    check_it_loads(step, unneeded, torch_alone.python)
+
+
+def check_it_loads(step: str, unneeded: tuple[str, ...], run: Callable[[str], None]) -> None:
+    run(
         f"import sys, gtrans_core.steps.{step}, gtrans_core.steps.reporting\n"
         f"loaded = set({unneeded!r}) & set(sys.modules)\n"
         "assert not loaded, loaded"
@@ -37,7 +53,7 @@ def test_a_step_loads_only_what_it_needs(step: str, unneeded: tuple[str, ...]):
 
 def test_the_guide_is_described_built_and_checked_without_torchs_compiler():
     """Else ``torch._dynamo``'s two seconds would only move into the step."""
-    python(
+    torch_alone.python(
         "import sys, torch\n"
         "from pathlib import Path\n"
         "from gtrans_core.config import GTransConfig\n"

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from gtrans_core.system.shortcuts import garbage_left_alone
+from tests.support import torch_alone
 
 
 def python(code: str) -> None:
@@ -14,7 +15,7 @@ def python(code: str) -> None:
 
 
 def test_timm_is_imported_without_torchs_compiler_and_leaves_no_trace():
-    python(
+    torch_alone.python(
         "import sys, torch\n"
         "disable = torch.compiler.disable\n"
         "from gtrans_core.network.backbone import timm\n"
@@ -25,7 +26,7 @@ def test_timm_is_imported_without_torchs_compiler_and_leaves_no_trace():
 
 
 def test_torchvision_gets_torchs_own_answer():
-    python(
+    torch_alone.python(
         "import gtrans_core.network.backbone\n"
         "from torchvision.ops import roi_align\n"
         "import sys; here = sys.modules['torchvision.ops.roi_align'].is_compile_supported('cpu')\n"
@@ -36,7 +37,7 @@ def test_torchvision_gets_torchs_own_answer():
 
 
 def test_a_function_marked_meanwhile_is_left_alone_by_the_compiler():
-    python(
+    torch_alone.python(
         "import torch\n"
         "from gtrans_core.system.shortcuts import torch_compiler_left_out\n"
         "seen = []\n"
@@ -53,7 +54,7 @@ def test_a_function_marked_meanwhile_is_left_alone_by_the_compiler():
 
 def test_another_name_of_the_module_left_out_still_can_be_imported():
     """As another release of torchvision might: slower, but right."""
-    python(
+    torch_alone.python(
         "import sys\n"
         "from gtrans_core.system.shortcuts import torch_compiler_left_out\n"
         "with torch_compiler_left_out():\n"
@@ -64,7 +65,7 @@ def test_another_name_of_the_module_left_out_still_can_be_imported():
 
 
 def test_a_training_step_is_the_same_without_the_compiler_which_can_be_used_afterwards():
-    python(
+    torch_alone.python(
         "import sys, torch\n"
         "from contextlib import nullcontext\n"
         "from gtrans_core.system.shortcuts import optimizers_without_compiler\n"
@@ -87,7 +88,7 @@ def test_a_training_step_is_the_same_without_the_compiler_which_can_be_used_afte
 
 
 def test_whatever_else_asks_for_the_compiler_meanwhile_gets_it():
-    python(
+    torch_alone.python(
         "import sys\n"
         "from gtrans_core.system.shortcuts import optimizers_without_compiler\n"
         "with optimizers_without_compiler():\n"
