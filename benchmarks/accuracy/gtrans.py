@@ -87,7 +87,7 @@ def run_gtrans(
         wanted = scorings if name == LAST else {best_epoch: next(iter(scorings.values()))}
         if "" not in wanted:
             scorer = Scorer(guide.agn, trans, scene, GTransConfig(), memory)
-            good = split.calibration or split.fitted
+            good = split.new_to_trans
             settled = {
                 name: with_scene_share(way, trans, features, good) for name, way in wanted.items()
             }

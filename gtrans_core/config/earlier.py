@@ -26,6 +26,7 @@ _BEFORE: dict[str, dict[str, Any]] = {
     "evaluation": {"perturbed_images": 0},
     "image": {"resize": "exact", "size": 256},
     "scoring": {"image_maps": 0, "memory_share": 0.0, "trans_maps": 0},
+    "training": {"calibration": "held_out"},
     "trans": {"backbone": SAME_AS_AGN},
 }
 """Knobs that came later, and their values before anybody could set them."""
@@ -39,7 +40,7 @@ def as_stored(values: Any) -> Any:
         return values
     training = values.get("training")
     counts_epochs = isinstance(training, dict) and training.keys().isdisjoint({"effort", "steps"})
-    before = _BEFORE | ({"training": _EPOCHS} if counts_epochs else {})
+    before = _BEFORE | ({"training": _BEFORE["training"] | _EPOCHS} if counts_epochs else {})
     sections = {name: values.get(name) for name in before}
     return values | {
         name: before[name] | section

@@ -40,15 +40,17 @@ class TrainingConfig(Section):
     lr x 0.9^(epoch / epochs in all).
     """
     held_out_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Share of the good images that is kept out of training, to set the threshold. Where that would
-    be too few, all are trained on and the threshold is cross-fitted.
+    """Share of the good images that Trans does not learn from: its loss on them is watched."""
+    calibration: Literal["cross_fitted", "held_out"] = "cross_fitted"
+    """What sets the threshold. ``cross_fitted``: all good images, each scored by models without it.
+    ``held_out``: ``held_out_fraction``, if enough. That proves the rate; more defects are missed.
     """
     light_augmentation: Literal["off", "on", "auto"] = "off"
     """Whether scene model and patch memory learn from copies of the good images in darker and
     brighter light too, at three times the cache. ``auto``: where good images show that it helps.
     """
     selection: Literal["last", "best_held_out"] = "last"
-    """Keep the last weights, or those with the lowest loss on half of the held-out images."""
+    """Keep the last weights, or those with the lowest loss on images that Trans leaves out."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 4
     """Looks at held-out images between two checkpoints; a kill costs the work since the last."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -1,4 +1,4 @@
-"""What a threshold promises where too few good images could be held out for the wanted rate."""
+"""What a threshold promises: an expected rate where it is cross-fitted, else a proven one."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ class Promise(Facts):
                 f"{_sentence(self.shortfall)}"
             ).rstrip()
         return (
-            "There were too few good images to keep some out of training, so it is cross-fitted: "
-            f"each of the {self.images} was scored by a model fitted without it, in "
-            f"{self.folds} folds, and the detector learnt from all of them. The chance that a "
-            f"further good image of the same kind is flagged is expected to be at most {rate}. "
+            f"It is cross-fitted: each of the {self.images} good images was scored by a model "
+            f"fitted without it, in {self.folds} folds, and the detector learnt from all of them. "
+            "The chance that a further good image of the same kind is flagged is expected to be "
+            f"at most {rate}. "
             "This is not proven: it is right if the detector scores a new good image no higher "
             "than the models of the folds do, which saw fewer images. "
             f"{_sentence(self.shortfall)}"

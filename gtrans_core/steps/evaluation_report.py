@@ -118,8 +118,8 @@ def _notes(record: EvaluationRecord, training: TrainingInfo) -> tuple[str, ...]:
     kept = (
         "The weights after the last step were kept."
         if training.config.training.selection == "last"
-        else "The weights with the lowest loss on half of the held-out good images were kept; the "
-        "threshold does not come from that half."
+        else "The weights with the lowest loss on good images that the student (Trans) did not "
+        "learn from were kept."
     )
     compat = (
         "Trained with author_compat, which repeats flaws of the authors' code: only for "

@@ -25,7 +25,12 @@ from gtrans_core.training.training_info import TrainingInfo
 
 @dataclass(frozen=True)
 class GoodImages:
-    """The good images that a threshold comes from."""
+    """The good images that a threshold comes from.
+
+    Attributes:
+        positions: those that what is packaged is tried on: held out of all learning, or, where the
+            threshold is cross-fitted, new to Trans, as far as there are any.
+    """
 
     features: Features
     config: GTransConfig
@@ -38,7 +43,7 @@ class GoodImages:
     def open(
         cls, reference: FeatureCacheRef, config: GTransConfig, info: TrainingInfo
     ) -> GoodImages:
-        """Those that were held out; where none were, all.
+        """Those that were held out; where none were, those that are new to Trans.
 
         Raises:
             DataError: when the cache is damaged, or not the one that the model was trained from.
@@ -46,7 +51,7 @@ class GoodImages:
         features = reference.open(config.training.resident_mb)
         places = {digest: i for i, digest in enumerate(features.digests)}
         split = split_images(features.digests, config)
-        wanted = info.held_out or tuple(features.digests[i] for i in split.fitted)
+        wanted = info.held_out or tuple(features.digests[i] for i in split.new_to_trans)
         if info.cache_key != reference.key or not all(digest in places for digest in wanted):
             raise DataError(f"{reference.folder}: not the cache that this model was trained from")
         positions = tuple(places[digest] for digest in wanted)
@@ -60,7 +65,7 @@ class GoodImages:
         return Tiling(self.config.image).paste(tiles).numpy()
 
     def views(self) -> Iterator[npt.NDArray[np.uint8]]:
-        """All of them, one by one."""
+        """Those that what is packaged is tried on, one by one."""
         return map(self.view, self.positions)
 
     def cross_fitted(self, scorer: Scorer, progress: Progress) -> npt.NDArray[np.float64]:

@@ -64,8 +64,8 @@ def learn(
     split = split_images(features.digests, config)
     if split.is_cross_fitted:
         progress.said(
-            f"{split.images} good images are too few to hold some out: all are learnt from, and "
-            f"the threshold is cross-fitted in {len(split.folds())} folds"
+            f"all {split.images} good images are learnt from; the threshold is cross-fitted in "
+            f"{len(split.folds())} folds"
         )
     key = training_key(reference.key, config, None if split.is_usual(config) else split)
     folder = context.root / "training" / key

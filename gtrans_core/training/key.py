@@ -21,6 +21,7 @@ _NOT_IN_KEY = {
     "effort",
     "steps",
     "light_augmentation",
+    "calibration",
 }
 """Knobs of ``training``: they decide no weights, or are in the key in another form."""
 

@@ -1,9 +1,10 @@
 """Who learns from which good image, and which of them set the threshold.
 
-Where enough images can be held out for the false-alarm rate that is wanted, a fixed share of them
-is never learnt from, and sets the threshold. Where not, every image serves both (cross-fitting):
-Trans and the packaged scene model learn from all, and each image's score for the threshold comes
-from a scene model that was fitted without its fold.
+Every image serves both (cross-fitting): the packaged scene model and patch memory learn from all,
+and each image's score for the threshold comes from such that were fitted without its fold. Where
+there are enough images, Trans leaves out a share of them, on which its loss is watched; that share
+is held out of everything and sets the threshold where the config says so, or where Trans has most
+of the score.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from gtrans_core.network.score import trans_share
 FOLDS = 20
 """Parts for cross-fitting, at most. Many: a model that lacks a twentieth of the images scores good
 ones hardly higher than the packaged one, and fitting is cheap."""
+FOLDS_OF_MANY = 10
+MANY_IMAGES = 100
+"""A model that lacks a tenth of so many does as well, and fitting takes longer."""
 MOST_TRANS_SHARE = 0.5
 """Trans is not trained anew for each fold. That matters little while most of an image's score is of
 parts that are; where Trans has more of it, more images are held out instead."""
@@ -45,9 +49,9 @@ class Split:
         return len({*self.training, *self.watched, *self.calibration})
 
     def is_usual(self, config: GTransConfig) -> bool:
-        """Whether the config's share is held out, for the threshold and to watch the loss on."""
+        """Whether Trans learns from all but the config's share, and is watched on that share."""
         held_out = round(config.training.held_out_fraction * self.images)
-        return self.watched == self.calibration and len(self.calibration) == held_out
+        return len(self.watched) == held_out and self.calibration in ((), self.watched)
 
     @property
     def is_cross_fitted(self) -> bool:
@@ -60,17 +64,23 @@ class Split:
         everything = tuple(sorted((*self.training, *self.watched)))
         return everything if self.is_cross_fitted else self.training
 
+    @property
+    def new_to_trans(self) -> tuple[int, ...]:
+        """Those that Trans did not learn from; where it learnt from all, all."""
+        return self.calibration or self.watched or self.fitted
+
     def folds(self) -> list[tuple[int, ...]]:
-        """The fitted images in ``FOLDS`` parts, or one by one where there are fewer."""
-        count = min(FOLDS, len(self.fitted))
+        """The fitted images in as many parts as are left out in turn; few ones one by one."""
+        most = FOLDS if len(self.fitted) < MANY_IMAGES else FOLDS_OF_MANY
+        count = min(most, len(self.fitted))
         return [self.fitted[fold::count] for fold in range(count)]
 
 
 def split_images(digests: Sequence[str], config: GTransConfig) -> Split:
     """Split a category's good images, a pseudo-random choice by content and seed.
 
-    Under ``training.selection = best_held_out`` other images choose the epoch than set the
-    threshold, which would otherwise promise too much.
+    Where images are held out, under ``training.selection = best_held_out`` other ones choose the
+    epoch than set the threshold, which would otherwise promise too much.
 
     Args:
         digests: sha256 (hex) of each image, in content order.
@@ -85,12 +95,15 @@ def split_images(digests: Sequence[str], config: GTransConfig) -> Split:
     held_out = round(config.training.held_out_fraction * count)
     choosing = max(1, held_out // 2) if config.training.selection == "best_held_out" else 0
     enough = held_out - choosing >= needed and count - held_out >= LEAST_SCENE_IMAGES
-    if not enough and trans_share(config) > MOST_TRANS_SHARE:
+    trans_scores = trans_share(config) > MOST_TRANS_SHARE
+    if not enough and trans_scores:
         held_out = min(needed + choosing, max(1, count // 2))
         choosing = min(choosing, held_out - 1)
         enough = True
     if enough:
         training, rest = _parted(digests, held_out, config.seed)
+        if config.training.calibration == "cross_fitted" and not trans_scores:
+            return Split(tuple(training), tuple(rest), ())
         calibration, watched = _parted([digests[i] for i in rest], choosing, config.seed)
         apart = tuple(rest[i] for i in watched)
         return Split(tuple(training), apart or tuple(rest), tuple(rest[i] for i in calibration))

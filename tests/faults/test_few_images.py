@@ -49,7 +49,7 @@ def test_their_scores_are_not_those_of_the_model_that_saw_them(few: TinyRun):
 
 def test_the_report_says_what_is_promised(few: TinyRun):
     report = few.path("report.html").read_text().replace("\u00a0", " ")
-    assert "cross-fitted: each of the 11 was scored by a model fitted without it" in report
+    assert "cross-fitted: each of the 11 good images was scored by a model fitted without it" in report
     assert "11 good images can promise a false-alarm rate of 8.33 % at best; 5 % needs 19" in report
     assert "false alarms expected: at most 8.33 %" in report
 
@@ -72,9 +72,9 @@ def test_the_same_bits_again(few: TinyRun, tmp_path: Path):
     assert (few.path("detector") / "detector.json").read_bytes() == before
 
 
-def test_where_enough_can_be_held_out_nothing_is_said_of_it(tmp_path: Path):
+def test_where_enough_are_held_out_nothing_is_said_of_it(tmp_path: Path):
     write_part(tmp_path)
-    run = TinyRun(tmp_path)
+    run = TinyRun(tmp_path, overrides=("training.calibration=held_out",))
     run.go("ingest", "cache_features", "train", "evaluate")
     facts = json.loads((run.path("detector") / "detector.json").read_text())
     assert "promise" not in facts

@@ -68,7 +68,7 @@ def test_a_knob_means_the_same_by_either_name(
     now = {"image_maps": None, "memory_share": 0.5, "trans_maps": 1}
     stored["scoring"] = stored["scoring"] | now
     if "training" in stored:
-        stored["training"] |= {"effort": "standard"}
+        stored["training"] |= {"effort": "standard", "calibration": "cross_fitted"}
     stored["trans"] = {"backbone": wanted.trans.backbone, **stored.get("trans", {})}
     assert GTransConfig.from_json(json.dumps(stored)) == wanted
     assert TypeAdapter(StoredConfig).validate_python(stored) == wanted
@@ -143,6 +143,7 @@ def test_the_current_key_of_a_knob() -> None:
 def test_a_config_stored_before_steps_counts_epochs() -> None:
     stored = {"training": {"batch_size": 4}}
     assert GTransConfig.from_json(json.dumps(stored)).training.epochs == 8
+    assert GTransConfig.from_json(json.dumps(stored)).training.calibration == "held_out"
     stored["training"] |= {"steps": 100}
     assert GTransConfig.from_json(json.dumps(stored)).training.epochs is None
     for config in (GTransConfig(), GTransConfig.from_json(json.dumps({"seed": 1}))):

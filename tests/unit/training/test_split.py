@@ -1,4 +1,4 @@
-"""Who learns from which image: the usual split where it is large enough, else cross-fitting."""
+"""Who learns from which image, and which of them set the threshold."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from gtrans_core.detector.thresholds import needed_images
 from gtrans_core.errors import TrainingError
 from gtrans_core.network.score import trans_share
 from gtrans_core.training.closed_form import read_out_of_fold
-from gtrans_core.training.split import FOLDS, hold_out, split_images
+from gtrans_core.training.key import training_key
+from gtrans_core.training.split import FOLDS, FOLDS_OF_MANY, hold_out, split_images
 
 BEST = "training.selection=best_held_out"
+HELD_OUT = "training.calibration=held_out"
 TRANS_ALONE = ("scoring.scene_share=0", "scoring.memory_share=0")
 
 
@@ -23,14 +25,28 @@ def names(count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("count", [93, 209])
-def test_enough_images_are_split_as_ever(count: int):
+def test_trans_leaves_out_a_share_and_everything_else_learns_from_all(count: int):
     config = load_config()
-    training, held_out = hold_out(names(count), 0.2, 0)
+    training, watched = hold_out(names(count), 0.2, 0)
     split = split_images(names(count), config)
-    assert (split.training, split.watched) == (tuple(training), tuple(held_out))
-    assert split.calibration == split.watched
+    assert (split.training, split.watched) == (tuple(training), tuple(watched))
+    assert split.is_cross_fitted
+    assert split.fitted == tuple(range(count))
+    assert split.new_to_trans == split.watched
+    assert split.is_usual(config)
+    assert len(split.folds()) == (FOLDS if count < 100 else FOLDS_OF_MANY)
+
+
+@pytest.mark.parametrize("count", [93, 209])
+def test_a_share_is_held_out_of_everything_where_that_is_wanted(count: int):
+    """And Trans is the same, so that its training is shared."""
+    config = load_config(overrides=[HELD_OUT])
+    split, usual = split_images(names(count), config), split_images(names(count), load_config())
+    assert (split.training, split.watched) == (usual.training, usual.watched)
+    assert split.calibration == split.watched == split.new_to_trans
     assert split.fitted == split.training
     assert split.is_usual(config)
+    assert training_key("0" * 64, config) == training_key("0" * 64, load_config())
 
 
 @pytest.mark.parametrize("count", [5, 12, 20, 60, 92])
@@ -39,6 +55,7 @@ def test_with_fewer_every_image_serves_all(count: int):
     split = split_images(names(count), config)
     assert split.training == split.fitted == tuple(range(count))
     assert (split.watched, split.calibration) == ((), ())
+    assert split.new_to_trans == split.fitted
     assert split.is_cross_fitted
     assert not split.is_usual(config)
     folds = split.folds()
@@ -47,16 +64,17 @@ def test_with_fewer_every_image_serves_all(count: int):
 
 
 def test_the_wanted_rate_decides():
-    lax = load_config(overrides=["evaluation.false_alarm_rate=0.1"])
+    lax = load_config(overrides=[HELD_OUT, "evaluation.false_alarm_rate=0.1"])
     assert not split_images(names(60), lax).is_cross_fitted
-    strict = load_config(overrides=["evaluation.false_alarm_rate=0.01"])
+    strict = load_config(overrides=[HELD_OUT, "evaluation.false_alarm_rate=0.01"])
     assert split_images(names(209), strict).is_cross_fitted
 
 
 @given(st.integers(5, 300), st.sampled_from(["last", "best_held_out"]), st.floats(0.05, 0.9))
 def test_nobody_learns_from_what_sets_the_threshold(count: int, selection: str, share: float):
-    for scene_share in (0, 0.9):
+    for scene_share, calibration in ((0, "held_out"), (0.9, "held_out"), (0.9, "cross_fitted")):
         overrides = [f"training.selection={selection}", f"training.held_out_fraction={share}"]
+        overrides.append(f"training.calibration={calibration}")
         overrides.append(f"scoring.scene_share={scene_share}")
         split = split_images(names(count), load_config(overrides=overrides))
         assert split.training
@@ -66,14 +84,17 @@ def test_nobody_learns_from_what_sets_the_threshold(count: int, selection: str, 
         if selection == "best_held_out":
             assert not {*split.watched} & {*split.calibration}
             assert split.watched
+        assert split.new_to_trans
 
 
 def test_other_images_choose_the_epoch_than_set_the_threshold():
-    split = split_images(names(209), load_config(overrides=[BEST]))
+    split = split_images(names(209), load_config(overrides=[BEST, HELD_OUT]))
     assert (len(split.training), len(split.watched), len(split.calibration)) == (167, 21, 21)
-    few = split_images(names(150), load_config(overrides=[BEST]))
+    few = split_images(names(150), load_config(overrides=[BEST, HELD_OUT]))
     assert few.is_cross_fitted
     assert (len(few.training), len(few.watched), len(few.fitted)) == (135, 15, 150)
+    cross_fitted = split_images(names(209), load_config(overrides=[BEST]))
+    assert (len(cross_fitted.training), len(cross_fitted.watched)) == (167, 42)
 
 
 @pytest.mark.parametrize(("count", "held_out"), [(5, 2), (12, 6), (20, 10), (60, 19), (209, 42)])

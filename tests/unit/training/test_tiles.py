@@ -104,7 +104,7 @@ def test_a_batch_is_of_tiles_so_that_memory_does_not_grow_with_them(
     )
     assert result.steps == 13
     split = split_images(tiled.features.digests, tiled.config)
-    held_out = set(tile_positions(split.calibration, 6))
+    held_out = set(tile_positions(split.watched, 6))
     learnt = {p for positions in asked for p in positions} - held_out
     assert all(len(positions) <= 4 for positions in asked)
     assert len(learnt) == 13 * 4
