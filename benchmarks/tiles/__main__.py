@@ -29,15 +29,16 @@ from gtrans_core.storage import write_atomic
 from gtrans_core.training.split import split_images
 
 RESULTS = Path("benchmarks/results")
+SIDE = "image.size=256"
 WAYS = {
-    "squeezed to 256 x 256": (),
-    "2 x 2 tiles of 256 x 256": ("image.tiles=[2, 2]",),
+    "squeezed to 256 x 256": (SIDE,),
+    "2 x 2 tiles of 256 x 256": (SIDE, "image.tiles=[2, 2]"),
     "480 x 480 without tiles": ("image.size=480",),
 }
 FABRIC_WAYS = {
-    "squeezed to 256 x 256": (),
-    "5 x 5 tiles of 256 x 256": ("image.tiles=[5, 5]",),
-    "9 x 9 tiles of 256 x 256": ("image.tiles=[9, 9]",),  # every pixel of 2,048
+    "squeezed to 256 x 256": (SIDE,),
+    "5 x 5 tiles of 256 x 256": (SIDE, "image.tiles=[5, 5]"),
+    "9 x 9 tiles of 256 x 256": (SIDE, "image.tiles=[9, 9]"),  # every pixel of 2,048
 }
 FABRIC_TRAIN, FABRIC_TEST = 20, 12
 BINS = 4

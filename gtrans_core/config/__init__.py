@@ -6,7 +6,13 @@ Where a run keeps its files and its records is not here but in a profile (``pipe
 
 from gtrans_core.config.canonical import canonical_json, digest_of, flatten
 from gtrans_core.config.earlier import SAME_AS_AGN, current_key, earlier_layout
-from gtrans_core.config.image import MOST_MEGAPIXELS, USUAL_SIDE, ImageConfig, whole_shape
+from gtrans_core.config.image import (
+    MOST_MEGAPIXELS,
+    MOST_SIDE,
+    USUAL_SIDE,
+    ImageConfig,
+    whole_shape,
+)
 from gtrans_core.config.reading import load_config
 from gtrans_core.config.run_parameters import FROM_CONFIG, with_run_parameters
 from gtrans_core.config.section import Section
@@ -28,6 +34,7 @@ __all__ = [
     "FROM_CONFIG",
     "LEAST_SCENE_IMAGES",
     "MOST_MEGAPIXELS",
+    "MOST_SIDE",
     "SAME_AS_AGN",
     "USUAL_SIDE",
     "AgnConfig",

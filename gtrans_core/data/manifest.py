@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gtrans_core.config import USUAL_SIDE, GTransConfig, digest_of
+from gtrans_core.config import GTransConfig, digest_of
 from gtrans_core.config.region import FOREGROUND
 from gtrans_core.data.shape import STEP, Shape, shape_for
 from gtrans_core.errors import DataError
@@ -110,7 +110,7 @@ class Manifest(Facts):
     def _size(self, config: GTransConfig) -> int | Shape:
         """What ``image.size`` is where it is not set; a crop is a square of a square."""
         if config.image.crop is not None or not self.samples:
-            return USUAL_SIDE
+            return config.image.usual_side
         step = max(STEP, *config.agn.taps)
         shapes = ((s.height, s.width) for s in self.samples)
         height, width = shape_for(shapes, step, config.image.tiles, config.image.overlap)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gtrans_core.config import USUAL_SIDE, whole_shape
+from gtrans_core.config import MOST_SIDE, USUAL_SIDE, whole_shape
 
 STEP = 32
 """Sides are multiples of it, so that the maps at each stride cover the whole image."""
-_NEARLY = 0.9
-"""Of the largest scale; what is lost below would be missed more than a few percent of shape."""
+_NEARLY = 0.901
+"""Of the largest scale; what is lost below would be missed more than a few percent of shape. At 0.9
+itself, rounding would decide of pictures of 4:3."""
 
 Shape = tuple[int, int]
 """Height and width in pixels."""
@@ -39,8 +40,8 @@ def shape_for(
     most = USUAL_SIDE**2
     pairs = [
         (rows, columns)
-        for rows in range(step, most // step + 1, step)
-        for columns in range(step, most // rows + 1, step)
+        for rows in range(step, MOST_SIDE + 1, step)
+        for columns in range(step, min(most // rows, MOST_SIDE) + 1, step)
         if tiles == (1, 1) or 2 * overlap <= min(rows, columns)
     ]
 
