@@ -70,8 +70,9 @@ def recalibrate(
 def _show(found: Recalibration) -> None:
     """What the new threshold does to the test images."""
     before, after = found.before, found.after
-    if after.promise is not None and after.promise.how == "cross_fitted":
-        typer.echo(printable(after.promise.text))
+    promise = after.promise
+    if promise is not None and promise.how == "cross_fitted" and not promise.falls_short:
+        typer.echo(printable(promise.text))
     typer.echo(f"On the test images, with version {found.base.version}'s threshold and now:")
     for kind, now in zip(before.per_defect, after.per_defect, strict=True):
         typer.echo(
