@@ -70,6 +70,7 @@ def read_info(folder: Path) -> DetectorInfo:
     Raises:
         ModelError: when ``detector.json`` is missing or invalid.
     """
+    _refuse_endless(folder / INFO_NAME)
     return read_json(folder / INFO_NAME, DetectorInfo, "the facts of a detector", ModelError)
 
 
@@ -79,6 +80,7 @@ def detector_digest(folder: Path) -> str:
     Raises:
         ModelError: when there is no ``detector.json``.
     """
+    _refuse_endless(folder / INFO_NAME)
     try:
         return hashlib.sha256((folder / INFO_NAME).read_bytes()).hexdigest()
     except OSError as error:
@@ -116,6 +118,7 @@ def read_listed(path: Path, info: DetectorInfo) -> bytes:
     Raises:
         ModelError: when it is missing, or not the one named.
     """
+    _refuse_endless(path)
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -123,6 +126,16 @@ def read_listed(path: Path, info: DetectorInfo) -> bytes:
     if hashlib.sha256(data).hexdigest() != info.files.get(path.name):
         raise ModelError(f"{path}: its sha256 is not the one in {INFO_NAME}; refused")
     return data
+
+
+def _refuse_endless(path: Path) -> None:
+    """Refuse what is there and no file: a pipe would hold its reader, a device has no end."""
+    try:
+        is_odd = path.exists() and not path.is_file()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    if is_odd:
+        raise ModelError(f"{path}: no plain file; no intact detector there")
 
 
 def _unreadable(path: Path, error: OSError) -> ModelError:
