@@ -22,6 +22,7 @@ from gtrans_core.training.checkpoint import newest_checkpoint
 from gtrans_core.training.closed_form import fit_closed_form
 from gtrans_core.training.device import thread_count
 from gtrans_core.training.key import training_key
+from gtrans_core.training.light import chosen_copies, copies_wanted
 from gtrans_core.training.loop import train_trans
 from gtrans_core.training.scene_share import with_scene_share
 from gtrans_core.training.split import split_images
@@ -73,9 +74,15 @@ def run_gtrans(
         stop_requested=lambda: False,
     )
     training_seconds = time.process_time() - started
+    copies = [
+        category.features(store / "cache", guide, config, factor)[0]
+        for factor in copies_wanted(config)
+    ]
+    learnt = chosen_copies(features, copies, split.fitted, config)
     started = time.process_time()
-    scene, memory = fit_closed_form(features, split.fitted, config)
+    scene, memory = fit_closed_form(features, split.fitted, config, learnt)
     facts = {
+        "in_other_light": bool(learnt),
         "train_cpu_seconds": round(training_seconds, 1) if result.resumed_at is None else None,
         "closed_form_cpu_seconds": round(time.process_time() - started, 2),
         "steps": result.steps,

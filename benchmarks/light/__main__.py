@@ -37,7 +37,8 @@ WAYS = (("as_taken", "off"), ("as_taken", "on"), ("even", "off"), ("even", "on")
 """``image.exposure`` and ``training.light_augmentation``."""
 FEW = {"fitted": 96, "held out": 40, "good": 40, "defective": 48}
 """Images of each category with ``--few``: the first ones in content order, which is random."""
-LIGHT = {"as it is": 1.0, "25 % darker": 0.75, "25 % brighter": 1.25}
+AS_IT_IS = "as it is"
+LIGHT = {"25 % darker": 0.75, "25 % brighter": 1.25}
 
 
 def main(
@@ -95,27 +96,26 @@ def _measure(
     threshold, promised = promised_threshold(good, config.evaluation.false_alarm_rate)
     labels, masks = labels[tested], category.test_masks(config)
     maps = np.zeros((len(tested), *config.image.view_shape), np.float32)
-    scores = {name: np.zeros(len(tested)) for name in LIGHT}
+    scores = np.zeros(len(tested))
+    for i, view in enumerate(_views(category, config, 1, tested)):
+        maps[i], scores[i] = scorer.score_view(view)
+    flagged = {AS_IT_IS: int((scores[~labels] > threshold).sum())}
     for name, factor in LIGHT.items():
-        for i, view in enumerate(_views(category, config, factor, tested)):
-            map_HW, scores[name][i] = scorer.score_view(view)
-            if factor == 1:
-                maps[i] = map_HW
+        views = _views(category, config, factor, tested[~labels])
+        flagged[name] = sum(scorer.score_view(view)[1] > threshold for view in views)
     of_masks = None if masks is None else masks[tested]
-    flagged = {name: int((found[~labels] > threshold).sum()) for name, found in scores.items()}
-    missed = {name: int((found[labels] <= threshold).sum()) for name, found in scores.items()}
     return {
         "category": category.name,
         "exposure": exposure,
         "copies": copies,
         "fitted": len(fitted),
         "seed": seed,
-        **measured(labels, of_masks, maps, scores["as it is"]),
+        **measured(labels, of_masks, maps, scores),
         "promised": promised,
         "good": int((~labels).sum()),
         "defective": int(labels.sum()),
         "flagged": flagged,
-        "missed": missed,
+        "missed": int((scores[labels] <= threshold).sum()),
         "fitting_seconds": seconds,
         **_auto(features, in_other_light, fitted, config),
     }
@@ -145,14 +145,18 @@ def _views(
 def render(rows: list[dict[str, Any]]) -> str:
     """A line a category, way and seed, then the mean of each way over all of its rows."""
     metrics = {name: text for name, text in METRICS.items() if all(name in row for row in rows)}
-    heads = [*metrics.values(), *(f"false alarms, {name}" for name in LIGHT), "misses as it is"]
+    heads = [
+        *metrics.values(),
+        *(f"false alarms, {name}" for name in (AS_IT_IS, *LIGHT)),
+        "misses as it is",
+    ]
     lines = [
         f"| category | exposure | copies | seed | {' | '.join(heads)} |",
         f"|---|---|---|---|{'---|' * len(heads)}",
     ]
     for row in rows:
-        alarms = [f"{row['flagged'][name]} of {row['good']}" for name in LIGHT]
-        misses = f"{row['missed']['as it is']} of {row['defective']}"
+        alarms = [f"{row['flagged'][name]} of {row['good']}" for name in row["flagged"]]
+        misses = f"{row['missed']} of {row['defective']}"
         cells = [*(f"{row[name]:.3f}" for name in metrics), *alarms, misses]
         way = f"{row['category']} | {row['exposure']} | {row['copies']} | {row['seed']}"
         lines.append(f"| {way} | {' | '.join(cells)} |")
@@ -160,8 +164,10 @@ def render(rows: list[dict[str, Any]]) -> str:
         own = [row for row in rows if (row["exposure"], row["copies"]) == (exposure, copies)]
         if not own:
             continue
-        rates = [mean(row["flagged"][name] / row["good"] for row in own) for name in LIGHT]
-        misses = mean(row["missed"]["as it is"] / row["defective"] for row in own)
+        rates = [
+            mean(row["flagged"][name] / row["good"] for row in own) for name in own[0]["flagged"]
+        ]
+        misses = mean(row["missed"] / row["defective"] for row in own)
         cells = [*(mean(row[name] for row in own) for name in metrics), *rates, misses]
         shown = " | ".join(f"{value:.3f}" for value in cells)
         lines.append(f"| mean of {len(own)} | {exposure} | {copies} | | {shown} |")

@@ -26,7 +26,7 @@ _BEFORE: dict[str, dict[str, Any]] = {
     "evaluation": {"perturbed_images": 0},
     "image": {"resize": "exact", "size": 256},
     "scoring": {"image_maps": 0, "memory_share": 0.0, "trans_maps": 0},
-    "training": {"calibration": "held_out"},
+    "training": {"calibration": "held_out", "light_augmentation": "off"},
     "trans": {"backbone": SAME_AS_AGN},
 }
 """Knobs that came later, and their values before anybody could set them."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gtrans_core.config.region import Region, checked_region, region_of
+from gtrans_core.config.region import FOREGROUND, Region, checked_region, region_of
 from gtrans_core.config.section import Section
 
 if TYPE_CHECKING:
@@ -88,6 +88,12 @@ class ImageConfig(Section):
             raise ValueError("overlap is more than half a tile; take a smaller one")
         if self.levels is not None and self.levels[0] >= self.levels[1]:
             raise ValueError("expected a lower and a higher grey level")
+        return self
+
+    @model_validator(mode="after")
+    def _region_is_seen(self) -> ImageConfig:
+        if self.region != FOREGROUND and self.inside is not None and not self.inside.any():
+            raise ValueError("nothing of region is in the crop; move one of them")
         return self
 
     @property

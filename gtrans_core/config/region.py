@@ -44,7 +44,7 @@ def packed_mask(path: Path) -> str:
 
     try:
         with Image.open(path, formats=["PNG", "BMP", "TIFF"]) as file:
-            marks = file.convert("L")
+            marks = _on_black(file).convert("L")
     except (OSError, ValueError, Image.DecompressionBombError):
         raise ConfigError(
             "image.region: no mask that can be read; expected a PNG file, white where parts "
@@ -55,6 +55,16 @@ def packed_mask(path: Path) -> str:
     if len(text) > _MOST_LETTERS:
         raise ConfigError("image.region: the mask is too intricate; draw it with smooth outlines")
     return text
+
+
+def _on_black(file: Image.Image) -> Image.Image:
+    """What is transparent is not looked at, whatever its colour."""
+    from PIL import Image
+
+    if not file.has_transparency_data:
+        return file
+    marks = file.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", marks.size, "black"), marks)
 
 
 def packed(marks: Image.Image) -> str:
@@ -80,8 +90,18 @@ def checked_region(region: Region) -> Region:
     elif not region.startswith(PACKED):
         raise ValueError(f"expected a mask's file, corners [[x, y], ...] or {FOREGROUND}")
     if not region_of(region, (64, 64)).any():
-        raise ValueError("nothing of the image is in it")
+        raise ValueError("nothing of the image is in it, or less than a 64th of its width")
     return region
+
+
+def mask_shape(region: Region | None) -> tuple[int, int] | None:
+    """Height and width that a mask has in the config; None where the region is no mask."""
+    from PIL import Image
+
+    if not isinstance(region, str) or not region.startswith(PACKED):
+        return None
+    with Image.open(io.BytesIO(base64.b64decode(region.removeprefix(PACKED)))) as file:
+        return file.height, file.width
 
 
 @lru_cache(maxsize=16)

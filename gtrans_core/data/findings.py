@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from statistics import median
 
 from gtrans_core.data.checking import Checked
 from gtrans_core.data.listing import DataFile
 
 _SHOWN = 4
+_ANOTHER_SHAPE = 1.1
+"""So many times as wide, or more, is another shape; a mask has only 256 pixels."""
 
 
 def flatness_problems(images: Sequence[Checked]) -> list[str]:
@@ -53,6 +56,20 @@ def without_repeats(images: Sequence[Checked]) -> tuple[list[Checked], list[str]
     return [image for image in images if image.file not in left_out], [
         f"left out of training, since other files show the same pixels: {len(repeats)} images, "
         f"such as {repeats[0].file.name} (as {twin})"
+    ]
+
+
+def mask_notes(mask: tuple[int, int] | None, images: Iterable[Checked]) -> list[str]:
+    """Whether the mask of ``image.region``, of this height and width, has the images' shape."""
+    wide = [image.width / image.height for image in images]
+    if mask is None or not wide:
+        return []
+    stretched = median(wide) * mask[0] / mask[1]
+    if max(stretched, 1 / stretched) < _ANOTHER_SHAPE:
+        return []
+    return [
+        f"image.region: the mask is {mask[1] / mask[0]:.2f} times as wide as high, and the images "
+        f"are {median(wide):.2f} times: it is stretched over them; paint it over one of them"
     ]
 
 

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from gtrans_core.config import LEAST_SCENE_IMAGES, ImageConfig
-from gtrans_core.config.region import FOREGROUND
+from gtrans_core.config.region import FOREGROUND, mask_shape
 from gtrans_core.data import findings
 from gtrans_core.data.checking import Checked, OnProgress, check_all
 from gtrans_core.data.depth import Depth
@@ -99,6 +99,7 @@ def scan_category(
         *([f"{DEFECTS_CONFIG}: AU-sPRO is measured too"] if saturations and masks else []),
         *listing.notes,
         *findings.size_notes(images),
+        *findings.mask_notes(mask_shape(image.region), images),
         *findings.turning_notes(images, (image for image in images if image.file in masks)),
         *depth_notes,
         *repeats,

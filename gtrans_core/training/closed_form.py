@@ -38,8 +38,9 @@ def fit_closed_form(
         positions: those to fit to, ascending; of more than ``scene.images`` (``memory.images``) the
             first ones, or some of their tiles.
         config: what there is to fit.
-        in_other_light: features of the same images in other light, to fit to as well; each, and
-            those as they are, are as many of ``scene.images`` and ``memory.images``.
+        in_other_light: features of the same images in other light, to fit to as well; of
+            ``scene.images`` and ``memory.images`` they get what images as they are leave, a third
+            at least.
 
     Returns:
         The scene model and the patch memory, each None where the config gives it no share.
@@ -96,25 +97,43 @@ def _fit_places(
     each_light: Sequence[Features], positions: Sequence[int], config: GTransConfig
 ) -> TileScenes:
     """A scene model for each tile's place."""
-    some, tiles = positions[: config.scene.images // len(each_light)], each_light[0].tiles
-    of_each = [[position * tiles + tile for position in some] for tile in range(tiles)]
-    return TileScenes(
-        [fit_scene(_maps(each_light, sample), config.scene.rank) for sample in of_each]
-    )
+    counts = _counts(len(positions), config.scene.images, len(each_light))
+    tiles = each_light[0].tiles
+
+    def of_place(tile: int) -> tuple[Tensor, Tensor, Tensor]:
+        places = [position * tiles + tile for position in positions]
+        return _maps(each_light, [places[:count] for count in counts])
+
+    return TileScenes([fit_scene(of_place(tile), config.scene.rank) for tile in range(tiles)])
 
 
 def _sampled(
     each_light: Sequence[Features], positions: Sequence[int], count: int, seed: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Maps of so many tiles of these images, or of all: the same tiles in each light."""
-    return _maps(each_light, _sample(each_light[0], positions, count // len(each_light), seed))
+    """Maps of so many tiles of these images, or of all, as they are and in other light."""
+    as_taken = each_light[0]
+    counts = _counts(len(positions) * as_taken.tiles, count, len(each_light))
+    return _maps(each_light, [_sample(as_taken, positions, some, seed) for some in counts])
 
 
-def _maps(each_light: Sequence[Features], tiles: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
-    """Maps of these tiles, one light after the other."""
-    if len(each_light) == 1:
-        return each_light[0].subset(tiles).maps
-    subsets = [features.subset(tiles).maps for features in each_light]
+def _counts(there: int, count: int, lights: int) -> list[int]:
+    """Of ``count`` at most, how many are as they are and how many in each other light.
+
+    Copies stand back: what they would displace says more of good parts than they do.
+    """
+    if lights == 1:
+        return [count]
+    as_taken = min(there, 2 * count // 3)
+    return [as_taken] + [(count - as_taken) // (lights - 1)] * (lights - 1)
+
+
+def _maps(
+    each_light: Sequence[Features], tiles: Sequence[Sequence[int]]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Maps of some tiles of each light, one light after the other."""
+    subsets = [f.subset(some).maps for f, some in zip(each_light, tiles, strict=True) if some]
+    if len(subsets) == 1:
+        return subsets[0]
     first, second, third = (concatenate(list(maps)) for maps in zip(*subsets, strict=True))
     return first, second, third
 

@@ -39,6 +39,7 @@ SMALL = [
     "training.epochs=1",
     "training.batch_size=8",
     "training.threads=1",
+    "training.light_augmentation=off",
     "evaluation.examples_per_defect=1",
     "evaluation.perturbed_images=0",
 ]

@@ -38,6 +38,7 @@ SMALL = [
     "--set=image.size=64",
     "--set=training.epochs=1",
     "--set=training.batch_size=8",
+    "--set=training.light_augmentation=off",
     "--set=evaluation.false_alarm_rate=0.2",
 ]
 

@@ -41,6 +41,7 @@ SMALL = (
     "training.threads=1",
     "evaluation.false_alarm_rate=0.2",
     "evaluation.perturbed_images=0",
+    "training.light_augmentation=off",
 )
 
 

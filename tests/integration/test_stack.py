@@ -32,6 +32,7 @@ SMALL = [
     "--set=training.epochs=1",
     "--set=training.batch_size=8",
     "--set=evaluation.perturbed_images=0",
+    "--set=training.light_augmentation=off",
     "--set=evaluation.false_alarm_rate=0.2",
 ]
 

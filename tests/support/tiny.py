@@ -22,6 +22,7 @@ TINY = (
     "training.checkpoint_every=1",
     "training.device=cpu",
     "training.threads=1",
+    "training.light_augmentation=off",
     "evaluation.perturbed_images=0",
     "evaluation.false_alarm_rate=0.4",  # so that two of eleven images are enough to hold out
 )

@@ -55,7 +55,7 @@ def test_tables_have_a_line_for_each_way() -> None:
         "good": 4,
         "defective": 2,
         "flagged": light,
-        "missed": light,
+        "missed": 1,
     }
     found = render_light([row, row | {"exposure": "as_taken"}])
     assert "| part | even | on | 0 | 0.900 | 1 of 4 | 2 of 4 | 3 of 4 | 1 of 2 |" in found

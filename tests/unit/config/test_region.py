@@ -77,6 +77,25 @@ def test_an_empty_or_too_intricate_mask_is_refused(tmp_path: Path) -> None:
             load_config(overrides=[f"image.region={tmp_path / name}"])
 
 
+def test_what_is_transparent_is_not_looked_at(tmp_path: Path) -> None:
+    """An editor's eraser leaves white pixels that nobody sees."""
+    marks = np.full((100, 100, 4), 255, np.uint8)
+    marks[:, 50:, 3] = 0
+    Image.fromarray(marks).save(tmp_path / "erased.png")
+    region = f"image.region={tmp_path / 'erased.png'}"
+    inside = load_config(overrides=["image.size=64", region]).image.inside
+    assert inside is not None
+    assert inside[:, :31].all()
+    assert not inside[:, 33:].any()
+
+
+def test_a_region_that_a_crop_leaves_nothing_of_is_refused() -> None:
+    corner = "image.region=[[0, 0], [0.1, 0], [0.1, 0.1], [0, 0.1]]"
+    assert load_config(overrides=[corner]).image.inside is not None
+    with pytest.raises(ConfigError, match="nothing of region is in the crop"):
+        load_config(overrides=[corner, "image.crop=128"])
+
+
 def test_what_lies_outside_reaches_neither_network_nor_ground_truth() -> None:
     image = load_config(overrides=["image.size=64", LEFT_HALF]).image
     white = np.full((100, 100, 3), 255, np.uint8)

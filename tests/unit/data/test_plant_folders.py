@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter, ImageOps
 
+from gtrans_core.config import ImageConfig
+from gtrans_core.config.region import packed
 from gtrans_core.data.kinds import is_good_name
 from gtrans_core.data.layout import scan_category
 from gtrans_core.data.manifest import Manifest, data_digest
@@ -25,9 +27,10 @@ def category(tmp_path: Path) -> Path:
     return sound_category(tmp_path / "screw")
 
 
-def scan(root: Path) -> tuple[Manifest, Manifest, list[str]]:
+def scan(root: Path, image: ImageConfig | None = None) -> tuple[Manifest, Manifest, list[str]]:
     notes: list[str] = []
-    train, test = scan_category(root, "screw", "folder", note=notes.append)
+    seen = image or ImageConfig()
+    train, test = scan_category(root, "screw", "folder", image=seen, note=notes.append)
     return train, test, notes
 
 
@@ -284,6 +287,15 @@ def test_sizes_and_shapes_are_noted(category: Path) -> None:
     [note] = scan(category)[2]
     assert note.startswith(f"images of 2 sizes, all resized to one: 18 of {SIDE} x {SIDE}, 1 of 20")
     assert "width : height is from 1.00 to 2.00" in note
+
+
+def test_a_mask_of_another_shape_than_the_images_is_noted(category: Path) -> None:
+    """Painted over a picture in landscape, and laid over portraits."""
+    landscape, square = (packed(Image.new("L", size, 255)) for size in ((60, 40), (41, 40)))
+    [note] = scan(category, ImageConfig(region=landscape))[2]
+    assert note.startswith("image.region: the mask is 1.50 times as wide as high, and the images")
+    for region in (square, ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0))):
+        assert scan(category, ImageConfig(region=region))[2] == []
 
 
 class TestRepeats:

@@ -18,7 +18,9 @@ from tests.support.tiny import tiny_config
 AUTO = "training.light_augmentation=auto"
 
 
-@pytest.mark.parametrize(("growing", "learnt"), [(0, True), (8, False)], ids=["alike", "different"])
+@pytest.mark.parametrize(
+    ("growing", "learnt"), [(0, True), (12, False)], ids=["alike", "different"]
+)
 def test_good_images_choose(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, growing: int, learnt: bool
 ) -> None:

@@ -61,21 +61,27 @@ def test_a_copy_has_a_cache_of_its_own_and_other_keys_stay(tmp_path: Path) -> No
     assert np.array_equal(load_cache(report.folder).views[0].numpy(), brightness(view, 0.7))
 
 
-def test_scene_model_and_memory_learn_from_all_of_them_alike() -> None:
+def test_scene_model_and_memory_learn_from_copies_in_the_room_that_is_left() -> None:
     config = tiny_config("memory.percent=100", "memory.patches=40", "scene.images=20")
     as_taken, copies = features(), (features(5), features(-5))
     scene, memory = fit_closed_form(as_taken, range(12), config, copies)
     assert scene is not None
     assert memory is not None
 
-    def maps(count: int) -> list[Tensor]:
-        each = zip(*(one.maps for one in (as_taken, *copies)), strict=True)
-        return [torch.cat([m[:count] for m in of_map]) for of_map in each]
+    def maps(count: int, of_copies: int) -> list[Tensor]:
+        lights = ((as_taken, count), *((copy, of_copies) for copy in copies))
+        each = zip(*([m[:some] for m in one.maps] for one, some in lights), strict=True)
+        return [torch.cat(of_map) for of_map in each]
 
-    expected = fit_scene(maps(6), config.scene.rank)  # 20 in all: six of each
+    expected = fit_scene(maps(12, 4), config.scene.rank)  # 20 in all, 12 as they are
     assert all(torch.equal(scene.state_dict()[n], t) for n, t in expected.state_dict().items())
-    known = fit_memory(memory_maps(maps(12), config.agn.taps), 40, config.seed)
+    known = fit_memory(memory_maps(maps(12, 12), config.agn.taps), 40, config.seed)
     assert torch.equal(memory.bank, known.bank)
+    few = tiny_config("scene.images=12", "scoring.memory_share=0")  # 8 of 12 as they are
+    crowded, _ = fit_closed_form(as_taken, range(12), few, copies)
+    assert crowded is not None
+    expected = fit_scene(maps(8, 2), few.scene.rank)
+    assert all(torch.equal(crowded.state_dict()[n], t) for n, t in expected.state_dict().items())
 
 
 @pytest.mark.parametrize(
