@@ -94,7 +94,7 @@ def test_scoring_is_not_a_fifth_slower_than_recorded(tmp_path: Path):
     score = recorded["score"]
     expected = score["gtrans"]["onnxruntime"]["cpu_ms"] / score["reference"]["cpu_ms"]
     torch.set_num_threads(1)
-    engine, view = packaged(make_scorer(tmp_path), 256), view_of(256)
+    engine, view = packaged(make_scorer(tmp_path, "image.size=256"), 256), view_of(256)
     tasks = {
         "score": timed(lambda: engine.score_view(view)),
         "reference": timed(reference_convolution()),
