@@ -16,6 +16,8 @@ SMALL = [
     "--set=image.size=64",
     "--set=agn.backbone=test_efficientnet",
     "--set=agn.weights=random:0",
+    "--set=trans.backbone=test_resnet",
+    "--set=trans.token_width=16",
     "--set=training.epochs=1",
     "--set=training.batch_size=8",
     "--set=evaluation.perturbed_images=0",
