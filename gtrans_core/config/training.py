@@ -45,9 +45,10 @@ class TrainingConfig(Section):
     """What sets the threshold. ``cross_fitted``: all good images, each scored by models without it.
     ``held_out``: ``held_out_fraction``, if enough. That proves the rate; more defects are missed.
     """
-    light_augmentation: Literal["off", "on", "auto"] = "off"
+    light_augmentation: Literal["off", "on", "auto"] = "auto"
     """Whether scene model and patch memory learn from copies of the good images in darker and
-    brighter light too, at three times the cache. ``auto``: where good images show that it helps.
+    brighter light too, at three times the cache. ``auto``: where good images show that it helps;
+    ``off``: in steady light, or where brightness itself is the defect.
     """
     selection: Literal["last", "best_held_out"] = "last"
     """Keep the last weights, or those with the lowest loss on images that Trans leaves out."""

@@ -165,12 +165,12 @@ def what_is_settled(scorer: Scorer, given: GTransConfig, info: TrainingInfo) -> 
         )
     if info.in_other_light:
         said.append(
-            "Scene model and patch memory have learnt from copies of the good images in darker and "
+            "The detector has learnt from copies of the good images in darker and "
             "brighter light too (training.light_augmentation)."
         )
     elif copies_wanted(given):
         said.append(
-            "Scene model and patch memory have not learnt from copies of the good images in darker "
+            "The detector has not learnt from copies of the good images in darker "
             "and brighter light: held-out good images do not show that they help "
             "(training.light_augmentation)."
         )

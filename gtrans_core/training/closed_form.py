@@ -39,8 +39,8 @@ def fit_closed_form(
             first ones, or some of their tiles.
         config: what there is to fit.
         in_other_light: features of the same images in other light, to fit to as well; of
-            ``scene.images`` and ``memory.images`` they get what images as they are leave, a third
-            at least.
+            ``scene.images`` they get what images as they are leave, a third at least, and in the
+            patch memory they are where it has room for all.
 
     Returns:
         The scene model and the patch memory, each None where the config gives it no share.
@@ -58,11 +58,30 @@ def fit_closed_form(
         fit = _fit_places if each and features.tiles > 1 else _fit_one
         scene = fit((features, *in_other_light), positions, config)
     if config.has_memory:
-        of_all = _sampled((features, *in_other_light), positions, config.memory.images, config.seed)
-        maps = memory_maps(of_all, config.agn.taps)
-        kept = math.ceil(maps[0][:, 0].numel() * config.memory.percent / 100)
-        memory = fit_memory(maps, min(kept, config.memory.patches), config.seed)
+        memory = _fit_memory(features, positions, config, in_other_light)
     return scene, memory
+
+
+def _fit_memory(
+    features: Features,
+    positions: Sequence[int],
+    config: GTransConfig,
+    in_other_light: Sequence[Features],
+) -> PatchMemory:
+    """A patch memory of images as they are and, where there is room for all, in other light.
+
+    One that is shared among lights knows less of each, and misses defects.
+    """
+
+    def patches_of(lights: Sequence[Features]) -> tuple[Sequence[Tensor], int]:
+        of_all = _sampled(lights, positions, config.memory.images, config.seed)
+        maps = memory_maps(of_all, config.agn.taps)
+        return maps, math.ceil(maps[0][:, 0].numel() * config.memory.percent / 100)
+
+    maps, kept = patches_of((features,))
+    if in_other_light and kept * (1 + len(in_other_light)) <= config.memory.patches:
+        maps, kept = patches_of((features, *in_other_light))
+    return fit_memory(maps, min(kept, config.memory.patches), config.seed)
 
 
 def is_better_per_tile(features: Features, positions: Sequence[int], config: GTransConfig) -> bool:

@@ -109,7 +109,7 @@ def _bytes(run: TinyRun, row: ImageResult) -> bytes:
 def test_the_report_says_what_is_judged_and_what_is_left_out(run: TinyRun) -> None:
     page = run.path("report.html").read_text()
     assert "% of the image is judged (image.region)" in page
-    assert "have learnt from copies of the good images" in page
+    assert "has learnt from copies of the good images" in page
     assert "2 defective test images show their defect outside image.region" in page
     record = json.loads((run.path("evaluation") / "record.json").read_text())
     assert [kind["defect"] for kind in record["per_defect"]] == ["dent"]

@@ -68,7 +68,8 @@ def test_a_knob_means_the_same_by_either_name(
     now = {"image_maps": None, "memory_share": 0.5, "trans_maps": 1}
     stored["scoring"] = stored["scoring"] | now
     if "training" in stored:
-        stored["training"] |= {"effort": "standard", "calibration": "cross_fitted"}
+        later = {"calibration": "cross_fitted", "light_augmentation": "auto"}
+        stored["training"] |= {"effort": "standard"} | later
     stored["trans"] = {"backbone": wanted.trans.backbone, **stored.get("trans", {})}
     assert GTransConfig.from_json(json.dumps(stored)) == wanted
     assert TypeAdapter(StoredConfig).validate_python(stored) == wanted
@@ -149,3 +150,10 @@ def test_a_config_stored_before_steps_counts_epochs() -> None:
     for config in (GTransConfig(), GTransConfig.from_json(json.dumps({"seed": 1}))):
         assert config.training.epochs is None
         assert GTransConfig.from_json(config.to_json()) == config
+
+
+def test_a_config_stored_before_copies_in_other_light_has_none() -> None:
+    for training in ({"batch_size": 4}, {"effort": "fast"}):
+        stored = GTransConfig.from_json(json.dumps({"training": training})).training
+        assert stored.light_augmentation == "off"
+    assert GTransConfig().training.light_augmentation == "auto"

@@ -42,5 +42,5 @@ def test_good_images_choose(
     config = tiny_config(AUTO, "scoring.scene_share=0.5")
     [said] = what_is_settled(make_scorer(config), config, info)
     assert "(training.light_augmentation)" in said
-    assert ("have learnt from copies" in said) is learnt
+    assert ("has learnt from copies" in said) is learnt
     assert ("do not show that they help" in said) is not learnt

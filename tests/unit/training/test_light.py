@@ -75,8 +75,14 @@ def test_scene_model_and_memory_learn_from_copies_in_the_room_that_is_left() -> 
 
     expected = fit_scene(maps(12, 4), config.scene.rank)  # 20 in all, 12 as they are
     assert all(torch.equal(scene.state_dict()[n], t) for n, t in expected.state_dict().items())
-    known = fit_memory(memory_maps(maps(12, 12), config.agn.taps), 40, config.seed)
-    assert torch.equal(memory.bank, known.bank)
+    full = fit_memory(memory_maps(maps(12, 0), config.agn.taps), 40, config.seed)
+    assert torch.equal(memory.bank, full.bank)
+    _, roomy = fit_closed_form(
+        as_taken, range(12), tiny_config("memory.percent=1", "memory.patches=40"), copies
+    )
+    assert roomy is not None
+    shared = fit_memory(memory_maps(maps(12, 12), config.agn.taps), 24, config.seed)
+    assert torch.equal(roomy.bank, shared.bank)
     few = tiny_config("scene.images=12", "scoring.memory_share=0")  # 8 of 12 as they are
     crowded, _ = fit_closed_form(as_taken, range(12), few, copies)
     assert crowded is not None
