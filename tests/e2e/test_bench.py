@@ -20,6 +20,7 @@ SMALL = [
     "--set=trans.token_width=16",
     "--set=training.epochs=1",
     "--set=training.batch_size=8",
+    "--set=training.light_augmentation=off",
     "--set=evaluation.perturbed_images=0",
 ]
 METRICS = ("image_auroc", "pixel_auroc", "pixel_ap", "au_pro_30")
