@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gtrans_core.config.region import FOREGROUND, Region, checked_region, region_of
-from gtrans_core.config.section import Section
+from gtrans_core.config.region import FOREGROUND, REGIONS, Region, checked_region, region_of
+from gtrans_core.config.section import Section, expected
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +21,8 @@ SIDE_STEP = 16
 """Pixels: sides are multiples of it."""
 MOST_SIDE = 2048
 Side = Annotated[int, Field(ge=32, le=MOST_SIDE, multiple_of=SIDE_STEP)]
-Tiles = Annotated[int, Field(ge=1, le=16)]
+MOST_TILES = 16
+Tiles = Annotated[int, Field(ge=1, le=MOST_TILES)]
 USUAL_SIDE = 288
 """An image becomes as many pixels as a square of this side has, where nobody says otherwise. Of
 256, 288 and 320 it was the best on the mean of six categories (docs/appendix/accuracy.md)."""
@@ -40,18 +41,27 @@ def whole_shape(tile: tuple[int, int], tiles: tuple[int, int], overlap: int) -> 
 class ImageConfig(Section):
     """From an image file to the network's input."""
 
-    size: Side | tuple[Side, Side] | None = None
+    size: Annotated[
+        Side | tuple[Side, Side] | None,
+        expected(
+            f"a side of 32 to {MOST_SIDE} pixels, a multiple of {SIDE_STEP}, such as 288, or "
+            "[height, width], such as [256, 512]"
+        ),
+    ] = None
     """Side in pixels that images are resized to, or [height, width]: larger shows smaller defects
     and takes longer. Not set: as many pixels as 288 x 288, in the
     images' own shape.
     """
-    tiles: tuple[Tiles, Tiles] = (1, 1)
+    tiles: Annotated[
+        tuple[Tiles, Tiles],
+        expected(f"[rows, columns], each from 1 to {MOST_TILES}, such as [2, 3]"),
+    ] = (1, 1)
     """[rows, columns] that a part is cut into, for small defects; each tile is seen at ``size``.
     [1, 1]: the part is not cut.
     """
     overlap: Annotated[int, Field(ge=0, le=1024, multiple_of=SIDE_STEP)] = 32
     """Pixels that neighbouring tiles share; a multiple of the coarsest stride of ``agn.taps``."""
-    region: Annotated[Region, AfterValidator(checked_region)] | None = None
+    region: Annotated[Region, expected(REGIONS), AfterValidator(checked_region)] | None = None
     """Where parts are judged: a mask's file, corners [[x, y], ...] from 0 to 1, or ``foreground``:
     what differs from the background's colour. Not set: everywhere.
     """
@@ -65,7 +75,10 @@ class ImageConfig(Section):
     """``fast``: large images first shrink by a whole factor; ``exact``: from all pixels, for parts
     on which single pixels matter.
     """
-    levels: tuple[GreyLevel, GreyLevel] | None = None
+    levels: Annotated[
+        tuple[GreyLevel, GreyLevel] | None,
+        expected("a lower and a higher grey level, from 0 to 65535, such as [0, 4095]"),
+    ] = None
     """The grey levels of 16-bit images that become 0 and 255. Not set: all, or the range that the
     training images need.
     """

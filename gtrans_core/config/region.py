@@ -29,6 +29,10 @@ Region = Polygon | str
 PACKED = "mask:"
 FOREGROUND = "foreground"
 """Where good training images differ from the background's colour."""
+REGIONS = (
+    f"a mask's file, three or more corners such as [[0, 0], [0.5, 0], [0.5, 1]], or {FOREGROUND}"
+)
+"""What a region may be, for errors."""
 _MOST_SIDE = 256
 _MOST_LETTERS = 5000
 """MLflow takes 6,000 for a parameter."""
@@ -84,14 +88,27 @@ def checked_region(region: Region) -> Region:
     """
     if not isinstance(region, str):
         if len(region) < 3 or not all(0 <= share <= 1 for corner in region for share in corner):
-            raise ValueError("expected three or more corners [x, y], in shares from 0 to 1")
+            raise ValueError(
+                "expected three or more corners [x, y], in shares from 0 to 1: such as "
+                "[[0, 0], [0.5, 0], [0.5, 1]]"
+            )
+        if _on_a_line(region):
+            raise ValueError("nothing of the image is in it: its corners lie on one line")
     elif region == FOREGROUND:
         return region
     elif not region.startswith(PACKED):
-        raise ValueError(f"expected a mask's file, corners [[x, y], ...] or {FOREGROUND}")
+        raise ValueError(f"expected {REGIONS}")
     if not region_of(region, (64, 64)).any():
         raise ValueError("nothing of the image is in it, or less than a 64th of its width")
     return region
+
+
+def _on_a_line(polygon: Polygon) -> bool:
+    """Whether it is a point or a line, or narrower than about a thousandth of the image."""
+    import numpy as np
+
+    corners = np.array(polygon)
+    return bool(np.linalg.matrix_rank(corners - corners[0], tol=1e-3) < 2)
 
 
 def mask_shape(region: Region | None) -> tuple[int, int] | None:

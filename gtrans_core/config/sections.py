@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from gtrans_core.config.canonical import canonical_json
 from gtrans_core.config.earlier import as_stored, current_layout
 from gtrans_core.config.image import ImageConfig
-from gtrans_core.config.section import Section
+from gtrans_core.config.section import Section, expected
 from gtrans_core.config.training import TrainingConfig
 from gtrans_core.errors import ConfigError
 from gtrans_core.storage.documents import OddDocumentError, describe_validation, parse_json
@@ -19,6 +19,7 @@ LEAST_SCENE_IMAGES = 4
 
 
 BlockNumber = Annotated[int, Field(ge=1, le=1000)]
+Stride = Annotated[int, Field(ge=1, le=2048)]
 
 
 class AgnConfig(Section):
@@ -26,11 +27,17 @@ class AgnConfig(Section):
 
     backbone: str = "tf_efficientnet_lite0"
     """Any timm backbone with a map at each of ``taps``; ``weights`` must be of that backbone."""
-    taps: tuple[int, int, int] = (8, 16, 32)
+    taps: Annotated[
+        tuple[Stride, Stride, Stride],
+        expected("three strides in pixels, finest first, such as [4, 8, 16]"),
+    ] = (8, 16, 32)
     """Strides in pixels of the three maps, finest first. [4, 8, 16] outlines smaller defects, and
     takes more time and memory. For a vision transformer (ViT): three times the side of its patches.
     """
-    blocks: tuple[BlockNumber, BlockNumber, BlockNumber] | None = None
+    blocks: Annotated[
+        tuple[BlockNumber, BlockNumber, BlockNumber] | None,
+        expected("three numbers of blocks, shallowest first, such as [4, 8, 12]"),
+    ] = None
     """Which blocks of a ViT the three maps come from, shallowest first; the first block is 1. Not
     set: those that end its thirds.
     """

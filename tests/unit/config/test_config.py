@@ -207,6 +207,28 @@ def test_wrong_override_is_one_line(override: str, words: list[str]) -> None:
         assert word in message
 
 
+SEVERAL = [
+    f"{section}.{knob}"
+    for section, model, knob in knobs()
+    if "tuple[" in str(model.model_fields[knob].annotation)
+]
+
+
+@pytest.mark.parametrize("knob", SEVERAL)
+@pytest.mark.parametrize("value", ["3.5", "[]", "[1, 2, 3, 4]", "[0.5, 'x']", "{x = 1}", "true"])
+def test_a_knob_of_several_numbers_says_what_it_expects(knob: str, value: str) -> None:
+    """Not pydantic's words for each type that the knob may have."""
+    message = refused(f"{knob}={value}")
+    assert message.startswith(f"config: {knob}: expected ")
+    assert "such as " in message
+    assert not any(word in message for word in ("tuple", "Input should", "Field required", ";"))
+
+
+def test_strides_are_positive() -> None:
+    assert {"image.tiles", "image.size", "image.region", "agn.taps"} < set(SEVERAL)
+    assert "expected three strides" in refused("agn.taps=[0, 0, 0]")
+
+
 def test_override_below_a_value_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text("training = 3\n")

@@ -58,6 +58,8 @@ def test_a_file_and_a_polygon_mark_the_same_and_go_with_the_config(mask: Path) -
         ("nowhere.png", "no mask that can be read"),
         ("mask:????", "not a packed mask"),
         ("[[0, 0], [1, 1]]", "three or more corners"),
+        ("[[0.5, 0.5], [0.5, 0.5], [0.5, 0.5]]", "nothing of the image"),
+        ("[[0.1, 0.1], [0.3, 0.3], [0.9, 0.9]]", "corners lie on one line"),
         ("[[0, 0], [2, 0], [1, 1]]", "in shares from 0 to 1"),
     ],
 )
