@@ -87,7 +87,7 @@ def calibrate(
                 engine = OnnxEngine(heat_map_on_demand(quantise(plain.graph, parts)))
                 light = calibration(engine, engine)
             except ValueError as error:
-                say(f"{what} packaged in fp32: cannot be run in int8 ({error})")
+                say(f"{what} not packaged in int8: cannot be run in it ({error})")
                 continue
             found = _chosen(found, light, what, say)
             if found.graph is engine:
@@ -109,11 +109,11 @@ def _chosen(
     difference = float(np.max(np.abs(light.scores - full.scores) / np.abs(full.scores)))
     flips = int((light.flagged != full.flagged).sum())
     found = (
-        f"scores of {count} good images in int8 are within {100 * difference:.2g} % of fp32, "
-        f"verdicts that change: {flips}"
+        f"scores of {count} good images in int8 are within {100 * difference:.2g} % of fp32 "
+        f"(up to {100 * INT8_PARITY:.2g} % is accepted), verdicts that change: {flips}"
     )
     fits = difference <= INT8_PARITY and flips == 0
-    line = f"{what} packaged in {'int8' if fits else 'fp32'}: {found}"
+    line = f"{what} {'' if fits else 'not '}packaged in int8: {found}"
     if not fits:
         say(line)
     note = f"{full.note} {line[0].upper()}{line[1:]}.".lstrip()

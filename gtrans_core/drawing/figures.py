@@ -29,6 +29,7 @@ from gtrans_core.drawing.canvas import (
     to_png,
 )
 from gtrans_core.drawing.heat_maps import Example, heat_map_figure, heat_map_grid, overlay
+from gtrans_core.drawing.threshold_chart import FOR_THRESHOLD
 from gtrans_core.system.text import score_text
 
 __all__ = [
@@ -86,7 +87,8 @@ def pro_figure(fpr: npt.ArrayLike, pro: npt.ArrayLike, au_pro_30: float) -> Figu
 def score_histogram(
     scores_by_defect: Mapping[str, Sequence[float]], held_out: Sequence[float], threshold: float
 ) -> Figure:
-    """Image scores against the threshold: a histogram of each kind, held-out good images first.
+    """Image scores against the threshold: a histogram of each kind, and first of those
+    good images that the threshold comes from.
 
     The axis of scores is logarithmic where they are positive and span more than a decade.
 
@@ -95,7 +97,7 @@ def score_histogram(
         held_out: raw scores of the good images that the threshold comes from.
         threshold: images whose score is above it are flagged.
     """
-    named = {"held out: good": held_out} | {f"test: {k}": v for k, v in scores_by_defect.items()}
+    named = {FOR_THRESHOLD: held_out} | {f"test: {k}": v for k, v in scores_by_defect.items()}
     kinds = {name: finite(name, scores) for name, scores in named.items() if len(scores)}
     if not kinds:
         raise ValueError("a score histogram needs at least one score")
@@ -107,7 +109,7 @@ def score_histogram(
     column = figure.subplots(len(kinds), sharex=True, sharey=True, squeeze=False)[:, 0]
     for axes, (name, scores) in zip(column, kinds.items(), strict=True):
         style(axes)
-        colour = BLUE if name.endswith(f": {GOOD}") else VERMILION
+        colour = BLUE if name in (FOR_THRESHOLD, f"test: {GOOD}") else VERMILION
         # A bin holds its right edge: a score equal to the threshold is drawn on its "ok" side.
         axes.hist(np.nextafter(scores, -np.inf), bins=edges, color=colour)
         axes.axvline(threshold, color=INK, linestyle="--", linewidth=1.5)

@@ -11,7 +11,8 @@ from gtrans_core.drawing.bins import bin_edges, spans_decades
 from gtrans_core.drawing.canvas import Values, finite
 from gtrans_core.drawing.shown import Bar, ScoreRow, ThresholdChart
 
-HELD_OUT = "held out: good"
+FOR_THRESHOLD = "good, for the threshold"
+"""Held-out images, or, where the threshold is cross-fitted, those that are learnt from."""
 _TICKS = 6
 
 
@@ -28,7 +29,7 @@ def threshold_chart(
     Raises:
         ValueError: naming the scores that are not finite.
     """
-    named = {HELD_OUT: held_out, **scores_by_kind}
+    named = {FOR_THRESHOLD: held_out, **scores_by_kind}
     kinds = {name: finite(name, scores) for name, scores in named.items() if len(scores)}
     every = np.append(np.concatenate(list(kinds.values())), finite("threshold", threshold))
     is_log = spans_decades(every)
@@ -44,8 +45,8 @@ def threshold_chart(
     rows = tuple(
         ScoreRow(
             name=name,
-            is_good=name in (HELD_OUT, GOOD),
-            is_tested=name != HELD_OUT,
+            is_good=name in (FOR_THRESHOLD, GOOD),
+            is_tested=name != FOR_THRESHOLD,
             scores=tuple(scores.tolist()),
             flagged=int((scores > threshold).sum()),
             bars=tuple(

@@ -41,7 +41,7 @@ def cost_of_tiles(config: GTransConfig, good: Mapping[str, int | None]) -> str:
     in_training = "once" if lights == 1 else f"{lights} times (copies in other light)"
     return (
         f"{tiles} tiles of {width} x {height} pixels an image: the guide alone takes about "
-        f"{tiles * _seconds(config.agn, image.input_shape):.1f} s an image on this machine, in "
+        f"{tiles * _seconds(config.agn, image.input_shape):.2g} s an image on this machine, in "
         f"training {in_training} and then for each image that is scored; the feature cache takes "
         f"{', '.join(sizes) or f'{each:,.1f} MB for each good image'}"
     )

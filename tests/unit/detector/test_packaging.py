@@ -69,7 +69,7 @@ def test_fp32_stays_where_int8_scores_otherwise(
     found = calibrated(config, said)
     whats = ["scene model and patch memory", "patch memory"]
     for line, what in zip(said, whats, strict=True):
-        assert line.startswith(f"{what} packaged in fp32: scores of 4 good images")
+        assert line.startswith(f"{what} not packaged in int8: scores of 4 good images")
     assert found.graph is not None
     assert b"MatMulNBits" not in found.graph.graph
     assert b"MatMulIntegerToFloat" not in found.graph.graph
@@ -78,23 +78,23 @@ def test_fp32_stays_where_int8_scores_otherwise(
 
 
 @pytest.mark.parametrize(
-    ("light", "threshold", "precision"),
+    ("light", "threshold", "packaged"),
     [
-        (SCORES * (1 + 0.9 * INT8_PARITY), 1.202, "int8"),
-        (SCORES * (1 + 1.1 * INT8_PARITY), 1.202, "fp32"),
-        (SCORES, 1.2 - 1e-9, "fp32"),
-        (SCORES * [1, 1, 1, np.nan], 1.2, "fp32"),
+        (SCORES * (1 + 0.9 * INT8_PARITY), 1.202, "packaged in int8"),
+        (SCORES * (1 + 1.1 * INT8_PARITY), 1.202, "not packaged in int8"),
+        (SCORES, 1.2 - 1e-9, "not packaged in int8"),
+        (SCORES * [1, 1, 1, np.nan], 1.2, "not packaged in int8"),
     ],
     ids=["within", "beyond", "a decision flips", "not a number"],
 )
-def test_the_gate(light: np.ndarray, threshold: float, precision: str) -> None:
+def test_the_gate(light: np.ndarray, threshold: float, packaged: str) -> None:
     said: list[str] = []
     full = Calibration(None, SCORES, 1.2, 1.0, 0.4)
     light_one = Calibration(None, light, threshold, 1.0, 0.4)
     found = _chosen(full, light_one, "scene model", said.append)
-    assert found.note.startswith(f"Scene model packaged in {precision}: ")
-    assert found.scores is (light if precision == "int8" else SCORES)
-    assert len(said) == (precision == "fp32")
+    assert found.note.startswith(f"Scene model {packaged}: ")
+    assert found.scores is (light if packaged == "packaged in int8" else SCORES)
+    assert len(said) == (packaged != "packaged in int8")
 
 
 def test_a_graph_that_int8_does_not_fit_stays(
@@ -106,7 +106,7 @@ def test_a_graph_that_int8_does_not_fit_stays(
     monkeypatch.setattr(packaging, "quantise", refuse)
     said: list[str] = []
     assert calibrated(config, said).graph is not None
-    assert said[0].startswith("scene model and patch memory packaged in fp32: ")
+    assert said[0].startswith("scene model and patch memory not packaged in int8: ")
 
 
 @pytest.mark.parametrize(

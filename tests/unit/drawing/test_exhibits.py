@@ -15,7 +15,7 @@ from gtrans_core.drawing.figures import loss_curve, roc_figure
 from gtrans_core.drawing.gallery import MOST_MISTAKES, draw_gallery
 from gtrans_core.drawing.layers import contour_path, legend
 from gtrans_core.drawing.shown import Exhibit, Gallery
-from gtrans_core.drawing.threshold_chart import HELD_OUT, threshold_chart
+from gtrans_core.drawing.threshold_chart import FOR_THRESHOLD, threshold_chart
 from gtrans_core.evaluation.evaluation import Evaluation, split_metrics
 from gtrans_core.evaluation.image_table import image_results
 from tests.support.evaluations import evaluation, masks_of
@@ -130,7 +130,7 @@ class TestChart:
     def test_every_bar_is_on_the_side_its_images_are_judged(self):
         chart = threshold_chart({"good": [0.2, 0.5], "dent": [0.5, 0.51, 0.9]}, [0.1], 0.5)
         assert [(row.name, row.flagged) for row in chart.rows] == [
-            (HELD_OUT, 0),
+            (FOR_THRESHOLD, 0),
             ("good", 0),
             ("dent", 2),
         ]

@@ -277,7 +277,7 @@ class TestScoreHistogram:
         scores = {"good": [1e-9, 2e-9, 3e-9], "scratch": [1e-7, 2e-9]}
         figure = figures.score_histogram(scores, [1e-9, 2e-9], 2e-9)
         assert [axes.get_title(loc="left") for axes in figure.axes] == [
-            "held out: good (0 of 2 flagged)",
+            "good, for the threshold (0 of 2 flagged)",
             "test: good (1 of 3 flagged)",
             "test: scratch (1 of 2 flagged)",
         ]
