@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from benchmarks.peers.contract import PEERS, UNAVAILABLE, PeerResult, Request, facts_path
 from benchmarks.peers.peers import PeerError, export_weights, run_peer
-from gtrans_core.config import AgnConfig
+from gtrans_core.config import USUAL_SIDE, AgnConfig
 from gtrans_core.network.backbone import check_weights
 
 REQUEST = Request(
@@ -88,7 +88,7 @@ def test_a_peer_gets_what_gtrans_gets(tmp_path, images, stand_in):
     assert request.train == (str(images[0]),)
     assert request.test == (str(images[1]), str(images[2]))
     assert (request.mean, request.std) == ((0.5,) * 3, (0.5,) * 3)  # timm's for this backbone
-    assert (request.image_size, request.threads) == (256, 1)
+    assert (request.image_size, request.threads) == (USUAL_SIDE, 1)
     check_weights("tf_efficientnet_lite0", load_file(request.weights))
 
 
