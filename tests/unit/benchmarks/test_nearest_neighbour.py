@@ -9,6 +9,7 @@ from PIL import Image
 from scipy.spatial.distance import cdist
 
 from benchmarks.peers.nearest_neighbour import distances, heat_map, remember, run_nearest_neighbour
+from gtrans_core.config import USUAL_SIDE
 
 
 def test_distances_are_those_to_the_nearest():
@@ -48,7 +49,7 @@ def test_a_spot_is_found_alone_or_in_company(tmp_path: Path):
     rng = np.random.default_rng(0)
     paths = []
     for index in range(5):
-        pixels = rng.integers(90, 110, (256, 256, 3), dtype=np.uint8)
+        pixels = rng.integers(90, 110, (USUAL_SIDE, USUAL_SIDE, 3), dtype=np.uint8)
         if index == 4:
             pixels[96:128, 160:192] = (250, 20, 20)
         paths.append(tmp_path / f"{index}.png")
@@ -56,9 +57,9 @@ def test_a_spot_is_found_alone_or_in_company(tmp_path: Path):
     result = run_nearest_neighbour(paths[:3], paths[3:], 0, tmp_path)
     good, spotted = result.scores
     assert spotted > 2 * good
-    row, column = np.unravel_index(result.maps[1].argmax(), (256, 256))
+    row, column = np.unravel_index(result.maps[1].argmax(), result.maps[1].shape)
     assert 88 <= row < 136
     assert 152 <= column < 200
     alone = run_nearest_neighbour(paths[:3], paths[4:], 0, tmp_path)
     assert np.array_equal(alone.maps[0], result.maps[1])
-    assert result.facts["numbers_stored"] == round(0.1 * 3 * 1024) * 152
+    assert result.facts["numbers_stored"] == round(0.1 * 3 * (USUAL_SIDE // 8) ** 2) * 152
