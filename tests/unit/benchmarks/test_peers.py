@@ -76,7 +76,7 @@ def test_an_unknown_entry_is_refused(tmp_path: Path):
 def test_a_peer_gives_scores_in_the_order_of_the_images(tmp_path, images, stand_in):
     work = tmp_path / "work"
     result = run_peer("padim", images[:1], images, 7, work, python=stand_in(ANSWER))
-    assert result.maps.shape == (3, 256, 256)
+    assert result.maps.shape == (3, USUAL_SIDE, USUAL_SIDE)
     assert result.scores.tolist() == [0, 2, 4]
     assert result.facts == {"seed": 7}
 
