@@ -67,7 +67,7 @@ def test_every_weight_learns() -> None:
             "agn.taps (8, 16, 32); its maps have strides [16, 16, 16]",
         ),
         (
-            ["trans.backbone=swinv2_cr_tiny_ns_224"],
+            ["trans.backbone=swinv2_cr_tiny_ns_224", "image.size=256"],
             "trans.backbone swinv2_cr_tiny_ns_224: does not take inputs of 256 x 256 pixels",
         ),
     ],
