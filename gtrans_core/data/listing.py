@@ -113,9 +113,15 @@ class _Found:
 
     def all_notes(self) -> list[str]:
         notes = list(self.notes)
-        if self.deeper:
-            where = _first_few([f"{kind}/{sub} ({n})" for (kind, sub), n in self.deeper.items()])
-            notes.append(f"{self.deeper.total()} images or masks are in subfolders: {where}")
+        images = {  # a folder named as an image holds its masks, as in MVTec LOCO
+            (f"ground_truth/{file.defect}", str(PurePosixPath(file.place).with_suffix("")))
+            for file in self.files
+            if file.part == "test"
+        }
+        deeper = {place: count for place, count in self.deeper.items() if place not in images}
+        if deeper:
+            where = _first_few([f"{kind}/{sub} ({n})" for (kind, sub), n in deeper.items()])
+            notes.append(f"{sum(deeper.values())} images or masks are in subfolders: {where}")
         if self.left_out:
             notes.append(f"left out, since they are no images: {by_suffix(self.left_out)}")
         return notes

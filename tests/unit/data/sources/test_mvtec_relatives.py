@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from gtrans_core.data.layout import scan_category
+from gtrans_core.data.listing import list_files
 from gtrans_core.data.manifest import Manifest
 from gtrans_core.data.reading import read_mask
 from gtrans_core.data.sources import mvtec_ad_2, mvtec_loco
@@ -86,6 +87,16 @@ def test_all_defects_of_a_loco_image_are_marked(user, tmp_path: Path, write, fil
     for sample in test.samples:
         marks = read_mask(test, sample)
         assert (0 if marks is None else int(marks.sum())) == (0 if sample.is_good else 18)
+
+
+def test_masks_in_folders_of_their_images_are_no_surprise(
+    user, tmp_path: Path, write, files
+) -> None:
+    write(tmp_path / "data", files["mvtec_loco"])
+    folder = user.fetch(str(tmp_path / "data"), "pushpins")
+    listing = list_files(folder)
+    assert len([file for file in listing.files if file.part == "ground_truth"]) == 4
+    assert not any("subfolders" in note for note in listing.notes)
 
 
 def test_a_loco_mask_says_how_much_of_it_is_enough(user, tmp_path: Path, write, files) -> None:
