@@ -10,6 +10,7 @@ from PIL import Image
 
 import gtrans
 from gtrans_core.detector.detector import Detector as CoreDetector
+from gtrans_core.detector.files import detector_digest
 from gtrans_core.tracking.registry.versions import ModelVersion
 from gtrans_core.trust.keys import make_key_pair
 from tests.support.detectors import make_detector
@@ -159,12 +160,12 @@ def test_a_registered_detector_must_be_signed_where_there_is_a_public_key(
     if by == "environment":
         monkeypatch.setenv("GTRANS_STORE", str(tmp_path))
     (tmp_path / "mlflow.db").touch()
-    version = ModelVersion("gtrans-part", 4, "", "")
+    version = ModelVersion("gtrans-part", 4, detector_digest(folder), "")
     with (
         patch(f"{REGISTRY}.registry.fetch_model", autospec=True, return_value=folder) as fetched,
         patch("gtrans_core.tracking.client.connect", autospec=True) as connected,
         patch(f"{REGISTRY}.versions.version_now", autospec=True, return_value=version) as found,
-        patch(f"{REGISTRY}.loading.require_approved", autospec=True) as approved,
+        patch(f"{REGISTRY}.loading.require_approved", autospec=True, return_value=1) as approved,
     ):
         store = tmp_path if by == "argument" else None
         detector = gtrans.load("models:/gtrans-part@champion", store=store)
