@@ -206,6 +206,14 @@ class TestMistakes:
         assert summaries[0] == "dirt: missed test/dirt/0.png score 0.5 = 0.5 \u00d7 threshold"
         assert summaries[2].startswith("good: false alarm test/good/0.png score 2 = 2")
 
+    @pytest.mark.parametrize(
+        ("score", "said"),
+        [(1.0005, "just above"), (1.0, "at or just below"), (0.9996, "at or just below")],
+    )
+    def test_a_score_that_rounds_to_the_threshold_says_its_side(self, score: float, said: str):
+        [summary, *_] = page(mistakes=[exhibit(score=score)]).words("summary")
+        assert summary.endswith(f", {said} the threshold")
+
     def test_all_are_announced(self):
         assert any(words.startswith("All 3: misses first") for words in page().words("p"))
 
