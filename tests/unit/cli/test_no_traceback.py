@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,10 +11,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gtrans.cli.main import app, main
+from gtrans.cli.main import app
 from gtrans_core import errors
 from gtrans_core.errors import GTransError
 from gtrans_core.trust.keys import make_key_pair
+from tests.support.ending import ending_of
 from tests.support.odd_server import ODD_ANSWERS, answering, speaking
 
 CODES = {
@@ -89,20 +89,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def told(
-    arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> tuple[int, str]:
-    """How the verb ended, and the last line that it said."""
-    monkeypatch.setattr(sys, "argv", ["gtrans", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    said = capsys.readouterr()
-    both = said.out + said.err
-    assert "Traceback" not in both, both
-    assert "CANARY" not in both
-    return ended.value.code, both.strip().splitlines()[-1] if both.strip() else ""
-
-
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize("verb", VERBS)
 def test_whatever_the_server_answers(
@@ -117,7 +103,7 @@ def test_whatever_the_server_answers(
     with SERVERS[server]() as url:
         profile = place / "profile.toml"
         profile.write_text(f'store = "store"\ntracking_uri = "{url}"\nunsigned_models = "allow"\n')
-        code, line = told([verb, *VERBS[verb], "--profile", str(profile)], capsys, monkeypatch)
+        code, line = ending_of([verb, *VERBS[verb], "--profile", str(profile)], capsys, monkeypatch)
     assert code in CODES, line
 
 
@@ -160,7 +146,7 @@ def test_whatever_the_machine_lacks(
         'store = "store"\ntracking_uri = "http://127.0.0.1:9"\nunsigned_models = "allow"\n'
     )
     fault(monkeypatch)
-    code, line = told([verb, *VERBS[verb], "--profile", str(profile)], capsys, monkeypatch)
+    code, line = ending_of([verb, *VERBS[verb], "--profile", str(profile)], capsys, monkeypatch)
     assert code in CODES, line
 
 
@@ -202,7 +188,7 @@ def test_whatever_lies_where_the_store_should_be(
     profile.write_text(f'store = "{store}"\nunsigned_models = "allow"\n')
     arguments = [verb, *VERBS[verb], "--profile", str(profile)]
     arguments = ["1" if one == "0" else one for one in arguments]  # of a port
-    code, line = told(arguments, capsys, monkeypatch)
+    code, line = ending_of(arguments, capsys, monkeypatch)
     assert code in CODES, line
     assert line.startswith("error: ")
 
@@ -216,6 +202,6 @@ def test_whatever_cannot_be_written(
     monkeypatch: pytest.MonkeyPatch,
 ):
     (place / "file").write_text("in the way")
-    code, line = told([verb, *option, str(place / "file" / "below")], capsys, monkeypatch)
+    code, line = ending_of([verb, *option, str(place / "file" / "below")], capsys, monkeypatch)
     assert code in CODES, line
     assert line.startswith("error: ")
