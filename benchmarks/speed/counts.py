@@ -27,14 +27,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.speed.floor import scene_bytes
 from benchmarks.speed.subject import make_scorer
-from gtrans_core.config import ImageConfig, load_config
+from benchmarks.speed.training_step import prepared_step
+from gtrans_core.config import ImageConfig
 from gtrans_core.data.images import decode_view, upright
 from gtrans_core.evaluation.metrics import image_metrics, pixel_metrics
-from gtrans_core.network.backbone import agn_spec
-from gtrans_core.network.build import build_trans
-from gtrans_core.network.loss import guidance_loss
 from gtrans_core.storage import write_atomic
-from gtrans_core.training.loop import make_optimizer
 
 RESULTS = Path("benchmarks/results/counts.json")
 LIBRARIES = ("mlflow", "numpy", "onnxruntime", "pillow", "pydantic", "scipy", "timm", "torch")
@@ -64,19 +61,7 @@ def scoring(folder: Path) -> Counts:
 def training_step(folder: Path) -> Counts:
     """A batch of the default through Trans, backwards and the optimizer."""
     del folder
-    config = load_config(overrides=[f"image.size={SIDE}"])
-    spec = agn_spec(config.agn)
-    trans = build_trans(spec, config)
-    optimizer = make_optimizer(trans, config.training)
-    batch = config.training.batch_size
-    inputs = spec.normalise(torch.zeros(batch, 3, SIDE, SIDE, dtype=torch.uint8))
-    maps = [torch.rand(batch, *shape) for shape in spec.map_shapes((SIDE, SIDE))]
-
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        guidance_loss(maps, trans(inputs, maps)).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-
+    step = prepared_step(SIDE)
     step()  # an optimizer's first step makes its state
     return _torch(step)
 
